@@ -1,0 +1,58 @@
+"""Lazy training of two-layer networks, fast and exact on CPUs: RF, NT and NN side by side.
+
+Random features, the neural tangent model and the trained network, for the quadratic target of Ghorbani,
+Mei, Misiakiewicz, Montanari, "Limitations of Lazy Training of Two-layers Neural Networks" (NeurIPS 2019,
+arXiv:1906.08899). Each name below is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fastlazy.figures import plot_risk_curves as plot_risk_curves
+    from fastlazy.risk import network_risk as network_risk
+    from fastlazy.risk import nn_risk as nn_risk
+    from fastlazy.risk import nt_risk as nt_risk
+    from fastlazy.risk import rf_risk as rf_risk
+    from fastlazy.sgd import Fit as Fit
+    from fastlazy.sgd import fit_nn as fit_nn
+    from fastlazy.targets import QuadraticTarget as QuadraticTarget
+    from fastlazy.targets import draw_weights as draw_weights
+    from fastlazy.targets import exponential_target as exponential_target
+    from fastlazy.theory import nn_risk_limit as nn_risk_limit
+    from fastlazy.theory import nt_risk_limit as nt_risk_limit
+    from fastlazy.theory import rf_risk_limit as rf_risk_limit
+
+__version__ = "0.1.0"
+
+_MODULES = {
+    "Fit": "sgd",
+    "QuadraticTarget": "targets",
+    "draw_weights": "targets",
+    "exponential_target": "targets",
+    "fit_nn": "sgd",
+    "network_risk": "risk",
+    "nn_risk": "risk",
+    "nn_risk_limit": "theory",
+    "nt_risk": "risk",
+    "nt_risk_limit": "theory",
+    "plot_risk_curves": "figures",
+    "rf_risk": "risk",
+    "rf_risk_limit": "theory",
+}
+
+__all__ = [*_MODULES]  # noqa: PLE0604  (all are strings)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'fastlazy' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"fastlazy.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,106 @@
+"""How every core function is compiled: one place for each option and its reason, and for the cache.
+
+The options
+    ``nogil``: several fits share the cores as plain threads, and Ctrl-C reaches the interpreter.
+    ``error_model="numpy"``: a division by zero gives inf, as in NumPy, without a branch in each loop.
+    ``fastmath``: only what lets a sum be reordered and fused. The full set would also let LLVM assume
+    that no NaN exists, and fold the tests for divergence away. Normals are compiled without any, so
+    that every machine computes the same numbers.
+
+The cache
+    Numba stamps a cached function with the file that holds it, not with the files it calls, so a
+    change in ``tile.py`` would leave a stale ``sgd.py`` behind. Here the stamp is a digest of all of
+    ``_core`` and of the numba and llvmlite versions. Where no folder is writable, or the disk is full
+    or holds a damaged entry, functions are compiled in memory instead: slower, never wrong.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import llvmlite
+import numba
+from numba.core.caching import FunctionCache, IndexDataCacheFile, NullCache
+
+_REORDER = {"reassoc", "contract", "nsz", "arcp"}
+
+
+def jit(function: Callable[..., Any]) -> Any:
+    """The compiled *function*; sums may be reordered and products fused into them."""
+    return _compile_lazily(function, fastmath=_REORDER)
+
+
+def jit_exact(function: Callable[..., Any]) -> Any:
+    """The compiled *function*, with every floating-point operation as written, in the order written."""
+    return _compile_lazily(function, fastmath=False)
+
+
+def _compile_lazily(function: Callable[..., Any], fastmath: set[str] | bool) -> Any:
+    dispatcher = numba.njit(nogil=True, error_model="numpy", fastmath=fastmath)(function)
+    try:
+        dispatcher._cache = _Cache(function)
+    except (RuntimeError, OSError):  # no writable folder for the cache
+        dispatcher._cache = _Uncached()
+    return dispatcher
+
+
+def source_digest(folder: Path = Path(__file__).parent) -> str:
+    """Digest of every source file of *folder* and of the compiler's version."""
+    digest = hashlib.sha256(f"{numba.__version__} {llvmlite.__version__}".encode())
+    for path in sorted(folder.glob("*.py")):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+class _Cache(FunctionCache):
+    """Numba's on-disk cache of one function, stamped with the digest of the whole core."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        self._cache_file = IndexDataCacheFile(
+            cache_path=self._cache_path,
+            filename_base=self._impl.filename_base,
+            source_stamp=_DIGEST,
+        )
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        try:
+            found = super().load_overload(sig, target_context)
+        except (OSError, EOFError, ValueError, pickle.UnpicklingError):  # a damaged entry
+            found = None
+        if found is None:
+            _announce_compilation()
+        return found
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        try:
+            super().save_overload(sig, data)
+        except OSError as error:  # disk full, folder gone: the compiled function is still good
+            warnings.warn(
+                f"the compiled kernels could not be cached ({error}); the next process compiles again",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+
+
+class _Uncached(NullCache):  # type: ignore[misc]
+    """Stands in where nothing can be written."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> None:
+        _announce_compilation()
+
+
+def _announce_compilation() -> None:
+    if not _announced:
+        _announced.append(True)
+        print("fastlazy: compiling for this machine, once; this can take half a minute", file=sys.stderr)
+
+
+_announced: list[bool] = []
+_DIGEST = source_digest()

@@ -1,0 +1,171 @@
+"""The register tile: a small matrix product that never leaves the processor's registers.
+
+Everything fast in this package is a loop around one product, ``C[r, j] (+)= scale sum_k A[r, k] P[k, j]``,
+for a few rows r and one panel of columns j. The sums stay in ``height x VECTORS`` vector registers; for
+each k the tile loads ``VECTORS`` vectors of P, broadcasts ``height`` numbers of A and does one fused
+multiply-add per register. That is few enough loads per multiply-add to keep both multipliers of a core
+busy in every cycle. LLVM does not keep such a block of sums in registers by itself, so the tile is
+written as LLVM vectors, through `numba.extending.intrinsic`.
+
+Two layouts make every access contiguous:
+
+panel
+    P[p, k, j]: the columns of a matrix in groups of ``panel_width(dtype)``, side by side for each k.
+interleaved
+    X[s // 4, i, s % 4]: the rows s of a matrix (n, d) in groups of four. A 4 x 4 corner of the matrix
+    is 16 neighbours in memory, so a tile reads A = X (rows s, sums over i) and A = X^T (rows i, sums
+    over s) equally well.
+
+Both are padded with zeros, to whole panels and to multiples of four, so no tile ever has an edge.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import llvmlite.binding as llvm
+import numba
+import numpy as np
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
+
+from fastlazy._core.jit import jit
+
+INTERLEAVE = 4
+VECTORS = 3  # of a panel's row
+
+
+def _host_registers() -> tuple[int, int]:
+    """Bytes of a vector register that numba compiles for, and how many of them there are."""
+    flags = numba.config.CPU_FEATURES
+    if flags is None:
+        flags = llvm.get_host_cpu_features().flatten()
+    present = set(flags.split(","))
+    if "+avx512f" in present:
+        return 64, 32
+    if {"+avx2", "+fma"} <= present:
+        return 32, 16
+    if llvm.get_process_triple().startswith(("aarch64", "arm64")):
+        return 16, 32
+    return 16, 16
+
+
+REGISTER_BYTES, _REGISTERS = _host_registers()
+# Rows of a tile: height * VECTORS sums, VECTORS columns and a broadcast must fit in the registers.
+HEIGHT = 8 if _REGISTERS == 32 else 4
+
+
+def panel_width(dtype: Any) -> int:
+    """Columns of one panel of numbers of *dtype*."""
+    return VECTORS * REGISTER_BYTES // np.dtype(dtype).itemsize
+
+
+@jit
+def ceil_div(n: int, k: int) -> int:
+    """The least whole number that is at least n / k."""
+    return -(-n // k)
+
+
+def _tile(height: int, transposed: bool, accumulate: bool) -> Any:
+    """The intrinsic for tiles of *height* rows.
+
+    The rows of A are those of an interleaved X, or with *transposed* those of X^T. With *accumulate*
+    the product, times scale, is added to C; else it replaces C. Arguments, pointers and int64:
+    a (first number of A), a_rows (from one group of four rows of A to the next), a_steps (from one group
+    of four k to the next), panel (first number of P), k (a multiple of 4), scale, c (first number of C;
+    its rows are a panel's width apart).
+    """
+    row, step = (INTERLEAVE, 1) if transposed else (1, INTERLEAVE)
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def tile(typingctx, a, a_rows, a_steps, panel, k, scale, c):  # type: ignore[no-untyped-def]
+        number = c.dtype
+        bits = number.bitwidth
+        lanes = REGISTER_BYTES * 8 // bits
+        i64 = ir.IntType(64)
+        # Integers may come as literals of any width; the signature makes them one type.
+        signature = types.void(a, types.int64, types.int64, panel, types.int64, number, c)
+
+        def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+            a, a_rows, a_steps, panel, k, scale, c = args
+            vector = ir.VectorType(ir.DoubleType() if bits == 64 else ir.FloatType(), lanes)
+            # fused where the machine can, a product and a sum where it cannot
+            fma = builder.module.declare_intrinsic(
+                f"llvm.fmuladd.v{lanes}f{bits}", (), ir.FunctionType(vector, [vector] * 3)
+            )
+            undefined = ir.Constant(vector, ir.Undefined)
+            zero = ir.Constant(vector, [0.0] * lanes)
+
+            def broadcast(value):  # type: ignore[no-untyped-def]
+                first = builder.insert_element(undefined, value, ir.Constant(ir.IntType(32), 0))
+                mask = ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes)
+                return builder.shuffle_vector(first, undefined, mask)
+
+            def vector_at(pointer, j):  # type: ignore[no-untyped-def]
+                return builder.bitcast(builder.gep(pointer, [i64(j * lanes)]), vector.as_pointer())
+
+            entry = builder.block
+            loop = builder.append_basic_block("tile.loop")
+            done = builder.append_basic_block("tile.done")
+            builder.branch(loop)
+
+            builder.position_at_end(loop)
+            at_k, at_a, at_panel = builder.phi(i64), builder.phi(a.type), builder.phi(panel.type)
+            sums = [[builder.phi(vector) for _ in range(VECTORS)] for _ in range(height)]
+            groups = [builder.gep(at_a, [builder.mul(a_rows, i64(g))]) for g in range(height // 4)]
+            new = sums
+            for u in range(INTERLEAVE):
+                columns = [
+                    builder.load(vector_at(at_panel, u * VECTORS + j), align=bits // 8) for j in range(VECTORS)
+                ]
+                old, new = new, []
+                for r in range(height):
+                    place = builder.gep(groups[r // 4], [i64(u * step + r % 4 * row)])
+                    value = broadcast(builder.load(place))
+                    new.append([builder.call(fma, [value, columns[j], old[r][j]]) for j in range(VECTORS)])
+            next_k = builder.add(at_k, i64(INTERLEAVE))
+            next_a = builder.gep(at_a, [a_steps])
+            next_panel = builder.gep(at_panel, [i64(INTERLEAVE * VECTORS * lanes)])
+            builder.cbranch(builder.icmp_signed("<", next_k, k), loop, done)
+            starts = [(at_k, i64(0), next_k), (at_a, a, next_a), (at_panel, panel, next_panel)]
+            starts += [(sums[r][j], zero, new[r][j]) for r in range(height) for j in range(VECTORS)]
+            for phi, start, following in starts:
+                phi.add_incoming(start, entry)
+                phi.add_incoming(following, loop)
+
+            builder.position_at_end(done)
+            factor = broadcast(scale)
+            for r in range(height):
+                for j in range(VECTORS):
+                    place = vector_at(c, r * VECTORS + j)
+                    value = new[r][j]
+                    if accumulate:
+                        value = builder.call(fma, [factor, value, builder.load(place, align=bits // 8)])
+                    builder.store(value, place, align=bits // 8)
+            return context.get_dummy_value()
+
+        return signature, codegen
+
+    return tile
+
+
+# C = A P, rows of A from X: the forward pass, Gram matrices
+product = _tile(4, transposed=False, accumulate=False)
+tall_product = _tile(HEIGHT, transposed=False, accumulate=False)
+# C += scale A P
+add_product = _tile(4, transposed=False, accumulate=True)
+# C += scale A P, rows of A from X^T: the update
+add_product_t = _tile(4, transposed=True, accumulate=True)
+tall_add_product_t = _tile(HEIGHT, transposed=True, accumulate=True)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def pointer(typingctx, array, offset):  # type: ignore[no-untyped-def]
+    """Address of the number that lies *offset* numbers after the first of *array*."""
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        return builder.gep(data, [args[1]])
+
+    return types.CPointer(array.dtype)(array, types.int64), codegen

@@ -1,0 +1,48 @@
+"""Threads for the compiled layer: how many there may be, and how a team of them makes one call together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from fastlazy._core.team import BOARD, stop
+
+
+def available_cores() -> int:
+    """The number of processors that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@contextmanager
+def team(members: int) -> Iterator[Callable[..., None]]:
+    """A function that calls f(member, members, board, *args) for every member at once and waits for all.
+
+    An interrupt while it waits sends the members home before it goes on, so that none is left behind to
+    wait for the others.
+    """
+    board = np.zeros(BOARD, np.int64)
+    if members == 1:
+        yield lambda function, *args: function(0, 1, board, *args)
+        return
+    with ThreadPoolExecutor(members, thread_name_prefix="fastlazy") as pool:
+
+        def together(function: Callable[..., Any], *args: Any) -> None:
+            calls: list[Future[Any]] = []
+            try:
+                for member in range(members):
+                    calls.append(pool.submit(function, member, members, board, *args))
+                wait(calls)
+            except BaseException:
+                stop(board)
+                raise
+            for call in calls:
+                call.result()
+
+        yield together

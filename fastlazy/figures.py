@@ -1,0 +1,70 @@
+"""Figures: tables in, Axes out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.axes import Axes
+
+# Told apart by line, marker and filling as well as by colour (a palette for colour-blind readers).
+_STYLES: dict[str, dict[str, Any]] = {
+    "RF": {"color": "#0072B2", "linestyle": "-", "marker": "s", "label": "RF: random features"},
+    "NT": {"color": "#D55E00", "linestyle": "--", "marker": "^", "label": "NT: neural tangent"},
+    "NN": {"color": "#111111", "linestyle": "-.", "marker": "o", "label": "NN: trained by SGD"},
+}
+
+
+def plot_risk_curves(dots: pd.DataFrame, lines: pd.DataFrame | None, d: int, *, ax: Axes | None = None) -> Axes:
+    """Axes with risk ratio against N / d: measured dots, predicted lines.
+
+    Parameters
+    ----------
+    dots : DataFrame
+        Columns regime ("RF", "NT", "NN"), N, measured (risk / null risk); several rows with the same
+        regime and N become their mean with an error bar of one standard deviation.
+    lines : DataFrame, optional
+        Columns regime, N, predicted (risk / null risk).
+    d : int
+        Input dimension.
+    ax : Axes, optional
+        Where to draw; default a new figure.
+
+    Returns
+    -------
+    Axes
+    """
+    if ax is None:
+        _, ax = plt.subplots(figsize=(7.2, 4.8), layout="constrained")
+    for regime, style in _STYLES.items():
+        if lines is not None:
+            line = lines[lines["regime"] == regime].sort_values("N")
+            ax.plot(line["N"] / d, line["predicted"], color=style["color"], linestyle=style["linestyle"], zorder=2)
+        groups = dots[dots["regime"] == regime].groupby("N")["measured"]
+        if groups.ngroups:
+            ax.errorbar(
+                groups.mean().index / d,
+                groups.mean(),
+                yerr=groups.std().fillna(0.0),
+                color=style["color"],
+                linestyle="none",
+                marker=style["marker"],
+                markersize=6.5,
+                markerfacecolor="white",
+                markeredgewidth=1.5,
+                capsize=2.5,
+                zorder=3,
+            )
+        # One legend entry for the line and the dots of a regime.
+        ax.plot([], [], **style, markersize=6.5, markerfacecolor="white", markeredgewidth=1.5)
+    ax.set_xscale("log")
+    ax.set_ylim(-0.03, 1.03)
+    ax.set_xlabel("neurons / dimension,  N / d")
+    ax.set_ylabel("risk / null risk")
+    ax.grid(True, which="major", color="0.9")
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.figure.legend(  # above the axes, where there is no data to cover
+        *ax.get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False
+    )
+    return ax

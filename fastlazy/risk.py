@@ -1,0 +1,238 @@
+"""Exact population risks, for given weights, of the three regimes and of any quadratic network.
+
+For x ~ N(0, I) and symmetric S, E[(<x, S x> + c - y)^2] = 2 |S - B|_F^2 + (tr(S - B) + c - b0)^2. With
+sigma = x^2 each regime is a set of such S, and its risk a distance in the space of symmetric matrices.
+Every risk here is that distance to a matrix that the regime can reach, so rounding cannot make it
+negative, and an error in the coefficients enters it squared.
+
+References: arXiv:1906.08899, eq. (1) for the classes of functions, Theorems 1, 2, 3 for their limits.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.linalg
+from numpy.typing import ArrayLike
+from scipy.linalg import lapack
+
+from fastlazy._validate import Array, check_array, check_choice, check_columns, check_count, check_real
+from fastlazy.targets import QuadraticTarget, check_target
+
+_ACTIVATIONS = ("square",)
+
+
+def rf_risk(
+    target: QuadraticTarget, W: ArrayLike, activation: str = "square", *, ridge: float = 0.0
+) -> float:
+    """Exact risk of random features: the best sum_i a_i sigma(<w_i, x>) + c for these W.
+
+    Parameters
+    ----------
+    target : QuadraticTarget
+    W : array_like, shape (N, d)
+        First-layer weights, one neuron per row.
+    activation : str
+        "square".
+    ridge : float
+        Penalty ridge * |a|^2 on the second layer (not on c), >= 0. The risk returned is without it.
+
+    Returns
+    -------
+    float
+        The population squared error, not divided by the null risk. For a singular Gram matrix it is that
+        of the minimum-norm solution.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If W is not a finite (N, d) array, the activation is not known, or the ridge is negative.
+
+    Notes
+    -----
+    a solves (U + ridge) a = V with U_ij = 2 <w_i, w_j>^2, V_i = 2 <w_i, B w_i>. Without a ridge the risk
+    depends on the directions of the rows alone, which are therefore normalised first.
+
+    References
+    ----------
+    arXiv:1906.08899, the class RF of eq. (1).
+    """
+    weights = _check_weights(target, W)
+    check_choice("activation", activation, _ACTIVATIONS)
+    penalty = check_real("ridge", ridge, 0.0)
+    if penalty == 0:
+        weights = _unit_rows(weights)
+    if len(weights) == 0:
+        return target.null_risk
+    U = weights @ weights.T
+    U *= U
+    U *= 2
+    U.flat[:: len(U) + 1] += penalty
+    V = 2 * np.einsum("ij,ij->i", weights @ target.B, weights)
+    a = _solve_semidefinite(U, V)
+    return _form_risk(target, _quadratic_form(weights, a))
+
+
+def nt_risk(
+    target: QuadraticTarget, W: ArrayLike, activation: str = "square", *, ridge: float = 0.0
+) -> float:
+    """Exact risk of the neural tangent model: the best sum_i <b_i, x> sigma'(<w_i, x>) + c for these W.
+
+    Parameters
+    ----------
+    target : QuadraticTarget
+    W : array_like, shape (N, d)
+        Weights at the initialisation, one neuron per row.
+    activation : str
+        "square".
+    ridge : float
+        Penalty ridge * sum_i |b_i|^2 (not on c), >= 0. The risk returned is without it.
+
+    Returns
+    -------
+    float
+        The population squared error, not divided by the null risk; zero once the rows span the space.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If W is not a finite (N, d) array, the activation is not known, or the ridge is negative.
+
+    Notes
+    -----
+    The reachable S = W^T X + X^T W are those with P S P = 0, P the projector off the span of W: risk
+    2 |P B P|_F^2. With a ridge, in the right singular basis of W with singular values s (zero off the
+    span), entry (j, k) of S is B_jk 4 q / (4 q + ridge), q = s_j^2 + s_k^2 (ours).
+
+    References
+    ----------
+    arXiv:1906.08899, the class NT of eq. (1), and Theorem 2.
+    """
+    weights = _check_weights(target, W)
+    check_choice("activation", activation, _ACTIVATIONS)
+    penalty = check_real("ridge", ridge, 0.0)
+    if penalty == 0:
+        weights = _unit_rows(weights)
+    if len(weights) == 0:
+        return target.null_risk
+    if len(weights) > target.d:  # the same right singular basis, from a smaller matrix
+        weights = np.linalg.qr(weights, mode="r")
+    _, values, basis = np.linalg.svd(weights)
+    s = np.zeros(target.d)
+    s[: len(values)] = np.where(values > max(np.shape(W)) * np.finfo(float).eps * values[0], values, 0.0)
+    B = basis @ target.B @ basis.T
+    q = 4 * (s[:, None] ** 2 + s**2)
+    lost = penalty / (q + penalty) if penalty else (q == 0).astype(float)
+    return 2 * float(np.sum((lost * B) ** 2))
+
+
+def nn_risk(target: QuadraticTarget, N: int) -> float:
+    """The infimum of the risk over quadratic networks of width N, all weights trained, signs a_i free.
+
+    Parameters
+    ----------
+    target : QuadraticTarget
+    N : int
+        Neurons.
+
+    Returns
+    -------
+    float
+        2 sum_{i > N} lambda_i(B)^2, the eigenvalues ordered by modulus; not divided by the null risk.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If N is not a positive whole number.
+
+    Notes
+    -----
+    S = W^T diag(a) W is any symmetric matrix of rank at most N: the theorem of Eckart and Young. For
+    B >= 0 the signs a_i = 1 suffice.
+
+    References
+    ----------
+    arXiv:1906.08899, Theorem 3.
+    """
+    check_target(target)
+    moduli = np.sort(np.abs(target.eigenvalues))[::-1]
+    return 2 * float(np.sum(moduli[check_count("N", N) :] ** 2))
+
+
+def network_risk(target: QuadraticTarget, W: ArrayLike, a: ArrayLike = 1.0, c: float = 0.0) -> float:
+    """Exact risk of the network f(x) = sum_i a_i <w_i, x>^2 + c.
+
+    Parameters
+    ----------
+    target : QuadraticTarget
+    W : array_like, shape (N, d)
+        First-layer weights, one neuron per row.
+    a : array_like, shape (N,) or a scalar
+        Second layer.
+    c : float
+        Offset.
+
+    Returns
+    -------
+    float
+        E (f(x) - y)^2 = 2 |S - B|_F^2 + (tr(S - B) + c - b0)^2, S = W^T diag(a) W.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an array is not finite or not of that shape.
+    """
+    weights = _check_weights(target, W)
+    second = check_array("a", a, (0, 1))
+    if second.ndim == 1 and len(second) != len(weights):
+        raise ValueError(
+            f"a has {len(second)} entries, but W has {len(weights)} rows (shape {weights.shape}); "
+            "pass one entry per row, or a scalar"
+        )
+    S = _quadratic_form(weights, np.broadcast_to(second, len(weights)))
+    offset = float(np.trace(S - target.B)) + check_real("c", c) - target.b0
+    return _form_risk(target, S) + offset**2
+
+
+def _check_weights(target: QuadraticTarget, W: ArrayLike) -> Array:
+    check_target(target)
+    return check_columns("W", check_array("W", W, 2), target.d)
+
+
+def _unit_rows(W: Array) -> Array:
+    """The rows that are not zero, each divided by its norm."""
+    largest = np.abs(W).max(axis=1)
+    rows = W[largest > 0] / largest[largest > 0, None]  # first to order one: squares neither over- nor underflow
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def _quadratic_form(W: Array, a: Array) -> Array:
+    """S = W^T diag(a) W, symmetric."""
+    S = (W.T * a) @ W
+    return (S + S.T) / 2
+
+
+def _form_risk(target: QuadraticTarget, S: Array) -> float:
+    """2 |S - B|_F^2: the risk of <x, S x> + c at the best c."""
+    return 2 * float(np.sum((S - target.B) ** 2))
+
+
+def _solve_semidefinite(U: Array, V: Array) -> Array:
+    """A solution a of U a = V for U >= 0 (overwritten), V in its range, singular U included.
+
+    Where rounding makes the plain Cholesky factor meaningless, a pivoted one finds rows that span the
+    range; the rest get a zero coefficient. The function sum_i a_i sigma(<w_i, x>) is the one of the
+    minimum-norm solution, since it is the projection onto the same span.
+    """
+    N = len(U)
+    diagonal = U.diagonal().copy()
+    norm = float(np.abs(U).sum(axis=0).max())
+    factor, info = lapack.dpotrf(U.T, lower=1)
+    if info == 0:
+        reciprocal_condition, _ = lapack.dpocon(factor, norm, uplo="L")
+        if reciprocal_condition > N * np.finfo(float).eps:
+            return scipy.linalg.cho_solve((factor, True), V)
+    factor, pivots, rank, _ = lapack.dpstrf(U, lower=1, tol=N * np.finfo(float).eps * diagonal.max())
+    chosen = pivots[:rank] - 1
+    a = np.zeros(N)
+    a[chosen] = scipy.linalg.cho_solve((factor[:rank, :rank], True), V[chosen])
+    return a

@@ -1,0 +1,226 @@
+"""What is learned, and the weights it is learned with.
+
+The quadratic target of Ghorbani, Mei, Misiakiewicz, Montanari (arXiv:1906.08899), eq. (1) and Section 2:
+y = <x, B x> + b0 with x ~ N(0, I_d).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastlazy._validate import (
+    Array,
+    Seed,
+    check_array,
+    check_columns,
+    check_count,
+    check_float_dtype,
+    check_real,
+    check_rng,
+    check_symmetric,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class QuadraticTarget:
+    """The function y = <x, B x> + b0 of x ~ N(0, I_d).
+
+    Parameters
+    ----------
+    B : array_like, shape (d, d) or (d,)
+        A symmetric matrix, or the eigenvalues of a diagonal one. Kept as a read-only copy (d, d).
+    b0 : float
+        The constant.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If B is not a finite, square, symmetric matrix of real numbers, or b0 not a finite number.
+
+    References
+    ----------
+    arXiv:1906.08899, eq. (1).
+
+    Examples
+    --------
+    >>> target = QuadraticTarget([3.0, 1.0], b0=-4.0)
+    >>> target([[1.0, 2.0]])
+    array([3.])
+    >>> target.mean, target.null_risk
+    (0.0, 20.0)
+    """
+
+    B: Array
+    b0: float = 0.0
+
+    def __init__(self, B: ArrayLike, b0: float = 0.0) -> None:
+        matrix = check_symmetric("B", B)
+        matrix.flags.writeable = False
+        object.__setattr__(self, "B", matrix)
+        object.__setattr__(self, "b0", check_real("b0", b0))
+
+    def __repr__(self) -> str:
+        return f"QuadraticTarget(d={self.d}, trace={np.trace(self.B):.6g}, b0={self.b0:.6g})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return QuadraticTarget, (self.B, self.b0)
+
+    def __call__(self, X: ArrayLike) -> Array:
+        """The values at the rows of X.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, d)
+
+        Returns
+        -------
+        ndarray, shape (n,)
+
+        Raises
+        ------
+        TypeError, ValueError
+            If X is not a finite array of that shape.
+        """
+        points = check_columns("X", check_array("X", X, 2), self.d)
+        return np.einsum("ij,ij->i", points @ self.B, points) + self.b0
+
+    @property
+    def d(self) -> int:
+        """The input dimension."""
+        return int(self.B.shape[0])
+
+    @property
+    def mean(self) -> float:
+        """E y = tr B + b0."""
+        return float(np.trace(self.B)) + self.b0
+
+    @property
+    def null_risk(self) -> float:
+        """Var y = 2 |B|_F^2, the risk of the best constant."""
+        return 2 * float(np.sum(self.B**2))
+
+    @cached_property
+    def eigenvalues(self) -> Array:
+        """The eigenvalues of B, descending, shape (d,)."""
+        values = np.sort(self.eigenbasis[0])[::-1].copy()
+        values.flags.writeable = False
+        return values
+
+    @cached_property
+    def eigenbasis(self) -> tuple[Array, Array | None]:
+        """Eigenvalues (d,) and orthonormal eigenvectors (d, d) in columns; None for a B that is diagonal."""
+        diagonal = np.diag(self.B)
+        if np.count_nonzero(self.B) == np.count_nonzero(diagonal):
+            return diagonal, None
+        values, vectors = np.linalg.eigh(self.B)
+        return values, vectors
+
+    def sample(self, n: int, *, rng: Seed = None, dtype: Any = np.float64) -> tuple[Array, Array]:
+        """Draw n independent pairs (x, y).
+
+        Parameters
+        ----------
+        n : int
+        rng : None, int, SeedSequence or Generator
+        dtype : float32 or float64
+
+        Returns
+        -------
+        X : ndarray, shape (n, d)
+        y : ndarray, shape (n,)
+
+        Raises
+        ------
+        TypeError, ValueError
+            If n is not a positive whole number, or rng or dtype is of no known kind.
+        """
+        count, generator, kind = check_count("n", n), check_rng(rng), check_float_dtype(dtype)
+        X = generator.standard_normal((count, self.d), dtype=kind.type)
+        return X, self(X).astype(kind)
+
+
+def exponential_target(d: int, *, rng: Seed = None) -> QuadraticTarget:
+    """The target of the headline figure: a diagonal B with eigenvalues iid Exp(1), centred by b0 = -tr B.
+
+    Parameters
+    ----------
+    d : int
+        The input dimension.
+    rng : None, int, SeedSequence or Generator
+
+    Raises
+    ------
+    TypeError, ValueError
+        If d is not a positive whole number, or rng is of no known kind.
+
+    References
+    ----------
+    arXiv:1906.08899, Figure 1 (there the eigenvalues are also divided by sqrt(d), which no ratio sees).
+    """
+    eigenvalues = check_rng(rng).exponential(size=check_count("d", d))
+    return QuadraticTarget(eigenvalues, -float(eigenvalues.sum()))
+
+
+def draw_weights(N: int, d: int, *, cov: ArrayLike | None = None, rng: Seed = None) -> Array:
+    """First-layer weights W with independent rows N(0, cov).
+
+    Parameters
+    ----------
+    N, d : int
+        Neurons and input dimension.
+    cov : array_like, shape (d, d) or (d,), optional
+        Covariance of a row, or the diagonal of one; default I/d, so that E|w_i|^2 = 1.
+    rng : None, int, SeedSequence or Generator
+
+    Returns
+    -------
+    ndarray, shape (N, d)
+
+    Raises
+    ------
+    TypeError, ValueError
+        If N or d is not a positive whole number, cov is not a covariance of that size, or rng is of no
+        known kind.
+
+    References
+    ----------
+    arXiv:1906.08899, Section 2 (w_i ~ N(0, Gamma)).
+    """
+    shape = check_count("N", N), check_count("d", d)
+    variances, basis = cov_spectrum(cov, shape[1])
+    W = check_rng(rng).standard_normal(shape) * np.sqrt(variances)
+    return W if basis is None else W @ basis.T
+
+
+def check_target(target: QuadraticTarget) -> None:
+    """Raise TypeError if *target* is not a `QuadraticTarget`."""
+    if not isinstance(target, QuadraticTarget):
+        raise TypeError(
+            f"target must be a QuadraticTarget, got {type(target).__name__}; pass QuadraticTarget(B, b0)"
+        )
+
+
+def cov_spectrum(cov: ArrayLike | None, d: int) -> tuple[Array, Array | None]:
+    """Eigenvalues (d,) >= 0 and eigenvectors (d, d) of the covariance of a row of W; None for the identity.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If cov is not a covariance of size d, or is zero.
+    """
+    if cov is None:
+        return np.full(d, 1 / d), None
+    matrix = check_columns("cov", check_symmetric("cov", cov), d)
+    values, vectors = QuadraticTarget(matrix).eigenbasis
+    largest = float(values.max())
+    if largest <= 0 or float(values.min()) < -1e-10 * largest:
+        raise ValueError(
+            f"cov must be a covariance matrix, with no negative eigenvalue and not zero, got eigenvalues from "
+            f"{values.min():.3g} to {largest:.3g}; pass e.g. A.T @ A"
+        )
+    return np.maximum(values, 0.0), vectors

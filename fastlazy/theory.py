@@ -1,0 +1,237 @@
+"""Analytic predictions: the lines of the figure.
+
+For W with independent rows N(0, Gamma), tr Gamma = 1, the mean risk of RF and NT and the infimum of NN.
+"Theorem n" is that of arXiv:1906.08899 for the quadratic target (1: RF, 2: NT, 3: NN); "ours" marks what
+is not in the paper, and tests compare it with exact risks of drawn weights. All is computed in the
+eigenbasis of Gamma, where g are its eigenvalues, and B is what the target's matrix is there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.optimize import brentq
+
+from fastlazy._validate import Array, check_choice, check_count
+from fastlazy.targets import QuadraticTarget, check_target, cov_spectrum
+
+
+class _Moments(NamedTuple):
+    """Gaussian moments of an activation: lam_k = E[sigma(G) He_k(G)], not divided by sqrt(k!)."""
+
+    lam0: float
+    lam1: float
+    lam2: float
+    square: float  # E[sigma(G)^2]
+
+
+_MOMENTS = {"square": _Moments(lam0=1.0, lam1=0.0, lam2=2.0, square=3.0)}
+
+
+def rf_risk_limit(
+    target: QuadraticTarget,
+    N: int,
+    activation: str = "square",
+    *,
+    cov: ArrayLike | None = None,
+    refined: bool = False,
+) -> float:
+    """Predicted risk of random features.
+
+    Parameters
+    ----------
+    target : QuadraticTarget
+    N : int
+        Neurons.
+    activation : str
+        "square".
+    cov : array_like, shape (d, d) or (d,), optional
+        Covariance of a row of W, default I/d. Only its shape matters to x^2, not its trace.
+    refined : bool
+        False: the limit N, d -> infinity with N/d fixed (Theorem 1). True: a form for finite d (ours) that
+        holds up to N of the order of d^2, where the limit is off by some percent.
+
+    Returns
+    -------
+    float
+        The risk, not divided by the null risk.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If N is not a positive whole number, the activation is not known, or cov is not a covariance.
+
+    References
+    ----------
+    arXiv:1906.08899, Theorem 1.
+    """
+    g, B = _in_cov_basis(target, cov)
+    moments = _MOMENTS[check_choice("activation", activation, _MOMENTS)]
+    ratio = _rf_refined if refined else _rf_asymptotic
+    return target.null_risk * ratio(g, B, check_count("N", N), moments)
+
+
+def nt_risk_limit(
+    target: QuadraticTarget, N: int, *, cov: ArrayLike | None = None, refined: bool = False
+) -> float:
+    """Predicted risk of the neural tangent model with sigma = x^2.
+
+    Parameters
+    ----------
+    target : QuadraticTarget
+    N : int
+        Neurons.
+    cov : array_like, shape (d, d) or (d,), optional
+        Covariance of a row of W, default I/d. Only its shape matters, not its trace.
+    refined : bool
+        True: the exact mean over isotropic W at this d (ours). For another covariance no finer form is
+        known to us than the one for large d, which already uses its eigenvalues, and that is returned.
+
+    Returns
+    -------
+    float
+        The risk, not divided by the null risk; zero for N >= d.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If N is not a positive whole number, or cov is not a covariance.
+
+    References
+    ----------
+    arXiv:1906.08899, Theorem 2 (Gamma = I/d); for general Gamma ours.
+    """
+    g, B = _in_cov_basis(target, cov)
+    neurons = check_count("N", N)
+    if refined and np.all(g == g[0]):
+        return target.null_risk * _nt_mean(B, neurons)
+    return target.null_risk * _nt_asymptotic(g, B, neurons)
+
+
+def nn_risk_limit(target: QuadraticTarget, N: int) -> float:
+    """Predicted risk of the trained network with sigma = x^2: what no network of width N goes below.
+
+    Parameters
+    ----------
+    target : QuadraticTarget
+    N : int
+        Neurons.
+
+    Returns
+    -------
+    float
+        2 sum_{i > N} lambda_i(B)^2, the eigenvalues ordered by modulus (signs a_i free; for B >= 0 also
+        with all a_i = 1); not divided by the null risk. It holds at every d, not only in the limit.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If N is not a positive whole number.
+
+    References
+    ----------
+    arXiv:1906.08899, Theorem 3.
+    """
+    check_target(target)
+    squares = np.sort(target.eigenvalues**2)
+    # Theorem 3
+    return 2 * float(np.sum(squares[: max(target.d - check_count("N", N), 0)]))
+
+
+def _in_cov_basis(target: QuadraticTarget, cov: ArrayLike | None) -> tuple[Array, Array]:
+    """Eigenvalues g of cov, of sum 1, and B in its eigenbasis."""
+    check_target(target)
+    g, basis = cov_spectrum(cov, target.d)
+    B = target.B if basis is None else basis.T @ target.B @ basis
+    return g / g.sum(), B
+
+
+def _rf_asymptotic(g: Array, B: Array, N: int, moments: _Moments) -> float:
+    d, norm = len(g), float(np.sum(B**2))
+    if norm == 0:
+        return 0.0
+    t = d * g
+    tail = moments.square - moments.lam0**2 - moments.lam1**2
+
+    def excess(psi: float) -> float:
+        # Theorem 1: the equation for psi, times psi
+        return tail * psi + float(np.mean(moments.lam1**2 * t * psi / (1 + moments.lam1**2 * t * psi))) - N / d
+
+    psi = _increasing_root(excess)
+    overlap = float(np.sum(g * np.diag(B)))  # <Gamma, B>
+    gain = moments.lam2**2 * psi * d
+    # Theorem 1
+    return 1 - gain * overlap**2 / (norm * (2 + gain * float(np.sum(g**2))))
+
+
+def _rf_refined(g: Array, B: Array, N: int, moments: _Moments) -> float:
+    """The finite-d form (ours): ratio b^T (I + M A)^{-1} b / |b|^2, b = vec B.
+
+    A = lam2^2 Gamma (x) Gamma + (lam2^2 / 2) vec(Gamma) vec(Gamma)^T, diagonal plus rank one here. M is the
+    effective number of neurons for one direction: N = M tau + the degrees of freedom that M takes up.
+    """
+    norm = float(np.sum(B**2))
+    if norm == 0:
+        return 0.0
+    tau = moments.square - moments.lam0**2 - moments.lam1**2 - moments.lam2**2 / 2
+    values, counts = np.unique(g, return_counts=True)
+    pairs = np.outer(values, values)
+    multiplicity = (np.outer(counts, counts) + np.diag(counts)) / 2  # of j <= k
+
+    def excess(M: float) -> float:
+        linear = M * moments.lam1**2 * values
+        quadratic = M * moments.lam2**2 * pairs
+        taken = np.sum(counts * linear / (1 + linear)) + np.sum(multiplicity * quadratic / (1 + quadratic))
+        return M * tau + float(taken) - N
+
+    saturated = np.sum(counts * (moments.lam1**2 * values > 0)) + np.sum(multiplicity * (pairs > 0))
+    if tau <= 0 and saturated <= N:  # the features span all that they can reach
+        return float(np.sum(B[np.outer(g, g) == 0] ** 2)) / norm
+    M = _increasing_root(excess)
+    shrinkage = 1 / (1 + M * moments.lam2**2 * np.outer(g, g))
+    diagonal = np.diag(shrinkage)
+    coupling = M * moments.lam2**2 / 2
+    lost = float(np.sum(shrinkage * B**2))
+    rank_one = coupling * float(np.sum(g * diagonal * np.diag(B))) ** 2 / (1 + coupling * np.sum(diagonal * g**2))
+    return (lost - float(rank_one)) / norm
+
+
+def _nt_asymptotic(g: Array, B: Array, N: int) -> float:
+    d, norm = len(g), float(np.sum(B**2))
+    if norm == 0:
+        return 0.0
+    if np.count_nonzero(g) <= N:  # W spans the range of Gamma: what is left is B on its kernel
+        kernel = g == 0
+        return float(np.sum(B[np.ix_(kernel, kernel)] ** 2)) / norm
+
+    def excess(z: float) -> float:
+        return float(np.sum(z * g / (1 + z * g))) - N
+
+    z = _increasing_root(excess)
+    q = 1 / (1 + z * g)  # Q = (I + z Gamma)^{-1}; for Gamma = I/d it is 1 - N/d
+    spread = float(np.sum(q * g * q * np.diag(B)))
+    # Theorem 2 for Gamma = I/d, where it reads (1 - rho)^2 + rho (1 - rho) tr(B)^2 / (d |B|^2)
+    return (float(q @ B**2 @ q) + z**2 * spread**2 / (N - z**2 * float(np.sum((q * g) ** 2)))) / norm
+
+
+def _nt_mean(B: Array, N: int) -> float:
+    """The exact mean over isotropic W (ours): k = d - N dimensions that W leaves out."""
+    d, norm = len(B), float(np.sum(B**2))
+    if norm == 0 or d <= N:
+        return 0.0
+    k = d - N
+    share = float(np.trace(B)) ** 2 / norm
+    return (k * (k * d + d - 2) + k * (d - k) * share) / (d * (d - 1) * (d + 2))
+
+
+def _increasing_root(excess: Callable[[float], float]) -> float:
+    """The positive root of an increasing function that is negative at 0, to rounding."""
+    high = 1.0
+    while excess(high) < 0:
+        high *= 2
+    root = brentq(lambda log: excess(math.exp(log)), math.log(high) - 60, math.log(high), xtol=1e-15, rtol=1e-15)
+    return math.exp(root)
