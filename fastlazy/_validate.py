@@ -44,7 +44,7 @@ def check_array(name: str, value: ArrayLike, ndim: int | tuple[int, ...], dtype:
         raise ValueError(f"{name} must be {counts}, got shape {array.shape}{hint}")
     if array.size == 0:
         raise ValueError(f"{name} is empty, got shape {array.shape}; pass at least one row and one column")
-    array = np.ascontiguousarray(array, dtype)
+    array = np.asarray(array, dtype, order="C")
     bad = array.size - int(np.count_nonzero(np.isfinite(array)))
     if bad:
         where = np.unravel_index(int(np.argmin(np.isfinite(array))), array.shape)

@@ -69,14 +69,14 @@ def fill_normals(key, stream, out):
 
 
 @jit_exact
-def philox(c0, c1, c2, c3, k0, k1, rounds):
-    """Philox4x32 of a counter under a key: output words 0 and 1, and 2 and 3, as two uint64.
+def philox(c0, c1, c2, c3, k0, k1):
+    """Philox4x32-7 of a counter under a key: output words 0 and 1, and 2 and 3, as two uint64.
 
     Words go in as uint64 below 2^32: in a lane of 64 bits a round is two multiplications, two shifts and
     four exclusive ors, with no shuffle. The lower-numbered word comes out in the high half of its uint64,
     where the last round leaves it.
     """
-    for _ in range(rounds - 1):
+    for _ in range(_ROUNDS - 1):  # a constant here, not an argument: else LLVM may leave the loop rolled
         p0, p1 = _MULTIPLIERS[0] * c0, _MULTIPLIERS[1] * c2
         c0, c1, c2, c3 = (p1 >> _WORD) ^ c1 ^ k0, p1 & _LOW, (p0 >> _WORD) ^ c3 ^ k1, p0 & _LOW
         k0, k1 = (k0 + _WEYL[0]) & _LOW, (k1 + _WEYL[1]) & _LOW
@@ -107,7 +107,7 @@ def _fill_groups32(key, stream, start, out):
         c0, c1 = counter & _LOW, counter >> _WORD
         for i in range(_HALF // _U(2)):
             words[i], words[_HALF // _U(2) + i] = philox(
-                (c0 + i) & _LOW, c1, stream & _LOW, stream >> _WORD, key & _LOW, key >> _WORD, _ROUNDS
+                (c0 + i) & _LOW, c1, stream & _LOW, stream >> _WORD, key & _LOW, key >> _WORD
             )
         for i in range(_HALF):
             out[at + i], out[at + _HALF + i] = _pair32(integers[i], integers[_HALF + i])
@@ -122,7 +122,7 @@ def _fill_groups64(key, stream, start, out):
         c0, c1 = counter & _LOW, counter >> _WORD
         for i in range(_HALF):
             words[i], words[_HALF + i] = philox(
-                (c0 + i) & _LOW, c1, stream & _LOW, stream >> _WORD, key & _LOW, key >> _WORD, _ROUNDS
+                (c0 + i) & _LOW, c1, stream & _LOW, stream >> _WORD, key & _LOW, key >> _WORD
             )
         for i in range(_HALF):
             out[at + i], out[at + _HALF + i] = _pair64(words[i], words[_HALF + i])

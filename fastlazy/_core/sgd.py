@@ -303,10 +303,12 @@ def step_minibatches(b, rates, trained, y, a, work, state):
     sum_e = sum_ef = 0.0
     for s in range(rows):
         g = s // 4
-        if s % 4 == 0 and g > 0:  # what the groups before this one have done
+        # Minibatches that had ended when this group began are applied to it as a whole, later ones singly.
+        ended = 4 * g // b * b // 4 * 4
+        if s % 4 == 0 and ended > 0:
             for p in range(panels):
                 add_product(
-                    pointer(G, g * rows * 4), 0, 16, pointer(Z, p * rows * width), 4 * g, 1.0,
+                    pointer(G, g * rows * 4), 0, 16, pointer(Z, p * rows * width), ended, 1.0,
                     pointer(Z, (p * rows + s) * width),
                 )  # fmt: skip
         if s >= samples:  # padding
@@ -315,7 +317,7 @@ def step_minibatches(b, rates, trained, y, a, work, state):
             continue
         f = 0.0
         for p in range(panels):
-            for r in range(4 * g, s):
+            for r in range(ended, s // b * b):
                 inner = G[g, r, s % 4]
                 for j in range(width):
                     Z[p, s, j] += inner * Z[p, r, j]

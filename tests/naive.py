@@ -1,0 +1,98 @@
+"""Slow twins: the same quantities by the plainest means. Imports nothing of the package it checks."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+
+
+def features(W, X):
+    """Quadratic random features <w_i, x>^2 of every row x, (n, N)."""
+    return (X @ W.T) ** 2
+
+
+def tangent_features(W, X):
+    """Features 2 <w_i, x> x_j of every row x, (n, N d)."""
+    return np.stack([np.outer(2 * (W @ x), x).ravel() for x in X])
+
+
+def form_moment(S, T):
+    """E[<x, S x> <x, T x>] for x ~ N(0, I), by Isserlis' theorem, summed index by index."""
+    d = len(S)
+    total = 0.0
+    for i, j, k, m in itertools.product(range(d), repeat=4):
+        pairings = (i == j) * (k == m) + (i == k) * (j == m) + (i == m) * (j == k)
+        total += S[i, j] * T[k, m] * pairings
+    return total
+
+
+def best_risk(forms, B):
+    """min over c, theta of E[(sum theta_k <x, S_k x> + c - <x, B x>)^2]: least squares on matrices.
+
+    With the offset fitted, the squared error is 2 |sum theta_k S_k - B|_F^2.
+    """
+    design = np.stack([((S + S.T) / 2).ravel() for S in forms], axis=1)
+    theta = np.linalg.lstsq(design, B.ravel(), rcond=1e-12)[0]
+    return 2 * np.sum((design @ theta - B.ravel()) ** 2)
+
+
+def rf_forms(W):
+    """The matrices of the random features."""
+    return [np.outer(w, w) for w in W]
+
+
+def nt_forms(W):
+    """The matrices of the tangent features: 2 w_i e_j^T, made symmetric."""
+    d = W.shape[1]
+    return [np.outer(w, e) + np.outer(e, w) for w in W for e in np.eye(d)]
+
+
+def ridge_risk(forms, B, ridge):
+    """Risk, without the penalty, of the theta that minimises 2 |sum theta_k S_k - B|^2 + ridge |theta|^2."""
+    design = np.stack([S.ravel() for S in forms], axis=1)
+    theta = np.linalg.solve(2 * design.T @ design + ridge * np.eye(len(forms)), 2 * design.T @ B.ravel())
+    return 2 * np.sum((design @ theta - B.ravel()) ** 2)
+
+
+def loss(W, a, c, X, y):
+    """Mean squared error of the network on a batch."""
+    return np.mean((((X @ W.T) ** 2) @ a + c - y) ** 2)
+
+
+def sgd(W, a, c, X, y, b, rates, second_layer):
+    """Plain SGD, one minibatch after another, on copies; returns W, a, c.
+
+    *a* is a vector throughout; for "scalar" all its entries move together, by the gradient of the common
+    factor.
+    """
+    W, a = W.copy(), a.copy()
+    start = 0
+    for eta_W, eta_a, eta_c in rates:
+        x, t = X[start : start + b], y[start : start + b]
+        start += b
+        z = x @ W.T
+        e = (z**2) @ a + c - t
+        grad_W = 4 * ((e[:, None] * z) * a).T @ x / len(x)
+        if second_layer == "free":
+            grad_a = 2 * e @ z**2 / len(x)
+        elif second_layer == "scalar":
+            grad_a = 2 * e @ np.sum(z**2, axis=1) / len(x)
+        else:
+            grad_a = 0.0
+        W -= eta_W * grad_W
+        a -= eta_a * grad_a
+        c -= eta_c * 2 * np.mean(e)
+    return W, a, c
+
+
+def rf_limit_isotropic(B, N):
+    """Refined prediction for x^2 and isotropic W in closed form, the effective M by a scan and bisection."""
+    d = len(B)
+    low, high = 0.0, 1e12
+    for _ in range(300):
+        M = (low + high) / 2
+        taken = d * (d + 1) / 2 * (4 * M / d**2) / (1 + 4 * M / d**2)
+        low, high = (M, high) if taken < N else (low, M)
+    m = np.trace(B) ** 2 / (d * np.sum(B**2))
+    return (1 - m) / (1 + 4 * M / d**2) + m / (1 + 4 * M * (1 / d**2 + 1 / (2 * d)))
