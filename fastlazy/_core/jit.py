@@ -41,8 +41,13 @@ def jit_exact(function: Callable[..., Any]) -> Any:
     return _compile_lazily(function, fastmath=False)
 
 
-def _compile_lazily(function: Callable[..., Any], fastmath: set[str] | bool) -> Any:
-    dispatcher = numba.njit(nogil=True, error_model="numpy", fastmath=fastmath)(function)
+def jit_exact_inline(function: Callable[..., Any]) -> Any:
+    """As `jit_exact`, and always inlined: a loop around a call that stays a call is not vectorised."""
+    return _compile_lazily(function, fastmath=False, forceinline=True)
+
+
+def _compile_lazily(function: Callable[..., Any], **options: Any) -> Any:
+    dispatcher = numba.njit(nogil=True, error_model="numpy", **options)(function)
     try:
         dispatcher._cache = _Cache(function)
     except (RuntimeError, OSError):  # no writable folder for the cache

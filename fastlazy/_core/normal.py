@@ -2,9 +2,9 @@
 
 Position i of a stream depends on (key, stream, i) and the dtype alone. Positions come in groups of 128.
 A group takes consecutive 128-bit Philox counters (32 of them for float32, 64 for float64): words 0 and 1
-count, words 2 and 3 are the stream. The words of one group, in the order in which ``_fill_words`` lays
-them, are 128 integers of the dtype's own width; integers j and 64 + j make one Box-Muller pair, which
-lands at positions j and 64 + j. So no value ever crosses a vector lane, whatever the vector's width.
+count, words 2 and 3 are the stream. The words of a group are first laid down as 128 integers of the
+dtype's own width; then integers j and 64 + j make one Box-Muller pair, which lands at positions j and
+64 + j. So no value ever crosses a vector lane, whatever the vector's width.
 
 Every operation is exactly rounded IEEE or integer arithmetic in a fixed order, and logarithm, sine and
 cosine are polynomials in it: hence the same bits on every (little-endian) machine, with FMA or without.
@@ -21,14 +21,14 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
+from numba.np.numpy_support import carray
 
-from .jit import jit_exact
+from fastlazy._core.jit import jit_exact, jit_exact_inline
 
 _F = np.float32
 _I = np.int32
@@ -37,8 +37,8 @@ _U = np.uint64
 _GROUP = 128
 _HALF = _U(_GROUP // 2)
 
-# 7 rounds is the fewest that passes BigCrush (Salmon et al. 2011, table 2); their default of 10 costs 19 %
-# more time per float32 normal and 10 % per float64 here.
+# The fewest rounds that pass all of TestU01's BigCrush (Salmon et al. 2011). Their default of 10 adds a
+# margin and would take a quarter of a nanosecond, or a fifth of the time, more for each float32 normal.
 _ROUNDS = 7
 _MULTIPLIERS = _U(0xD2511F53), _U(0xCD9E8D57)
 _WEYL = _U(0x9E3779B9), _U(0xBB67AE85)
@@ -62,31 +62,33 @@ def fill_normals(key, stream, out):
     whole = _U(out.size) // _U(_GROUP) * _U(_GROUP)
     _fill_groups(key, stream, _U(0), out)
     if whole < _U(out.size):
-        last = numba.carray(_stack(), _GROUP, out.dtype)
+        last = carray(_stack(), _GROUP, out.dtype)
         _fill_groups(key, stream, whole, last)
         for i in range(_U(out.size) - whole):
             out[whole + i] = last[i]
 
 
-@jit_exact
+@jit_exact_inline
 def philox(c0, c1, c2, c3, k0, k1):
     """Philox4x32-7 of a counter under a key: output words 0 and 1, and 2 and 3, as two uint64.
 
     Words go in as uint64 below 2^32: in a lane of 64 bits a round is two multiplications, two shifts and
-    four exclusive ors, with no shuffle. The lower-numbered word comes out in the high half of its uint64,
-    where the last round leaves it.
+    four exclusive ors, with no shuffle; what piles up in the high halves is masked by the multiplication
+    itself. The lower-numbered word comes out in the high half of its uint64, where the last round has it.
     """
-    for _ in range(_ROUNDS - 1):  # a constant here, not an argument: else LLVM may leave the loop rolled
-        p0, p1 = _MULTIPLIERS[0] * c0, _MULTIPLIERS[1] * c2
-        c0, c1, c2, c3 = (p1 >> _WORD) ^ c1 ^ k0, p1 & _LOW, (p0 >> _WORD) ^ c3 ^ k1, p0 & _LOW
-        k0, k1 = (k0 + _WEYL[0]) & _LOW, (k1 + _WEYL[1]) & _LOW
-    p0, p1 = _MULTIPLIERS[0] * c0, _MULTIPLIERS[1] * c2
+    # The count is a constant so that LLVM unrolls it; without that nothing here vectorises, and a fill takes
+    # four times as long (test_normal.py looks).
+    for _ in range(_ROUNDS - 1):
+        p0, p1 = _MULTIPLIERS[0] * (c0 & _LOW), _MULTIPLIERS[1] * (c2 & _LOW)
+        c0, c1, c2, c3 = (p1 >> _WORD) ^ c1 ^ k0, p1, (p0 >> _WORD) ^ c3 ^ k1, p0
+        k0, k1 = k0 + _WEYL[0], k1 + _WEYL[1]
+    p0, p1 = _MULTIPLIERS[0] * (c0 & _LOW), _MULTIPLIERS[1] * (c2 & _LOW)
     return p1 ^ ((c1 ^ k0) << _WORD), p0 ^ ((c3 ^ k1) << _WORD)
 
 
 def _fill_groups(key, stream, start, out):
     """Fill the whole groups of *out* (m,) in place with positions start, start + 1, ... of a stream."""
-    raise NotImplementedError("compiled code only")
+    raise TypeError("for compiled code only")
 
 
 @overload(_fill_groups)
@@ -100,14 +102,14 @@ def _fill_groups_of_dtype(key, stream, start, out):
 def _fill_groups32(key, stream, start, out):
     """See _fill_groups; *out* is float32."""
     stack = _stack()
-    words = numba.carray(stack, _GROUP // 2, np.uint64)
-    integers = numba.carray(stack, _GROUP, np.uint32)
+    words = carray(stack, _GROUP // 2, np.uint64)
+    integers = carray(stack, _GROUP, np.uint32)
     for at in range(_U(0), _U(out.size) // _U(_GROUP) * _U(_GROUP), _U(_GROUP)):
         counter = (start + at) >> _U(2)
         c0, c1 = counter & _LOW, counter >> _WORD
         for i in range(_HALF // _U(2)):
             words[i], words[_HALF // _U(2) + i] = philox(
-                (c0 + i) & _LOW, c1, stream & _LOW, stream >> _WORD, key & _LOW, key >> _WORD
+                c0 + i, c1, stream & _LOW, stream >> _WORD, key & _LOW, key >> _WORD
             )
         for i in range(_HALF):
             out[at + i], out[at + _HALF + i] = _pair32(integers[i], integers[_HALF + i])
@@ -116,13 +118,13 @@ def _fill_groups32(key, stream, start, out):
 @jit_exact
 def _fill_groups64(key, stream, start, out):
     """See _fill_groups; *out* is float64."""
-    words = numba.carray(_stack(), _GROUP, np.uint64)
+    words = carray(_stack(), _GROUP, np.uint64)
     for at in range(_U(0), _U(out.size) // _U(_GROUP) * _U(_GROUP), _U(_GROUP)):
         counter = (start + at) >> _U(1)
         c0, c1 = counter & _LOW, counter >> _WORD
         for i in range(_HALF):
             words[i], words[_HALF + i] = philox(
-                (c0 + i) & _LOW, c1, stream & _LOW, stream >> _WORD, key & _LOW, key >> _WORD
+                c0 + i, c1, stream & _LOW, stream >> _WORD, key & _LOW, key >> _WORD
             )
         for i in range(_HALF):
             out[at + i], out[at + _HALF + i] = _pair64(words[i], words[_HALF + i])
@@ -139,7 +141,7 @@ _SQRT_HALF64, _ONE64, _FRACTION64 = _U(0x3FE6A09E667F3BCD), _U(0x3FF000000000000
 _TWO_52 = _U(0x4330000000000000)  # 2.0**52: whole numbers below 2**52 sit in its fraction bits
 
 
-@jit_exact
+@jit_exact_inline
 def _pair32(u, v):
     """Two independent float32 normals from two uint32."""
     # (2n + 1) / 2^31 with n the 30 high bits of u: never 0, and fine in the tail.
@@ -160,14 +162,16 @@ def _pair32(u, v):
         (_F(1.5707963217084682) + z * _F(-0.6459634602401234))
         + w * (_F(0.07968003279769965) + z * _F(-0.004601657893953024))
     )
-    cosine = (_F(1) + z * _F(-1.233697706299232)) + w * (_F(0.25360321037295647) + z * _F(-0.020417280824428893))
+    cosine = (_F(1) + z * _F(-1.233697706299232)) + w * (
+        _F(0.25360321037295647) + z * _F(-0.020417280824428893)
+    )
 
     cosine = _float32_of_bits(_I(_bits_of_float32(cosine) ^ _I(u << np.uint32(31))))
     swap = _I(u << np.uint32(30)) < _I(0)
     return radius * (sine if swap else cosine), radius * (cosine if swap else sine)
 
 
-@jit_exact
+@jit_exact_inline
 def _pair64(u, v):
     """Two independent float64 normals from two uint64."""
     # (n + 1/2) / 2^52 with n the 52 high bits of u, set as the fraction of a number in [1, 2): AVX2 has
@@ -203,7 +207,7 @@ def _pair64(u, v):
 
 
 def _bitcast(source: types.Type, target: types.Type) -> Callable[..., Any]:
-    """The compiled function that reads the bits of a *source* number as a *target* number."""
+    """Make the compiled function that reads the bits of a *source* number as a *target* number."""
 
     @intrinsic
     def cast(typing_context: Any, number: Any) -> Any:
@@ -221,8 +225,7 @@ _bits_of_float64 = _bitcast(types.float64, types.uint64)
 _float64_of_bits = _bitcast(types.uint64, types.float64)
 
 
-@intrinsic
-def _stack(typing_context):
+def _stack_address(typing_context: Any) -> Any:
     """Address of 128 uint64 on the stack: numba's own arrays would be allocated at each call."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -230,3 +233,6 @@ def _stack(typing_context):
         return builder.bitcast(words, context.get_value_type(types.voidptr))
 
     return types.voidptr(), generate
+
+
+_stack: Any = intrinsic(_stack_address)
