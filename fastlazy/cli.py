@@ -17,7 +17,7 @@ from fastlazy._validate import check_count
 
 _EPILOG = """\
 examples:
-  fastlazy figure                          the headline figure: d = 450, 13 widths from 30 to 4500
+  fastlazy figure                          the headline figure: d = 450, 12 widths from 30 to 4500
   fastlazy figure --preset paper           25 widths, 10 draws, 10 million samples for each NN dot
   fastlazy figure --d 100 --widths 10,30,100,300 --out small
 """
@@ -83,7 +83,7 @@ def run_figure(arguments: argparse.Namespace) -> int:
     if arguments.widths is not None:
         widths = _parse_widths(arguments.widths)
     else:
-        widths = curves.authors_widths(d) if paper else curves.geometric_widths(d, 13)
+        widths = curves.authors_widths(d) if paper else curves.geometric_widths(d, 12)
     samples = [10_000_000 if paper else curves.quick_samples(N, d) for N in widths]
     target = targets.exponential_target(d, rng=seed)
     cells = curves.figure_cells(widths, draws, samples, seed)

@@ -6,6 +6,7 @@ independent of one another, each with a seed of its own, and are spread over the
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -58,8 +59,12 @@ def authors_widths(d: int) -> list[int]:
 
 
 def quick_samples(N: int, d: int) -> int:
-    """Samples that bring the NN dot of width N near its optimum in some seconds at d = 450."""
-    return int(1e6)
+    """Samples that bring an NN dot of width N within .005 of its optimum (docs/performance.md has the figures).
+
+    In units of d (d + 150), about d b s, in which all directions are learned once (see `fastlazy.schedule`): few
+    for N >= d, where no noise remains, more the narrower the network.
+    """
+    return math.ceil((2.9 + 30 * max(0.0, 1 - N / d) ** 1.5) * d * (d + 150))
 
 
 def figure_cells(widths: Sequence[int], draws: int, n_samples: Sequence[int], seed: int) -> list[Cell]:

@@ -1,4 +1,20 @@
-"""Step sizes of SGD: the rule that needs no tuning, and what a caller may pass instead."""
+"""Step sizes of SGD: the rule that needs no tuning, and what a caller may pass instead.
+
+The rule (ours). With tau = sum_i |lambda_i(B)|, r = max_i |lambda_i(B)| / tau and b samples a step,
+
+    eta = kappa / (8 tau s),    s = 3/2 + 4 r + (d + 2 + 100 r) / b,
+
+is stable for kappa up to 2, whatever the target's scale and spectrum: the first two terms of s bound the mean
+step (of the trace of W^T W, which moves with the offset, and of the largest eigenvalue), the others its noise.
+Learning all directions takes n samples in proportion to d b s, and two things limit a run of T = n / (d b s):
+
+- directions whose eigenvalues are nearly equal are told apart slowly, which asks for large steps;
+- for N < d an error of variance nu = nn_risk / null_risk remains however well W is chosen, and its noise asks
+  for small ones, in the end like 1 / t.
+
+So kappa = 2 (1 - u) / (1 + (5/4) nu T u) at the fraction u of the run. The offset and the second layer, each of
+which acts on every sample alike, have steps eta tau and eta / (2 tau), of the same order in their own units.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +24,7 @@ from typing import TypeAlias
 import numpy as np
 
 from fastlazy._validate import Array, check_real
+from fastlazy.risk import nn_risk
 from fastlazy.targets import QuadraticTarget
 
 StepSize: TypeAlias = str | float | Callable[[float], float | tuple[float, float, float]]
@@ -22,7 +39,7 @@ def nuclear_norm(target: QuadraticTarget) -> float:
     return float(np.sum(np.abs(target.eigenvalues))) or 1.0
 
 
-def step_rule(step_size: StepSize, target: QuadraticTarget, b: int, steps: int) -> Rule:
+def step_rule(step_size: StepSize, target: QuadraticTarget, N: int, b: int, steps: int) -> Rule:
     """The rule that takes fractions of training done (k,), in [0, 1), to (eta_W, eta_a, eta_c), shape (k, 3).
 
     Parameters
@@ -30,6 +47,8 @@ def step_rule(step_size: StepSize, target: QuadraticTarget, b: int, steps: int) 
     step_size : "auto", float or callable
         As `fastlazy.fit_nn` takes it.
     target : QuadraticTarget
+    N : int
+        Neurons.
     b : int
         Samples of one step.
     steps : int
@@ -41,12 +60,20 @@ def step_rule(step_size: StepSize, target: QuadraticTarget, b: int, steps: int) 
         If step_size is of another kind, or is or returns something that is not finite and >= 0.
     """
     tau = nuclear_norm(target)
-    companions = np.array([1.0, 4 / tau, 4 * tau])
+    companions = np.array([1.0, 1 / (2 * tau), tau])  # of W, the second layer and the offset
     if isinstance(step_size, str):
         if step_size != "auto":
             raise ValueError(f"step_size = {step_size!r} is not known; pass 'auto', a float or a callable")
-        eta = 1 / (8 * tau * (1 + (target.d + 2) / b))
-        return lambda fractions: eta * (1 - fractions[:, None]) * companions
+        d, noise = target.d, nn_risk(target, N) / (target.null_risk or 1.0)
+        r = float(np.max(np.abs(target.eigenvalues))) / tau
+        stiffness = 1.5 + 4 * r + (d + 2 + 100 * r) / b
+        decay = 1.25 * noise * steps / (d * stiffness)
+
+        def auto(fractions: Array) -> Array:
+            kappa = 2 * (1 - fractions) / (1 + decay * fractions)
+            return kappa[:, None] / (8 * tau * stiffness) * companions
+
+        return auto
     if not callable(step_size):
         constant = check_real("step_size", step_size, 0.0) * companions
         return lambda fractions: np.tile(constant, (len(fractions), 1))

@@ -106,7 +106,8 @@ def fit_nn(
     second_layer : str
         "ones": a = 1. "signs": fixed signs. "scalar": one trained number. "free": a trained vector.
     W0 : array_like, shape (N, d), optional
-        First-layer weights at the start; default random directions with |w_i|^2 = tau / max(N, d).
+        First-layer weights at the start; default uniformly random orthonormal rows (for N > d, columns)
+        times sqrt(tau / d), so that W^T W is tau / d times a projector (for N >= d, the identity).
     a0 : float or array_like, shape (N,), optional
         Second layer at the start: any number for "scalar", entries +-1 for "signs", any for "free".
         Default 1 for "scalar"; for "signs" and "free" as many -1, in the last rows, as the best network
@@ -143,14 +144,14 @@ def fit_nn(
 
     Notes
     -----
-    A step is W <- W - eta_W grad_W, and so on, with gradients of the mean squared error over the batch:
-    4 diag(a) W M, 2 <w_i, M w_i> and 2 delta with M the mean of e x x^T and delta that of e. With
-    tau = sum_i |lambda_i(B)| (tr B for B >= 0), "auto" is
+    A step is W <- W - eta_W grad_W, and so on, with gradients of the mean squared error over the batch,
+    4 diag(a) W M, 2 <w_i, M w_i> and 2 delta with M the mean of e x x^T and delta that of e. "auto" (ours; the
+    reasons are in `fastlazy.schedule`) is, at the fraction u of the run, with tau = sum_i |lambda_i(B)|,
+    r = max_i |lambda_i(B)| / tau, nu = nn_risk / null_risk and T = n_samples / (d b s),
 
-        eta = kappa / (8 tau (1 + (d + 2) / b)),  kappa falling from 1 to 0 linearly,
+        eta = kappa / (8 tau s),    s = 3/2 + 4 r + (d + 2 + 100 r) / b,    kappa = 2 (1 - u) / (1 + (5/4) nu T u).
 
-    and where only eta is given, eta_a = 4 eta / tau and eta_c = 4 eta tau, so that the offset, which acts
-    on every sample alike, keeps up with W (ours).
+    Where only eta is given, eta_a = eta / (2 tau) and eta_c = eta tau.
 
     References
     ----------
@@ -162,7 +163,7 @@ def fit_nn(
     trained = _TRAINED[check_choice("second_layer", second_layer, _TRAINED)]
     records, generator = check_count("n_records", n_records), check_rng(rng)
     threads = available_cores() if n_threads is None else check_count("n_threads", n_threads)
-    rule = step_rule(step_size, target, b, -(-total // b))
+    rule = step_rule(step_size, target, neurons, b, -(-total // b))
 
     key = generator.integers(2**64, dtype=np.uint64)
     W = _initial_weights(W0, target, neurons, generator)
@@ -295,8 +296,10 @@ def _reduced(W: Array, a: Array, reduce: bool) -> tuple[Array, Array, Callable[[
 
 def _initial_weights(W0: ArrayLike | None, target: QuadraticTarget, N: int, rng: np.random.Generator) -> Array:
     if W0 is None:
-        W = rng.standard_normal((N, target.d))
-        return W * np.sqrt(nuclear_norm(target) / max(N, target.d)) / np.linalg.norm(W, axis=1, keepdims=True)
+        gaussian = rng.standard_normal((max(N, target.d), min(N, target.d)))
+        Q, R = np.linalg.qr(gaussian)
+        Q *= np.sign(np.diag(R))  # uniformly distributed
+        return (Q if N >= target.d else Q.T) * np.sqrt(nuclear_norm(target) / target.d)
     W = check_columns("W0", check_array("W0", W0, 2), target.d)
     if len(W) != N:
         raise ValueError(f"W0 has {len(W)} rows (shape {W.shape}), but N = {N}; pass N rows, or N={len(W)}")

@@ -96,3 +96,43 @@ def rf_limit_isotropic(B, N):
         low, high = (M, high) if taken < N else (low, M)
     m = np.trace(B) ** 2 / (d * np.sum(B**2))
     return (1 - m) / (1 + 4 * M / d**2) + m / (1 + 4 * M * (1 / d**2 + 1 / (2 * d)))
+
+
+def rf_limit(B, cov, N):
+    """Ratio of RF as N, d grow together, sigma = x^2: lam1 = 0 and lamt = 2, so psi = (N / d) / 2."""
+    d = len(B)
+    cov = cov / np.trace(cov)
+    gain = 4 * (N / d / 2) * d
+    return 1 - gain * np.trace(cov @ B) ** 2 / (np.sum(B**2) * (2 + gain * np.sum(cov**2)))
+
+
+def rf_limit_refined(B, cov, N):
+    """Ratio b^T (I + M A)^{-1} b / |b|^2 with the d^2 x d^2 matrix A; M by bisection on N = sum of s / (1 + s)."""
+    d = len(B)
+    cov = cov / np.trace(cov)
+    g = np.linalg.eigvalsh(cov)
+    low, high = 0.0, 1e9
+    for _ in range(300):
+        M = (low + high) / 2
+        taken = sum(4 * M * g[j] * g[k] / (1 + 4 * M * g[j] * g[k]) for j in range(d) for k in range(j + 1))
+        low, high = (M, high) if taken < N else (low, M)
+    A = 4 * np.kron(cov, cov) + 2 * np.outer(cov.ravel(), cov.ravel())
+    return B.ravel() @ np.linalg.solve(np.eye(d * d) + M * A, B.ravel()) / np.sum(B**2)
+
+
+def nt_limit(B, cov, N):
+    """Ratio of NT for N < d and a regular cov, in matrices: Q = (I + z cov)^{-1} with tr Q = d - N."""
+    d = len(B)
+    low, high = 0.0, 1e9
+    for _ in range(300):
+        z = (low + high) / 2
+        Q = np.linalg.inv(np.eye(d) + z * cov)
+        low, high = (z, high) if np.trace(Q) > d - N else (low, z)
+    spread = np.trace(Q @ cov @ Q @ B) ** 2 / (N - z**2 * np.trace(Q @ cov @ Q @ cov))
+    return (np.trace(Q @ B @ Q @ B) + z**2 * spread) / np.sum(B**2)
+
+
+def quadratic_risk(S, c, B, b0):
+    """E[(<x, S x> + c - <x, B x> - b0)^2], expanded, each moment index by index."""
+    D, offset = S - B, c - b0
+    return form_moment(D, D) + 2 * offset * np.trace(D) + offset**2

@@ -37,9 +37,7 @@ def normals(key, stream, start, size, dtype):
 
 
 def _words(key, stream, counter):
-    return philox(
-        (counter & LOW, counter >> 32, stream & LOW, stream >> 32), (key & LOW, key >> 32), rounds=7
-    )
+    return philox((counter & LOW, counter >> 32, stream & LOW, stream >> 32), (key & LOW, key >> 32), rounds=7)
 
 
 def _group32(key, stream, group):

@@ -34,14 +34,19 @@ def drawn_samples(key, n, b, d, dtype):
 
 
 @pytest.mark.parametrize("second_layer", ["ones", "signs", "scalar", "free"])
-@pytest.mark.parametrize(("d", "N", "b", "n"), [(5, 3, 1, 61), (7, 11, 3, 100), (6, 9, 8, 83), (13, 40, 30, 200), (50, 7, 100, 430), (1, 1, 2, 9)])
+@pytest.mark.parametrize(
+    ("d", "N", "b", "n"),
+    [(5, 3, 1, 61), (7, 11, 3, 100), (6, 9, 8, 83), (13, 40, 30, 200), (50, 7, 100, 430), (1, 1, 2, 9)],
+)
 @pytest.mark.parametrize("reduce", [True, False])
 def test_run_equals_plain_sgd(second_layer, d, N, b, n, reduce):
     rng = np.random.default_rng(d * N + b)
     target = fastlazy.QuadraticTarget(rng.standard_normal(d), b0=0.3)
     W0 = rng.standard_normal((N, d)) / np.sqrt(d)
     seed, eta = 5, 2e-3 / d
-    a0 = {"ones": None, "signs": rng.choice([-1.0, 1.0], N), "scalar": 0.7, "free": rng.standard_normal(N)}[second_layer]
+    a0 = {"ones": None, "signs": rng.choice([-1.0, 1.0], N), "scalar": 0.7, "free": rng.standard_normal(N)}[
+        second_layer
+    ]
 
     def step(fraction):
         return eta * (1 - fraction), eta, 3 * eta
@@ -53,7 +58,7 @@ def test_run_equals_plain_sgd(second_layer, d, N, b, n, reduce):
     key = np.random.default_rng(seed).integers(2**64, dtype=np.uint64)
     X = drawn_samples(key, n, b, d, np.float64)
     steps = -(-n // b)
-    rates = step_rule(step, target, b, steps)(np.arange(steps) / steps)
+    rates = step_rule(step, target, N, b, steps)(np.arange(steps) / steps)
     a = np.broadcast_to(1.0 if a0 is None else a0, N).astype(float)
     W, a, c = naive.sgd(W0, a, 0.1, X, target(X), b, rates, second_layer)
     assert fit.status == "finished"

@@ -1,0 +1,124 @@
+"""What this machine can do at most: fused multiply-adds a second, with every number in a register."""
+
+from __future__ import annotations
+
+import functools
+import platform
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
+
+from fastlazy._core.tile import REGISTER_BYTES
+
+# Independent chains: a core starts 2 (some: 4) multiply-adds a cycle and each takes 4 cycles, so 8 to 16 must be
+# under way; with a factor and a summand, 12 leave room in the 16 registers of AVX2.
+_CHAINS = 12
+_ROUNDS = 8  # of all chains between two tests of the loop's end
+_TURNS = 200_000  # of the loop in one timing: some 10 ms, against which starting a thread is nothing
+
+
+def peak_gflops(dtype: Any, threads: int = 1, repeats: int = 20) -> float:
+    """The most GFLOP/s seen in *repeats* timings of a loop that does nothing but multiply-adds.
+
+    Counted as two operations for each number of a vector. All *threads* run the same loop at once, and the time
+    is from the first one's start to the last one's end.
+    """
+    spin = _spin(np.dtype(dtype).name)
+    sink = np.zeros((threads, 1024), dtype)  # rows far apart: no two threads write one cache line
+    spin(sink[0], 1)
+    gate = threading.Barrier(threads)
+
+    def timed(member: int) -> tuple[float, float]:
+        gate.wait()
+        start = time.perf_counter()
+        spin(sink[member], _TURNS)
+        return start, time.perf_counter()
+
+    flops = 2.0 * threads * _TURNS * _ROUNDS * _CHAINS * (REGISTER_BYTES // np.dtype(dtype).itemsize)
+    best = 0.0
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in range(repeats):
+            starts, ends = zip(*pool.map(timed, range(threads)), strict=True)
+            best = max(best, flops / (max(ends) - min(starts)))
+    return best / 1e9
+
+
+def processor_name() -> str:
+    """What the machine calls its processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+@functools.cache
+def _spin(name: str) -> Any:
+    """The compiled loop of *turns* times _ROUNDS multiply-adds of each chain; writes their sum to *sink* (1024,)."""
+    chains = _multiply_adds(np.dtype(name).itemsize * 8)
+
+    @numba.njit(nogil=True)
+    def spin(sink: np.ndarray, turns: int) -> None:
+        # x/2 + 1/2 has the fixed point 1: nothing overflows or becomes subnormal. Read from memory, the two
+        # numbers are not known to the compiler.
+        sink[1], sink[2] = 0.5, 0.5
+        sink[0] = chains(turns, sink[1], sink[2])
+
+    return spin
+
+
+def _multiply_adds(bits: int) -> Any:
+    """The intrinsic that iterates x <- x * factor + summand in each chain and returns a sum of all."""
+    lanes = REGISTER_BYTES * 8 // bits
+    i64, i32 = ir.IntType(64), ir.IntType(32)
+
+    @intrinsic
+    def chains(typingctx: Any, turns: Any, factor: Any, summand: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            turns, factor, summand = args
+            vector = ir.VectorType(factor.type, lanes)
+            fma = builder.module.declare_intrinsic(
+                f"llvm.fmuladd.v{lanes}f{bits}", (), ir.FunctionType(vector, [vector] * 3)
+            )
+
+            def broadcast(value: Any) -> Any:
+                undefined = ir.Constant(vector, ir.Undefined)
+                first = builder.insert_element(undefined, value, i32(0))
+                return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(i32, lanes), [0] * lanes))
+
+            factor, summand = broadcast(factor), broadcast(summand)
+            entry = builder.block
+            loop, done = builder.append_basic_block("chains.loop"), builder.append_basic_block("chains.done")
+            builder.branch(loop)
+            builder.position_at_end(loop)
+            turn = builder.phi(i64)
+            starts = [builder.phi(vector) for _ in range(_CHAINS)]
+            values = starts
+            for _ in range(_ROUNDS):
+                values = [builder.call(fma, [value, factor, summand]) for value in values]
+            following = builder.add(turn, i64(1))
+            builder.cbranch(builder.icmp_signed("<", following, turns), loop, done)
+            turn.add_incoming(i64(0), entry)
+            turn.add_incoming(following, loop)
+            for k, (start, value) in enumerate(zip(starts, values, strict=True)):
+                # different starts: chains that are known to be equal would be computed once
+                start.add_incoming(ir.Constant(vector, [1.0 + k] * lanes), entry)
+                start.add_incoming(value, loop)
+
+            builder.position_at_end(done)
+            total = values[0]
+            for value in values[1:]:
+                total = builder.fadd(total, value)
+            return builder.extract_element(total, i32(0))
+
+        return factor(types.int64, factor, factor), codegen
+
+    return chains

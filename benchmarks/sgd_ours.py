@@ -1,0 +1,69 @@
+"""The steps of `fastlazy.fit_nn`, timed and checked as those of the other libraries are."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+import fastlazy
+from benchmarks.sgd_problem import Problem
+from fastlazy._core.normal import fill_normals
+from fastlazy._core.sgd import minibatches_per_block
+
+
+class FastlazySgd:
+    """Runs of `fit_nn` on a problem: data, risk at the start and the end, everything included."""
+
+    def __init__(self, problem: Problem, threads: int, reduce: bool = True, second_layer: str = "") -> None:
+        self.problem = problem
+        self.target = fastlazy.QuadraticTarget(problem.beta, problem.b0)
+        W, a, c = problem.start()
+        self.arguments = dict(
+            batch_size=problem.b,
+            # "ones" makes the problem's other two rates out of the first
+            step_size=(lambda _: problem.rates) if problem.scalar else problem.rates[0],
+            second_layer=second_layer or ("scalar" if problem.scalar else "ones"),
+            W0=W,
+            a0=a if problem.scalar else None,
+            c0=c,
+            dtype=problem.dtype,
+            rng=0,
+            n_records=2,
+            reduce=reduce,
+            n_threads=threads,
+        )
+
+    def run(self, steps: int) -> fastlazy.Fit:
+        """The network after *steps* steps from the start."""
+        return fastlazy.fit_nn(self.target, self.problem.N, n_samples=steps * self.problem.b, **self.arguments)
+
+    def seconds(self, steps: int) -> tuple[float, float]:
+        """Seconds of *steps* steps, and of what a run does once: QR for N > d, exact risks.
+
+        The first is the difference of two runs, so that it is what a step adds to a long run.
+        """
+        few = max(24, steps // 10)
+        short = _elapsed(self, few)
+        step = (_elapsed(self, few + steps) - short) / steps
+        return step * steps, short - few * step
+
+    def error(self) -> float:
+        """Relative error of a few steps against plain float64 steps on the same samples."""
+        # A group of four samples is one stream of normals; a block of minibatches begins a new group.
+        steps, (b, d) = minibatches_per_block(self.problem.b), (self.problem.b, self.problem.d)
+        key = np.random.default_rng(0).integers(2**64, dtype=np.uint64)
+        groups = np.empty((-(-steps * b // 4), 4 * d), self.problem.dtype)
+        for stream, numbers in enumerate(groups):
+            fill_normals(key, np.uint64(stream), numbers)
+        samples = groups.reshape(-1, d, 4).transpose(0, 2, 1).reshape(-1, d)
+        return self.problem.error(self.run(steps).W, samples[: steps * b].reshape(steps, b, d))
+
+
+def _elapsed(ours: FastlazySgd, steps: int) -> float:
+    start = time.perf_counter()
+    fit = ours.run(steps)
+    elapsed = time.perf_counter() - start
+    if fit.status != "finished":
+        raise RuntimeError(f"fit_nn {fit.status} after {fit.samples[-1]} samples: the timing means nothing")
+    return elapsed

@@ -1,0 +1,71 @@
+"""The SGD run that every library is given: a problem, its start, and one step of it in plain float64."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Minibatch SGD of f(x) = a sum_i <w_i, x>^2 + c towards y = sum_j beta_j x_j^2 + b0, x ~ N(0, I_d).
+
+    With *scalar* the common a is trained too: the protocol of the paper's authors, f = (alpha a / N) |W x|^2 +
+    beta c with gradients scaled by N eta_w / alpha^2, eta_a / alpha^2 and eta_c / beta^2, here for alpha = beta = 1
+    and with a / N called a.
+    """
+
+    N: int
+    b: int
+    d: int = 450
+    dtype: str = "float32"
+    scalar: bool = False
+
+    @property
+    def beta(self) -> np.ndarray:
+        """Eigenvalues of the target, shape (d,): exponential, as in the paper's experiments."""
+        return np.random.default_rng(100).exponential(size=self.d) / np.sqrt(self.d)
+
+    @property
+    def b0(self) -> float:
+        """The constant that centres the target."""
+        return -float(self.beta.sum())
+
+    @property
+    def rates(self) -> tuple[float, float, float]:
+        """Constant steps (eta_W, eta_a, eta_c) that stay stable for as long as one cares to measure."""
+        tau = float(self.beta.sum())
+        eta = 1 / (8 * tau * (1 + (self.d + 2) / self.b))
+        # The authors' 1e-3 at batch 100 is this eta; their eta_c is 100 times it.
+        return (self.N * eta, eta / self.N**2, 100 * eta) if self.scalar else (eta, 4 * eta / tau, 4 * eta * tau)
+
+    def start(self) -> tuple[np.ndarray, float, float]:
+        """W (N, d) in the problem's dtype, a and c."""
+        W = np.random.default_rng(1).standard_normal((self.N, self.d)) / np.sqrt(self.d)
+        if not self.scalar:
+            W *= np.sqrt(self.beta.sum() / max(self.N, self.d))
+        return W.astype(self.dtype), 1 / self.N if self.scalar else 1.0, 0.0
+
+    def flops(self, neurons: int) -> float:
+        """Operations of the two matrix products of a step on *neurons* rows of weights."""
+        return 4.0 * self.b * self.d * neurons
+
+    def stepped(self, batches: np.ndarray) -> np.ndarray:
+        """W (N, d) after one step on each of *batches* (k, b, d), from the start, in float64."""
+        W, a, c = self.start()
+        W = W.astype(float)
+        eta_W, eta_a, eta_c = self.rates
+        for X in batches.astype(float):
+            Z = X @ W.T
+            q = np.sum(Z**2, axis=1)
+            e = a * q + c - (X**2 @ self.beta + self.b0)
+            W = W - eta_W * 4 * a / self.b * (Z.T * e) @ X
+            a -= eta_a * 2 * float(np.mean(e * q)) if self.scalar else 0.0
+            c -= eta_c * 2 * float(np.mean(e))
+        return W
+
+    def error(self, W: np.ndarray, batches: np.ndarray) -> float:
+        """The error of a *W* (N, d) that went through *batches*, relative to how far they move it."""
+        wanted = self.stepped(batches)
+        return float(np.linalg.norm(W - wanted) / np.linalg.norm(wanted - self.start()[0]))

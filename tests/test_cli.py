@@ -1,0 +1,338 @@
+"""The command: real runs at small size, what they leave on disk, and what they say when they cannot run."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import image
+from numpy.testing import assert_array_equal
+
+import fastlazy
+from fastlazy import curves, theory
+from fastlazy.cli import main
+from fastlazy.risk import nt_risk, rf_risk
+from fastlazy.sgd import fit_nn
+from fastlazy.targets import draw_weights, exponential_target
+
+ROOT = Path(__file__).resolve().parents[1]
+COLUMNS = ["regime", "N", "draw", "measured", "predicted", "seconds", "seed"]
+SMALL = ["--d", "20", "--widths", "3,20,41", "--draws", "2"]
+
+
+@pytest.fixture(autouse=True)
+def _few_samples(monkeypatch):
+    monkeypatch.setattr(curves, "quick_samples", lambda N, d: 4000)
+
+
+def read(path):
+    return pd.read_csv(path, dtype={"seed": np.uint64})
+
+
+@pytest.fixture(scope="module")
+def small_run(tmp_path_factory):
+    """One run of a small figure: the folder, what it printed, and its dots."""
+    out = tmp_path_factory.mktemp("figure") / "made" / "as needed"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(curves, "quick_samples", lambda N, d: 4000)
+        assert main(["figure", *SMALL, "--seed", "5", "--out", str(out)]) == 0
+    return out, read(out / "results.csv")
+
+
+def test_results_have_one_row_per_dot(small_run):
+    out, dots = small_run
+    assert list(dots.columns) == COLUMNS
+    expected = [("NN", N, 0) for N in (3, 20, 41)]
+    expected += [(regime, N, draw) for regime in ("NT", "RF") for N in (3, 20, 41) for draw in (0, 1)]
+    assert list(dots[["regime", "N", "draw"]].itertuples(index=False, name=None)) == expected
+    assert np.all((dots["measured"] >= 0) & (dots["measured"] <= 1))
+    assert np.all(dots["seconds"] > 0)
+    assert sorted(path.name for path in out.iterdir()) == ["figure.pdf", "figure.png", "results.csv"]
+
+
+def test_images_are_valid(small_run):
+    out, _ = small_run
+    pixels = image.imread(out / "figure.png")
+    assert pixels.shape[0] > 500
+    assert pixels.shape[1] > 800
+    for colour in ((0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00), (0x11, 0x11, 0x11)):  # RF, NT, NN
+        assert np.count_nonzero(np.abs(pixels[:, :, :3] - np.array(colour) / 255).max(axis=2) < 0.01) > 500
+    pdf = (out / "figure.pdf").read_bytes()
+    assert pdf.startswith(b"%PDF-")
+    assert pdf.rstrip().endswith(b"%%EOF")
+
+
+def test_predictions_are_the_refined_theory(small_run):
+    _, dots = small_run
+    target = exponential_target(20, rng=5)
+    for dot in dots.itertuples():
+        expected = {
+            "RF": lambda N: theory.rf_risk_limit(target, N, refined=True),
+            "NT": lambda N: theory.nt_risk_limit(target, N, refined=True),
+            "NN": lambda N: theory.nn_risk_limit(target, N),
+        }[dot.regime](dot.N)
+        assert dot.predicted == pytest.approx(expected / target.null_risk, rel=1e-12, abs=1e-15)
+
+
+def test_a_dot_is_repeated_from_its_seed(small_run):
+    _, dots = small_run
+    target = exponential_target(20, rng=5)
+    for dot in dots[dots["regime"] != "NN"].itertuples():
+        W = draw_weights(dot.N, 20, rng=int(dot.seed))
+        risk = {"RF": rf_risk, "NT": nt_risk}[dot.regime](target, W)
+        assert dot.measured == pytest.approx(risk / target.null_risk, rel=1e-9, abs=1e-12)
+    for dot in dots[dots["regime"] == "NN"].itertuples():
+        fit = fit_nn(target, dot.N, n_samples=4000, rng=int(dot.seed))
+        assert dot.measured == pytest.approx(fit.risk[-1] / target.null_risk, rel=1e-6)
+
+
+def test_rf_and_nt_share_their_weights_and_draws_do_not(small_run):
+    _, dots = small_run
+    rf, nt = dots[dots["regime"] == "RF"], dots[dots["regime"] == "NT"]
+    assert_array_equal(rf["seed"], nt["seed"])
+    assert dots[dots["regime"] != "NT"]["seed"].is_unique
+
+
+def test_the_same_seed_gives_the_same_results_and_another_does_not(small_run, tmp_path):
+    _, dots = small_run
+    assert main(["figure", *SMALL, "--seed", "5", "--out", str(tmp_path)]) == 0
+    kept = [column for column in COLUMNS if column != "seconds"]
+    pd.testing.assert_frame_equal(read(tmp_path / "results.csv")[kept], dots[kept], check_exact=True)
+    assert main(["figure", *SMALL, "--seed", "6", "--out", str(tmp_path)]) == 0
+    other = read(tmp_path / "results.csv")
+    assert not np.any((other["measured"] == dots["measured"])[dots["regime"] == "RF"])
+    assert not np.any(other["seed"] == dots["seed"])
+
+
+def test_a_dot_does_not_depend_on_the_other_widths(small_run, tmp_path):
+    _, dots = small_run
+    assert main(["figure", "--d", "20", "--widths", "20", "--draws", "1", "--seed", "5", "--out", str(tmp_path)]) == 0
+    alone = read(tmp_path / "results.csv")
+    shared = dots[(dots["N"] == 20) & (dots["draw"] == 0) & (dots["regime"] != "NN")]
+    alone = alone[alone["regime"] != "NN"]
+    assert_array_equal(alone["measured"], shared["measured"])
+
+
+def test_the_table_shows_measured_beside_predicted(tmp_path, capsys):
+    assert main(["figure", *SMALL, "--seed", "5", "--out", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].split() == ["N", "N/d", "measured", "+-", "predicted", "difference"]
+    rows = [line.split() for line in printed[1:10]]
+    assert [(row[0], int(row[1])) for row in rows] == [(r, N) for r in ("RF", "NT", "NN") for N in (3, 20, 41)]
+    dots = read(tmp_path / "results.csv")
+    for regime, N, ratio, measured, *spread, predicted, difference in rows:
+        cell = dots[(dots["regime"] == regime) & (dots["N"] == int(N))]
+        assert ratio == f"{int(N) / 20:.3f}"
+        assert measured == f"{cell['measured'].mean():.4f}"
+        assert spread == ([] if regime == "NN" else [f"{cell['measured'].std():.4f}"])
+        assert predicted == f"{cell['predicted'].iloc[0]:.4f}"
+        assert difference == f"{cell['measured'].mean() - cell['predicted'].iloc[0]:+.4f}"
+    assert re.fullmatch(r"15 dots in \d+ s: .*figure\.png, figure\.pdf, results\.csv", printed[10])
+    assert str(tmp_path) in printed[10]
+
+
+def test_widths_are_sorted_and_counted_once(tmp_path):
+    arguments = ["figure", "--d", "6", "--widths", "4 2, 4,", "--draws", "1", "--out", str(tmp_path)]
+    assert main(arguments) == 0
+    assert sorted(set(read(tmp_path / "results.csv")["N"])) == [2, 4]
+
+
+@pytest.mark.parametrize("d", [1, 2, 7])
+def test_default_widths_fit_small_dimensions(d, tmp_path):
+    assert main(["figure", "--d", str(d), "--draws", "1", "--out", str(tmp_path)]) == 0
+    assert sorted(set(read(tmp_path / "results.csv")["N"])) == curves.geometric_widths(d, 13)
+    assert (tmp_path / "figure.png").exists()
+
+
+def test_presets(tmp_path, monkeypatch):
+    cells = {}
+
+    def measure(target, jobs, **options):
+        cells["all"] = jobs
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr(curves, "measure", measure)
+    assert main(["figure", "--preset", "paper", "--out", str(tmp_path)]) == 130
+    widths = sorted({cell.N for cell in cells["all"]})
+    assert (widths[:3], widths[-1], len(widths)) == ([30, 37, 45], 4767, 25)
+    assert {cell.n_samples for cell in cells["all"] if cell.regime == "NN"} == {10_000_000}
+    assert max(cell.draw for cell in cells["all"]) == 9
+    assert main(["figure", "--out", str(tmp_path)]) == 130
+    widths = sorted({cell.N for cell in cells["all"]})
+    assert (widths[0], widths[-1], len(widths)) == (30, 4500, 13)
+    assert max(cell.draw for cell in cells["all"]) == 3
+
+
+def test_old_results_are_kept(tmp_path):
+    (tmp_path / "results.csv").write_text("old\n")
+    assert main(["figure", "--d", "5", "--widths", "2", "--draws", "1", "--out", str(tmp_path)]) == 0
+    assert (tmp_path / "results.previous.csv").read_text() == "old\n"
+    assert len(read(tmp_path / "results.csv")) == 3
+
+
+def test_no_temporary_file_is_left(tmp_path):
+    assert main(["figure", "--d", "5", "--widths", "2", "--draws", "1", "--out", str(tmp_path)]) == 0
+    assert sorted(os.listdir(tmp_path)) == ["figure.pdf", "figure.png", "results.csv"]
+
+
+def test_an_interrupt_leaves_the_rows_so_far(tmp_path, monkeypatch, capsys):
+    dots = [curves.Dot("RF", 3, k, 0.5, 0.4, 0.1, 7 + k) for k in range(2)]
+
+    def measure(target, cells, **options):
+        yield from dots
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(curves, "measure", measure)
+    assert main(["figure", *SMALL, "--out", str(tmp_path)]) == 130
+    rows = read(tmp_path / "results.csv")
+    assert list(rows.itertuples(index=False, name=None)) == [tuple(dot) for dot in dots]
+    assert f"interrupted: 2 of 15 dots are in {tmp_path / 'results.csv'}" in capsys.readouterr().err
+    assert os.listdir(tmp_path) == ["results.csv"]
+
+
+INTERRUPTED = """
+import sys
+from fastlazy import cli, curves
+curves.quick_samples = lambda N, d: 400_000_000  # minutes
+curves.available_cores = lambda: 2  # one for the long dot, one for the others
+sys.exit(cli.main(["figure", "--d", "20", "--widths", "4", "--draws", "2", "--out", sys.argv[1]]))
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
+def test_control_c_ends_a_run_soon(tmp_path):
+    command = [sys.executable, "-c", INTERRUPTED, str(tmp_path)]
+    results = tmp_path / "results.csv"
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        try:
+            deadline = time.monotonic() + 60
+            while not (results.exists() and results.read_text().count("\n") == 5):
+                assert child.poll() is None, child.stderr.read()
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            time.sleep(0.3)
+            child.send_signal(signal.SIGINT)
+            printed, errors = child.communicate(timeout=90)
+        finally:
+            child.kill()
+    assert child.returncode == 130
+    assert printed == ""
+    assert "interrupted: 4 of 5 dots are in" in errors
+    assert "Traceback" not in errors
+    assert sorted(read(results)["regime"]) == ["NT", "NT", "RF", "RF"]
+
+
+@pytest.fixture
+def _nothing_is_computed(monkeypatch):
+    def fail(*arguments, **options):
+        raise AssertionError("computed before the arguments were checked")
+
+    monkeypatch.setattr(curves, "measure", fail)
+
+
+@pytest.mark.usefixtures("_nothing_is_computed")
+def test_a_folder_that_cannot_be_written_is_found_first(tmp_path, capsys):
+    (tmp_path / "file").write_text("kept")
+    for name in ("file", "file/folder"):  # a parent that is a file stops even root
+        assert main(["figure", *SMALL, "--out", str(tmp_path / name)]) == 2
+        captured = capsys.readouterr()
+        assert captured.err.startswith("fastlazy figure: cannot write to the folder ")
+        assert str(tmp_path / name) in captured.err
+        assert captured.err.endswith("choose another with --out\n")
+        assert captured.out == ""
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+BAD_ARGUMENTS = {
+    "no width": (["--widths", ","], "--widths must be numbers of at least 1, got ','; try --widths 30,450,4500"),
+    "empty": (["--widths", ""], "--widths must be numbers of at least 1, got ''"),
+    "zero width": (["--widths", "0,3"], "--widths must be numbers of at least 1, got '0,3'"),
+    "negative width": (["--widths=-3,3"], "--widths must be numbers of at least 1, got '-3,3'"),
+    "word": (["--widths", "3,many"], "--widths must be whole numbers separated by commas, got '3,many'; try --widths"),
+    "fraction": (["--widths", "1.5"], "--widths must be whole numbers separated by commas, got '1.5'"),
+    "d": (["--d", "0"], "--d must be at least 1, got 0"),
+    "negative d": (["--d", "-4"], "--d must be at least 1, got -4"),
+    "draws": (["--draws", "0"], "--draws must be at least 1, got 0"),
+    "seed": (["--seed", "-1"], "--seed must be at least 0, got -1"),
+}
+
+
+@pytest.mark.usefixtures("_nothing_is_computed")
+@pytest.mark.parametrize(("arguments", "message"), BAD_ARGUMENTS.values(), ids=BAD_ARGUMENTS)
+def test_bad_arguments(arguments, message, tmp_path, capsys):
+    assert main(["figure", *arguments, "--out", str(tmp_path)]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith(f"fastlazy figure: {message}")
+    assert captured.err.count("\n") == 1
+    assert captured.out == ""
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.usefixtures("_nothing_is_computed")
+def test_bad_widths_do_not_move_old_results(tmp_path):
+    (tmp_path / "results.csv").write_text("old\n")
+    assert main(["figure", "--widths", "many", "--out", str(tmp_path)]) == 2
+    assert os.listdir(tmp_path) == ["results.csv"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "required: COMMAND"),
+        (["plot"], "invalid choice: 'plot'"),
+        (["figure", "--d", "many"], "argument --d: invalid int value: 'many'"),
+        (["figure", "--draws", "1.5"], "argument --draws: invalid int value: '1.5'"),
+        (["figure", "--preset", "slow"], "argument --preset: invalid choice: 'slow'"),
+        (["figure", "--colour"], "unrecognized arguments: --colour"),
+    ],
+)
+def test_unknown_arguments(arguments, message, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [[], ["figure"], ["info"]], ids=["fastlazy", "figure", "info"])
+def test_help(command, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([*command, "--help"])
+    assert ended.value.code == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"usage: {' '.join(['fastlazy', *command])} ")
+    for option in {"figure": ["--preset", "--out", "--d", "--widths", "--draws", "--seed"]}.get(
+        *command or ["none"], []
+    ):
+        line = re.search(rf"\n  {option} .*(\n {{5,}}.*)*", printed)
+        assert line, option
+        assert "default" in line.group(), option
+    if not command:
+        assert re.search(r"\n +figure +\w.*\n +info +\w", printed)
+
+
+def test_version(capsys):
+    command = [sys.executable, "-m", "fastlazy", "--version"]
+    child = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert child.stdout == f"fastlazy {fastlazy.__version__}\n"
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == child.stdout
+
+
+def test_info(capsys):
+    assert main(["info"]) == 0
+    printed = capsys.readouterr().out
+    assert f"fastlazy {fastlazy.__version__}, Python {sys.version.split()[0]}," in printed
+    for name in ("numpy", "scipy", "numba", "llvmlite"):
+        assert f"{name} {version(name)}" in printed
+    assert re.search(r"^compiled for \S+, (128|256|512)-bit vectors$", printed, re.MULTILINE)
+    assert re.search(r"^[1-9]\d* cores$", printed, re.MULTILINE)
