@@ -19,20 +19,20 @@ class FastlazySgd:
         self.problem = problem
         self.target = fastlazy.QuadraticTarget(problem.beta, problem.b0)
         W, a, c = problem.start()
-        self.arguments = dict(
-            batch_size=problem.b,
-            # "ones" makes the problem's other two rates out of the first
-            step_size=(lambda _: problem.rates) if problem.scalar else problem.rates[0],
-            second_layer=second_layer or ("scalar" if problem.scalar else "ones"),
-            W0=W,
-            a0=a if problem.scalar else None,
-            c0=c,
-            dtype=problem.dtype,
-            rng=0,
-            n_records=2,
-            reduce=reduce,
-            n_threads=threads,
-        )
+        self.arguments = {
+            "batch_size": problem.b,
+            # one number is enough where the problem's other two rates are those that fit_nn makes of it
+            "step_size": (lambda _: problem.rates) if problem.scalar else problem.rates[0],
+            "second_layer": second_layer or ("scalar" if problem.scalar else "ones"),
+            "W0": W,
+            "a0": a if problem.scalar else None,
+            "c0": c,
+            "dtype": problem.dtype,
+            "rng": 0,
+            "n_records": 2,
+            "reduce": reduce,
+            "n_threads": threads,
+        }
 
     def run(self, steps: int) -> fastlazy.Fit:
         """The network after *steps* steps from the start."""
@@ -43,7 +43,7 @@ class FastlazySgd:
 
         The first is the difference of two runs, so that it is what a step adds to a long run.
         """
-        few = max(24, steps // 10)
+        few = min(steps, 10_000)  # no fewer where it matters: a callable step_size is asked as often
         short = _elapsed(self, few)
         step = (_elapsed(self, few + steps) - short) / steps
         return step * steps, short - few * step

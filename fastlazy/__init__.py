@@ -43,7 +43,7 @@ _MODULES = {
     "rf_risk_limit": "theory",
 }
 
-__all__ = [*_MODULES]  # noqa: PLE0604  (all are strings)
+__all__ = [*_MODULES]
 
 
 def __getattr__(name: str) -> Any:

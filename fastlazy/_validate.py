@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[np.floating[Any]]]
-Seed: TypeAlias = None | int | np.random.SeedSequence | np.random.Generator
+Seed: TypeAlias = int | np.random.SeedSequence | np.random.Generator | None
 
 
 def check_array(name: str, value: ArrayLike, ndim: int | tuple[int, ...], dtype: Any = np.float64) -> Array:
@@ -50,8 +50,7 @@ def check_array(name: str, value: ArrayLike, ndim: int | tuple[int, ...], dtype:
         where = np.unravel_index(int(np.argmin(np.isfinite(array))), array.shape)
         index = ", ".join(str(int(i)) for i in where)
         raise ValueError(
-            f"{name} must be finite, got {bad} NaN or infinite entries, the first at [{index}]; "
-            "remove or replace them"
+            f"{name} must be finite, got {bad} NaN or infinite entries, the first at [{index}]; remove or replace them"
         )
     return array
 
@@ -107,9 +106,11 @@ def check_real(name: str, value: Any, minimum: float = -math.inf, *, above: bool
         If it is NaN, infinite or too small.
     """
     try:
-        if isinstance(value, (str, bytes, complex)):
+        if isinstance(value, (str, bytes)) or np.iscomplexobj(value):
             raise TypeError
         number = float(value)
+    except OverflowError:
+        number = math.inf
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be a real number, got {value!r}; pass a float") from None
     if not math.isfinite(number) or number < minimum or (above and number == minimum):
@@ -185,8 +186,8 @@ def check_symmetric(name: str, value: ArrayLike) -> Array:
     TypeError, ValueError
         As `check_array`, and if the matrix is not square, or not symmetric beyond rounding.
     """
-    given = np.asarray(value).dtype
     array = check_array(name, value, (1, 2))
+    given = np.asarray(value).dtype
     if array.ndim == 1:
         return np.diag(array)
     if array.shape[0] != array.shape[1]:

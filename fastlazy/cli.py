@@ -33,11 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_figure_command(commands)
     add_info_command(commands)
     arguments = parser.parse_args(argv)
-    try:
-        return int(arguments.run(arguments))
-    except (ValueError, TypeError, OSError) as error:
-        print(f"fastlazy {arguments.command}: {error}", file=sys.stderr)
-        return 2
+    return int(arguments.run(arguments))
 
 
 def add_figure_command(commands: Any) -> None:
@@ -58,7 +54,9 @@ def add_figure_command(commands: Any) -> None:
         "--preset", choices=["quick", "paper"], default="quick",
         help="quick: some minutes at most; paper: as in the paper, about two hours (default: %(default)s)",
     )  # fmt: skip
-    parser.add_argument("--out", metavar="DIR", default="fastlazy-figure", help="folder to write to (default: %(default)s)")
+    parser.add_argument(
+        "--out", metavar="DIR", default="fastlazy-figure", help="folder to write to (default: %(default)s)"
+    )
     parser.add_argument("--d", type=int, default=450, help="input dimension (default: %(default)s)")
     parser.add_argument("--widths", metavar="N,N,...", help="numbers of neurons (default: the preset's, d/15 to 10 d)")
     parser.add_argument("--draws", type=int, help="draws of the weights for each RF and NT dot (default: 4; paper: 10)")
@@ -68,11 +66,16 @@ def add_figure_command(commands: Any) -> None:
 
 def run_figure(arguments: argparse.Namespace) -> int:
     """Measure, write and print the figure; the exit status."""
-    d = check_count("--d", arguments.d)
-    seed = check_count("--seed", arguments.seed, 0)
     paper = arguments.preset == "paper"
-    draws = check_count("--draws", arguments.draws if arguments.draws is not None else (10 if paper else 4))
-    out = _writable_folder(arguments.out)
+    try:
+        d = check_count("--d", arguments.d)
+        seed = check_count("--seed", arguments.seed, 0)
+        draws = check_count("--draws", arguments.draws if arguments.draws is not None else (10 if paper else 4))
+        widths = None if arguments.widths is None else _parse_widths(arguments.widths)
+        out = _writable_folder(arguments.out)
+    except (ValueError, OSError) as error:
+        print(f"fastlazy figure: {error}", file=sys.stderr)
+        return 2
 
     # The heavy modules are loaded once the arguments are known to be good.
     import pandas as pd
@@ -80,9 +83,7 @@ def run_figure(arguments: argparse.Namespace) -> int:
 
     from fastlazy import curves, targets
 
-    if arguments.widths is not None:
-        widths = _parse_widths(arguments.widths)
-    else:
+    if widths is None:
         widths = curves.authors_widths(d) if paper else curves.geometric_widths(d, 12)
     samples = [10_000_000 if paper else curves.quick_samples(N, d) for N in widths]
     target = targets.exponential_target(d, rng=seed)
@@ -120,7 +121,9 @@ def run_figure(arguments: argparse.Namespace) -> int:
 def add_info_command(commands: Any) -> None:
     """Add ``fastlazy info`` to the *commands* of a parser, in place."""
     parser = commands.add_parser(
-        "info", help="print versions and what the kernels are compiled for", description="Print what a bug report needs."
+        "info",
+        help="print versions and what the kernels are compiled for",
+        description="Print what a bug report needs.",
     )
     parser.set_defaults(run=run_info)
 
@@ -130,16 +133,13 @@ def run_info(arguments: argparse.Namespace) -> int:
     import platform
     from importlib.metadata import version
 
-    import numba
-    from llvmlite import binding
-
     from fastlazy._core import tile
     from fastlazy._team import available_cores
 
     packages = ", ".join(f"{name} {version(name)}" for name in ("numpy", "scipy", "numba", "llvmlite"))
     print(f"fastlazy {fastlazy.__version__}, Python {platform.python_version()}, {platform.platform()}")
     print(packages)
-    print(f"compiled for {numba.config.CPU_NAME or binding.get_host_cpu_name()}, {8 * tile.REGISTER_BYTES}-bit vectors")
+    print(f"compiled for {tile.CPU}, {8 * tile.REGISTER_BYTES}-bit vectors")
     print(f"{available_cores()} cores")
     return 0
 
@@ -148,7 +148,9 @@ def _parse_widths(text: str) -> list[int]:
     try:
         widths = sorted({int(part) for part in text.replace(",", " ").split()})
     except ValueError:
-        raise ValueError(f"--widths must be whole numbers separated by commas, got {text!r}; try --widths 30,450,4500") from None
+        raise ValueError(
+            f"--widths must be whole numbers separated by commas, got {text!r}; try --widths 30,450,4500"
+        ) from None
     if not widths or widths[0] < 1:
         raise ValueError(f"--widths must be numbers of at least 1, got {text!r}; try --widths 30,450,4500")
     return widths
@@ -185,7 +187,8 @@ def _save_figure(dots: Any, lines: Any, d: int, out: Path) -> None:
     from fastlazy.figures import plot_risk_curves
 
     with plt.rc_context({"font.size": 13}):
-        figure = plot_risk_curves(dots, lines, d).figure
+        figure, ax = plt.subplots(figsize=(7.2, 4.8), layout="constrained")
+        plot_risk_curves(dots, lines, d, ax=ax)
         for name in ("figure.png", "figure.pdf"):
             _replace(out / name, lambda path: figure.savefig(path, dpi=200))
         plt.close(figure)

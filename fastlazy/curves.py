@@ -64,7 +64,8 @@ def quick_samples(N: int, d: int) -> int:
     In units of d (d + 150), about d b s, in which all directions are learned once (see `fastlazy.schedule`): few
     for N >= d, where no noise remains, more the narrower the network.
     """
-    return math.ceil((2.9 + 30 * max(0.0, 1 - N / d) ** 1.5) * d * (d + 150))
+    narrowness = float(np.clip(1 - N / d, 0, 1))
+    return math.ceil((2.9 + 30 * math.pow(narrowness, 1.5)) * d * (d + 150))
 
 
 def figure_cells(widths: Sequence[int], draws: int, n_samples: Sequence[int], seed: int) -> list[Cell]:
@@ -96,14 +97,18 @@ def measure(target: QuadraticTarget, cells: Sequence[Cell], *, workers: int | No
                 future.cancel()
 
 
+def predicted_ratio(target: QuadraticTarget, regime: str, N: int) -> float:
+    """The height of a line at N, RF and NT in their refined form for this d."""
+    if regime == "NN":
+        risk = nn_risk_limit(target, N)
+    else:
+        risk = (rf_risk_limit if regime == "RF" else nt_risk_limit)(target, N, refined=True)
+    return risk / target.null_risk
+
+
 def predictions(target: QuadraticTarget, widths: Sequence[int]) -> pd.DataFrame:
-    """The lines: columns regime, N, predicted (ratio), RF and NT in their refined form for this d."""
-    limits = {
-        "RF": lambda N: rf_risk_limit(target, N, refined=True),
-        "NT": lambda N: nt_risk_limit(target, N, refined=True),
-        "NN": lambda N: nn_risk_limit(target, N),
-    }
-    rows = [(name, N, limits[name](N) / target.null_risk) for name in REGIMES for N in widths]
+    """The lines: columns regime, N, predicted (ratio)."""
+    rows = [(regime, N, predicted_ratio(target, regime, N)) for regime in REGIMES for N in widths]
     return pd.DataFrame(rows, columns=["regime", "N", "predicted"])
 
 
@@ -129,7 +134,6 @@ def _cost(cell: Cell, d: int) -> float:
 
 def _measure_cell(target: QuadraticTarget, cell: Cell, closing: threading.Event) -> Dot:
     start = time.perf_counter()
-    predicted = predictions(target, [cell.N]).set_index("regime").loc[cell.regime, "predicted"]
     if cell.regime == "NN":
 
         def stop(fit: Fit) -> bool:
@@ -141,4 +145,5 @@ def _measure_cell(target: QuadraticTarget, cell: Cell, closing: threading.Event)
         W = draw_weights(cell.N, target.d, rng=cell.seed)
         risk = (rf_risk if cell.regime == "RF" else nt_risk)(target, W)
     seconds = time.perf_counter() - start
-    return Dot(cell.regime, cell.N, cell.draw, risk / target.null_risk, float(predicted), seconds, cell.seed)
+    predicted = predicted_ratio(target, cell.regime, cell.N)
+    return Dot(cell.regime, cell.N, cell.draw, risk / target.null_risk, predicted, seconds, cell.seed)

@@ -34,6 +34,11 @@ def plot_risk_curves(dots: pd.DataFrame, lines: pd.DataFrame | None, d: int, *, 
     Returns
     -------
     Axes
+
+    Raises
+    ------
+    KeyError
+        If a table lacks one of its columns.
     """
     if ax is None:
         _, ax = plt.subplots(figsize=(7.2, 4.8), layout="constrained")
@@ -59,12 +64,14 @@ def plot_risk_curves(dots: pd.DataFrame, lines: pd.DataFrame | None, d: int, *, 
         # One legend entry for the line and the dots of a regime.
         ax.plot([], [], **style, markersize=6.5, markerfacecolor="white", markeredgewidth=1.5)
     ax.set_xscale("log")
+    ax.xaxis.set_major_formatter("{x:g}")
     ax.set_ylim(-0.03, 1.03)
     ax.set_xlabel("neurons / dimension,  N / d")
     ax.set_ylabel("risk / null risk")
     ax.grid(True, which="major", color="0.9")
     ax.spines[["top", "right"]].set_visible(False)
     ax.figure.legend(  # above the axes, where there is no data to cover
-        *ax.get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False
-    )
+        *ax.get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False, fontsize="small",
+        handlelength=3.2, columnspacing=1.5,
+    )  # fmt: skip
     return ax

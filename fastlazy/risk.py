@@ -19,11 +19,10 @@ from fastlazy._validate import Array, check_array, check_choice, check_columns, 
 from fastlazy.targets import QuadraticTarget, check_target
 
 _ACTIVATIONS = ("square",)
+_FEATURE_ENTRIES = 20_000_000  # N d^2 up to which a singular problem is solved in the features themselves
 
 
-def rf_risk(
-    target: QuadraticTarget, W: ArrayLike, activation: str = "square", *, ridge: float = 0.0
-) -> float:
+def rf_risk(target: QuadraticTarget, W: ArrayLike, activation: str = "square", *, ridge: float = 0.0) -> float:
     """Exact risk of random features: the best sum_i a_i sigma(<w_i, x>) + c for these W.
 
     Parameters
@@ -50,7 +49,9 @@ def rf_risk(
     Notes
     -----
     a solves (U + ridge) a = V with U_ij = 2 <w_i, w_j>^2, V_i = 2 <w_i, B w_i>. Without a ridge the risk
-    depends on the directions of the rows alone, which are therefore normalised first.
+    depends on the directions of the rows alone, which are therefore normalised first. Directions that differ
+    by less than about 1e-7 count as one if N d^2 exceeds 2e7; below that the features themselves are solved
+    for, and down to 1e-13 they are told apart.
 
     References
     ----------
@@ -68,13 +69,19 @@ def rf_risk(
     U *= 2
     U.flat[:: len(U) + 1] += penalty
     V = 2 * np.einsum("ij,ij->i", weights @ target.B, weights)
-    a = _solve_semidefinite(U, V)
-    return _form_risk(target, _quadratic_form(weights, a))
+    scale = np.sqrt(U.diagonal())  # to a unit diagonal, so that small rows are not lost beside large ones
+    scale[scale == 0] = 1
+    U /= scale
+    U /= scale[:, None]
+    a = _solve_cholesky(U, V / scale)
+    if a is None and penalty == 0 and weights.size * target.d <= _FEATURE_ENTRIES:
+        return _form_risk(target, _quadratic_form(weights, _solve_features(weights, target.B)))
+    if a is None:
+        a = _solve_pivoted(U, V / scale)
+    return _form_risk(target, _quadratic_form(weights, a / scale))
 
 
-def nt_risk(
-    target: QuadraticTarget, W: ArrayLike, activation: str = "square", *, ridge: float = 0.0
-) -> float:
+def nt_risk(target: QuadraticTarget, W: ArrayLike, activation: str = "square", *, ridge: float = 0.0) -> float:
     """Exact risk of the neural tangent model: the best sum_i <b_i, x> sigma'(<w_i, x>) + c for these W.
 
     Parameters
@@ -115,7 +122,7 @@ def nt_risk(
     if len(weights) == 0:
         return target.null_risk
     if len(weights) > target.d:  # the same right singular basis, from a smaller matrix
-        weights = np.linalg.qr(weights, mode="r")
+        weights = scipy.linalg.qr(weights, mode="r")[0][: target.d]
     _, values, basis = np.linalg.svd(weights)
     s = np.zeros(target.d)
     s[: len(values)] = np.where(values > max(np.shape(W)) * np.finfo(float).eps * values[0], values, 0.0)
@@ -216,23 +223,35 @@ def _form_risk(target: QuadraticTarget, S: Array) -> float:
     return 2 * float(np.sum((S - target.B) ** 2))
 
 
-def _solve_semidefinite(U: Array, V: Array) -> Array:
-    """A solution a of U a = V for U >= 0 (overwritten), V in its range, singular U included.
-
-    Where rounding makes the plain Cholesky factor meaningless, a pivoted one finds rows that span the
-    range; the rest get a zero coefficient. The function sum_i a_i sigma(<w_i, x>) is the one of the
-    minimum-norm solution, since it is the projection onto the same span.
-    """
-    N = len(U)
-    diagonal = U.diagonal().copy()
+def _solve_cholesky(U: Array, V: Array) -> Array | None:
+    """The solution of U a = V for U > 0, or None if rounding would make it meaningless."""
     norm = float(np.abs(U).sum(axis=0).max())
     factor, info = lapack.dpotrf(U.T, lower=1)
-    if info == 0:
-        reciprocal_condition, _ = lapack.dpocon(factor, norm, uplo="L")
-        if reciprocal_condition > N * np.finfo(float).eps:
-            return scipy.linalg.cho_solve((factor, True), V)
-    factor, pivots, rank, _ = lapack.dpstrf(U, lower=1, tol=N * np.finfo(float).eps * diagonal.max())
+    if info != 0:
+        return None
+    reciprocal_condition, _ = lapack.dpocon(factor, norm, uplo="L")
+    if reciprocal_condition <= len(U) * np.finfo(float).eps:
+        return None
+    return scipy.linalg.cho_solve((factor, True), V)
+
+
+def _solve_features(W: Array, B: Array) -> Array:
+    """The minimum-norm a for which sum_i a_i w_i w_i^T is nearest to B, without squaring any condition number."""
+    j, k = np.triu_indices(W.shape[1])
+    weight = np.where(j == k, 1.0, np.sqrt(2))
+    F = (W[:, j] * W[:, k] * weight).T
+    rounding = 10 * max(F.shape) * np.finfo(float).eps
+    return scipy.linalg.lstsq(F, B[j, k] * weight, cond=rounding, lapack_driver="gelsy")[0]
+
+
+def _solve_pivoted(U: Array, V: Array) -> Array:
+    """A solution of U a = V for singular U >= 0 of unit diagonal (overwritten), V in its range.
+
+    A pivoted Cholesky factor finds rows that span the range; the rest get a zero coefficient. The function
+    sum_i a_i sigma(<w_i, x>) is that of the minimum-norm solution: the projection onto the same span.
+    """
+    factor, pivots, rank, _ = lapack.dpstrf(U, lower=1, tol=len(U) * np.finfo(float).eps)
     chosen = pivots[:rank] - 1
-    a = np.zeros(N)
+    a = np.zeros(len(U))
     a[chosen] = scipy.linalg.cho_solve((factor[:rank, :rank], True), V[chosen])
     return a

@@ -34,11 +34,6 @@ Rule: TypeAlias = Callable[[Array], Array]
 _TIMES = 10_000  # at most this often is a callable asked
 
 
-def nuclear_norm(target: QuadraticTarget) -> float:
-    """tau = sum_i |lambda_i(B)|: tr B for B >= 0; 1 for B = 0, where any scale will do."""
-    return float(np.sum(np.abs(target.eigenvalues))) or 1.0
-
-
 def step_rule(step_size: StepSize, target: QuadraticTarget, N: int, b: int, steps: int) -> Rule:
     """The rule that takes fractions of training done (k,), in [0, 1), to (eta_W, eta_a, eta_c), shape (k, 3).
 
@@ -59,7 +54,7 @@ def step_rule(step_size: StepSize, target: QuadraticTarget, N: int, b: int, step
     TypeError, ValueError
         If step_size is of another kind, or is or returns something that is not finite and >= 0.
     """
-    tau = nuclear_norm(target)
+    tau = float(np.sum(np.abs(target.eigenvalues))) or 1.0  # for B = 0 any scale will do
     companions = np.array([1.0, 1 / (2 * tau), tau])  # of W, the second layer and the offset
     if isinstance(step_size, str):
         if step_size != "auto":
@@ -71,7 +66,7 @@ def step_rule(step_size: StepSize, target: QuadraticTarget, N: int, b: int, step
 
         def auto(fractions: Array) -> Array:
             kappa = 2 * (1 - fractions) / (1 + decay * fractions)
-            return kappa[:, None] / (8 * tau * stiffness) * companions
+            return np.asarray(kappa[:, None] / (8 * tau * stiffness) * companions)
 
         return auto
     if not callable(step_size):
@@ -81,14 +76,17 @@ def step_rule(step_size: StepSize, target: QuadraticTarget, N: int, b: int, step
     times = min(steps, _TIMES)
     table = np.empty((times, 3))
     for k in range(times):
-        answer = step_size(k / times)
-        if np.ndim(answer) == 0:
-            table[k] = check_real("step_size(fraction)", answer, 0.0) * companions
-        elif np.shape(answer) == (3,):
-            table[k] = [check_real("step_size(fraction)", eta, 0.0) for eta in answer]
-        else:
+        answer = np.asarray(step_size(k / times))
+        if answer.shape not in ((), (3,)):
             raise ValueError(
                 f"step_size(fraction) must return one number or three (for W, the second layer, the offset), "
-                f"got {answer!r}; return such a value"
+                f"got shape {answer.shape}; return such a value"
             )
-    return lambda fractions: table[(fractions * times + 1e-6).astype(int)]
+        etas = [check_real("step_size(fraction)", eta, 0.0) for eta in answer.ravel().tolist()]
+        table[k] = etas if len(etas) == 3 else etas[0] * companions
+
+    def tabulated(fractions: Array) -> Array:
+        # the margin: k / steps * times may come out just below k
+        return table[np.minimum((fractions * times + 1e-6).astype(int), times - 1)]
+
+    return tabulated

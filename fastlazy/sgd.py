@@ -33,7 +33,7 @@ from fastlazy._validate import (
     check_rng,
 )
 from fastlazy.risk import network_risk
-from fastlazy.schedule import Rule, StepSize, nuclear_norm, step_rule
+from fastlazy.schedule import Rule, StepSize, step_rule
 from fastlazy.targets import QuadraticTarget, check_target
 
 _TRAINED = {"ones": core.FIXED, "signs": core.FIXED, "scalar": core.SCALAR, "free": core.FREE}
@@ -299,7 +299,7 @@ def _initial_weights(W0: ArrayLike | None, target: QuadraticTarget, N: int, rng:
         gaussian = rng.standard_normal((max(N, target.d), min(N, target.d)))
         Q, R = np.linalg.qr(gaussian)
         Q *= np.sign(np.diag(R))  # uniformly distributed
-        return (Q if N >= target.d else Q.T) * np.sqrt(nuclear_norm(target) / target.d)
+        return np.asarray((Q if target.d <= N else Q.T) * np.sqrt(np.abs(target.eigenvalues).sum() / target.d))
     W = check_columns("W0", check_array("W0", W0, 2), target.d)
     if len(W) != N:
         raise ValueError(f"W0 has {len(W)} rows (shape {W.shape}), but N = {N}; pass N rows, or N={len(W)}")
@@ -326,6 +326,6 @@ def _best_signs(target: QuadraticTarget, N: int) -> Array:
     """Signs (N,) with which width N can reach `nn_risk`: those of the largest eigenvalues, +1 first."""
     largest = target.eigenvalues[np.argsort(-np.abs(target.eigenvalues), kind="stable")[:N]]
     negative = int(np.count_nonzero(largest < 0))
-    if N > target.d:  # spare neurons in the same proportion
+    if target.d < N:  # spare neurons in the same proportion
         negative += round((N - target.d) * negative / target.d)
     return np.where(np.arange(N) < N - negative, 1.0, -1.0)

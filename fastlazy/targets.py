@@ -153,6 +153,10 @@ def exponential_target(d: int, *, rng: Seed = None) -> QuadraticTarget:
         The input dimension.
     rng : None, int, SeedSequence or Generator
 
+    Returns
+    -------
+    QuadraticTarget
+
     Raises
     ------
     TypeError, ValueError
@@ -200,9 +204,7 @@ def draw_weights(N: int, d: int, *, cov: ArrayLike | None = None, rng: Seed = No
 def check_target(target: QuadraticTarget) -> None:
     """Raise TypeError if *target* is not a `QuadraticTarget`."""
     if not isinstance(target, QuadraticTarget):
-        raise TypeError(
-            f"target must be a QuadraticTarget, got {type(target).__name__}; pass QuadraticTarget(B, b0)"
-        )
+        raise TypeError(f"target must be a QuadraticTarget, got {type(target).__name__}; pass QuadraticTarget(B, b0)")
 
 
 def cov_spectrum(cov: ArrayLike | None, d: int) -> tuple[Array, Array | None]:
@@ -215,7 +217,7 @@ def cov_spectrum(cov: ArrayLike | None, d: int) -> tuple[Array, Array | None]:
     """
     if cov is None:
         return np.full(d, 1 / d), None
-    matrix = check_columns("cov", check_symmetric("cov", cov), d)
+    matrix = check_columns("cov", check_symmetric("cov", cov), d, "a row of W")
     values, vectors = QuadraticTarget(matrix).eigenbasis
     largest = float(values.max())
     if largest <= 0 or float(values.min()) < -1e-10 * largest:
@@ -223,4 +225,6 @@ def cov_spectrum(cov: ArrayLike | None, d: int) -> tuple[Array, Array | None]:
             f"cov must be a covariance matrix, with no negative eigenvalue and not zero, got eigenvalues from "
             f"{values.min():.3g} to {largest:.3g}; pass e.g. A.T @ A"
         )
+    if vectors is not None:  # what rounding left of eigenvalues that are zero
+        values = np.where(values > d * np.finfo(float).eps * largest, values, 0.0)
     return np.maximum(values, 0.0), vectors

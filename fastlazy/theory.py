@@ -75,9 +75,7 @@ def rf_risk_limit(
     return target.null_risk * ratio(g, B, check_count("N", N), moments)
 
 
-def nt_risk_limit(
-    target: QuadraticTarget, N: int, *, cov: ArrayLike | None = None, refined: bool = False
-) -> float:
+def nt_risk_limit(target: QuadraticTarget, N: int, *, cov: ArrayLike | None = None, refined: bool = False) -> float:
     """Predicted risk of the neural tangent model with sigma = x^2.
 
     Parameters
@@ -107,7 +105,7 @@ def nt_risk_limit(
     """
     g, B = _in_cov_basis(target, cov)
     neurons = check_count("N", N)
-    if refined and np.all(g == g[0]):
+    if refined and np.ptp(g) <= 1e-12 * g.max():
         return target.null_risk * _nt_mean(B, neurons)
     return target.null_risk * _nt_asymptotic(g, B, neurons)
 
@@ -201,7 +199,7 @@ def _rf_refined(g: Array, B: Array, N: int, moments: _Moments) -> float:
 
 
 def _nt_asymptotic(g: Array, B: Array, N: int) -> float:
-    d, norm = len(g), float(np.sum(B**2))
+    norm = float(np.sum(B**2))
     if norm == 0:
         return 0.0
     if np.count_nonzero(g) <= N:  # W spans the range of Gamma: what is left is B on its kernel
@@ -213,9 +211,9 @@ def _nt_asymptotic(g: Array, B: Array, N: int) -> float:
 
     z = _increasing_root(excess)
     q = 1 / (1 + z * g)  # Q = (I + z Gamma)^{-1}; for Gamma = I/d it is 1 - N/d
-    spread = float(np.sum(q * g * q * np.diag(B)))
+    p = z * g * q  # of sum N, so that N - sum p^2 = sum p q
     # Theorem 2 for Gamma = I/d, where it reads (1 - rho)^2 + rho (1 - rho) tr(B)^2 / (d |B|^2)
-    return (float(q @ B**2 @ q) + z**2 * spread**2 / (N - z**2 * float(np.sum((q * g) ** 2)))) / norm
+    return (float(q @ B**2 @ q) + float(p * q @ np.diag(B)) ** 2 / float(p @ q)) / norm
 
 
 def _nt_mean(B: Array, N: int) -> float:
@@ -231,7 +229,12 @@ def _nt_mean(B: Array, N: int) -> float:
 def _increasing_root(excess: Callable[[float], float]) -> float:
     """The positive root of an increasing function that is negative at 0, to rounding."""
     high = 1.0
-    while excess(high) < 0:
-        high *= 2
-    root = brentq(lambda log: excess(math.exp(log)), math.log(high) - 60, math.log(high), xtol=1e-15, rtol=1e-15)
+    while excess(high) <= 0:
+        high *= 4
+    low = high / 4
+    while excess(low) > 0:
+        low /= 4
+    root = brentq(
+        lambda log: excess(math.exp(log)), math.log(low) - 1e-3, math.log(high) + 1e-3, xtol=1e-15, rtol=1e-15
+    )
     return math.exp(root)

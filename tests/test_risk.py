@@ -407,3 +407,15 @@ def test_bad_second_layers_and_offsets_are_refused():
         network_risk(target, W, 1.0, np.nan)
     with pytest.raises(TypeError, match=r"^c must be a real number, got"):
         network_risk(target, W, 1.0, [1.0, 2.0])
+
+
+@pytest.mark.parametrize("distance", [1e-5, 1e-8, 1e-10])
+def test_nearly_equal_rows_are_told_apart(distance):
+    """The span of w w^T and (w + h v)(w + h v)^T holds w v^T + v w^T, however small h is."""
+    rng = np.random.default_rng(0)
+    W, V = rng.standard_normal((2, 4, 6))
+    target = QuadraticTarget(rng.standard_normal(6))
+    forms = naive.rf_forms(W) + [np.outer(w, v) + np.outer(v, w) for w, v in zip(W, V, strict=True)]
+    limit = naive.best_risk(forms, target.B)
+    assert rf_risk(target, np.vstack([W, W + distance * V])) == pytest.approx(limit, rel=100 * distance + 1e-5)
+    assert limit < 0.9 * rf_risk(target, W)

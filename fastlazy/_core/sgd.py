@@ -235,8 +235,7 @@ def copy_to_panel(X, g, X_panels):
 @jit
 def fill_products(X, start, stop, W, a, Z, f):
     """Fill Z (rows, width) = X W^T and f = sum_j a_j Z_j^2, in place, for groups start to stop of samples."""
-    groups, d4, _ = X.shape
-    width = W.shape[1]
+    d4, width = W.shape
     g = start
     while g < stop:
         x, z = pointer(X, g * d4 * 4), pointer(Z, g * 4 * width)
@@ -262,7 +261,7 @@ def weighted_norm(a, z):
 @jit
 def fill_inner_products(X, g, b, X_panels, C, G):
     """Fill G[g, r, s] = <x_r, x_(4 g + s)> for r in an earlier minibatch, 0 for others, in place."""
-    panels, d4, width = X_panels.shape
+    _, d4, width = X_panels.shape
     G[g] = 0
     for p in range(ceil_div(4 * g + 4, width)):
         product(pointer(X, g * d4 * 4), 0, 16, pointer(X_panels, p * d4 * width), d4, 1.0, pointer(C, 0))

@@ -51,6 +51,7 @@ def _host_registers() -> tuple[int, int]:
     return 16, 16
 
 
+CPU = numba.config.CPU_NAME or llvm.get_host_cpu_name()
 REGISTER_BYTES, _REGISTERS = _host_registers()
 # Rows of a tile: height * VECTORS sums, VECTORS columns and a broadcast must fit in the registers.
 HEIGHT = 8 if _REGISTERS == 32 else 4
@@ -116,9 +117,7 @@ def _tile(height: int, transposed: bool, accumulate: bool) -> Any:
             groups = [builder.gep(at_a, [builder.mul(a_rows, i64(g))]) for g in range(height // 4)]
             new = sums
             for u in range(INTERLEAVE):
-                columns = [
-                    builder.load(vector_at(at_panel, u * VECTORS + j), align=bits // 8) for j in range(VECTORS)
-                ]
+                columns = [builder.load(vector_at(at_panel, u * VECTORS + j), align=bits // 8) for j in range(VECTORS)]
                 old, new = new, []
                 for r in range(height):
                     place = builder.gep(groups[r // 4], [i64(u * step + r % 4 * row)])

@@ -1,0 +1,34 @@
+"""Print how fast fastlazy is beside other libraries: `python benchmarks/peers.py sgd [--threads 2] [--quick]`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":
+    # A script finds only its own folder; last, so that an installed fastlazy goes before the one of the checkout.
+    sys.path.append(str(Path(__file__).resolve().parents[1]))
+
+from benchmarks import peers_sgd
+
+COMPARISONS = {"sgd": peers_sgd.compare}
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Parse, compare, print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("comparison", choices=COMPARISONS)
+    parser.add_argument("--threads", type=int, default=2, help="most threads that anyone may use (default 2)")
+    parser.add_argument("--quick", action="store_true", help="shorter and fewer timings")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="save all numbers, too")
+    arguments = parser.parse_args(argv)
+    report, numbers = COMPARISONS[arguments.comparison](arguments.threads, arguments.quick)
+    print(report)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(numbers, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,240 @@
+"""One step of SGD of the quadratic network at d = 450: fastlazy, NumPy, PyTorch, JAX.
+
+Every row first shows that it takes the same steps as plain float64 NumPy on given samples. A time is that of one
+step, its samples drawn, its errors and its update, in a run of many.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from benchmarks import machine
+from benchmarks.sgd_ours import FastlazySgd
+from benchmarks.sgd_peers import JaxSgd, NumpySgd, TorchSgd
+from benchmarks.sgd_problem import Problem
+from benchmarks.side_by_side import Child, markdown, medians
+
+# neurons, batch, and how many times faster than the best peer we mean to be
+CASES = [(30, 100, 4.0), (450, 100, 1.7), (4500, 100, 10.0), (450, 1, 15.0), (4500, 1, 150.0)]
+# Relative to the way W went: float32 leaves some 1e-6; any difference of formula, rate or sample far more.
+TOLERANCE = 1e-4
+PEERS = {"numpy": NumpySgd, "torch": TorchSgd, "jax": JaxSgd}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One way to take the step; `variant` is what the library's class makes of it, for fastlazy: reduce."""
+
+    library: str
+    variant: str
+    threads: int
+    dtype: str = "float32"
+    scalar: bool = False
+
+    @property
+    def name(self) -> str:
+        """How the row is called in the tables."""
+        protocol = "authors' protocol" if self.scalar else ""
+        dtype = "" if self.dtype == "float32" else self.dtype
+        return ", ".join(filter(None, [self.library, self.variant, dtype, protocol]))
+
+
+def rows(N: int, d: int, threads: int) -> list[Row]:
+    """The rows of a case, ours first; peers once for one thread and once for all."""
+    several = sorted({threads, 1}, reverse=True)
+    ours = [Row("fastlazy", "", count, dtype) for dtype in ("float32", "float64") for count in several]
+    ours += [Row("fastlazy", "reduce=False", threads)] if d < N else []
+    ours += [Row("fastlazy", "", threads, scalar=True)]
+    peers = [
+        Row(library, variant, 0)
+        for library, variants in {
+            "numpy": ["matmul", "blas"],
+            "torch": ["by hand", "autograd"],
+            "jax": ["threefry2x32", "rbg", "unsafe_rbg"],
+        }.items()
+        for variant in variants
+    ]
+    peers += [Row("jax", "rbg", 0, scalar=True)]
+    return ours + [replace(row, threads=count) for row in peers for count in several]
+
+
+def compare(threads: int, quick: bool) -> tuple[str, dict[str, Any]]:
+    """The tables as markdown, and all that they show as plain numbers."""
+    rounds, seconds = (3, 0.1) if quick else (7, 0.5)
+    report, numbers = [_heading(threads)], {"machine": _machine(), "threads": threads, "cases": []}
+    summary = []
+    with ExitStack() as stack:
+        children = {
+            (library, count): stack.enter_context(Child(__name__, count))
+            for library in ["fastlazy", *PEERS]
+            for count in {threads, 1}
+        }
+        peaks: dict[str, float] = {}
+        for N, b, wanted in CASES:
+            print(f"timing N = {N}, batch {b}", file=sys.stderr)
+            jobs = {}
+            for row in rows(N, Problem.d, threads):
+                problem = Problem(N, b, dtype=row.dtype, scalar=row.scalar)
+                request = {"row": asdict(row), "problem": asdict(problem), "seconds": seconds}
+                jobs[f"{row.name} x{row.threads}"] = row, children[row.library, row.threads], request
+            for dtype in ("float32", "float64"):
+                for count in {threads, 1}:
+                    # between the cases, and the best of all: an upper bound must not come from a slow moment
+                    peak = children["fastlazy", count].ask({"peak": dtype})["gflops"]
+                    peaks[f"{dtype} x{count}"] = max(peak, peaks.get(f"{dtype} x{count}", 0.0))
+            timed = medians({name: (child, request) for name, (_, child, request) in jobs.items()}, rounds)
+            results = [{**asdict(row), "name": row.name, **timed[name]} for name, (row, _, _) in jobs.items()]
+            numbers["cases"].append({"N": N, "b": b, "wanted": wanted, "rows": results})
+    numbers["peak_gflops"] = peaks
+    for case in numbers["cases"]:
+        table, verdict = _tables(case, peaks, threads)
+        report.append(table)
+        summary.append(verdict)
+    peak_lines = [f"- {name}: {gflops:.1f} GFLOP/s" for name, gflops in sorted(peaks.items())]
+    report.append("Measured peak (multiply-adds in registers only)\n\n" + "\n".join(peak_lines))
+    head = ["case", "fastlazy", "best peer", "its time", "faster by", "wanted", ""]
+    report.append("Summary, float32\n\n" + markdown(head, summary))
+    return "\n\n".join(report), numbers
+
+
+def _tables(case: dict[str, Any], peaks: dict[str, float], threads: int) -> tuple[str, list[str]]:
+    """The table of one case, with each peer at the better of its thread counts, and its line of the summary."""
+    N, b = case["N"], case["b"]
+    best: dict[str, dict[str, Any]] = {}
+    for row in case["rows"]:
+        key = f"{row['name']} x{row['threads']}" if row["library"] == "fastlazy" else row["name"]
+        best[key] = min(best.get(key, row), row, key=lambda row: row["step"])
+    ours = {scalar: _ours(case, threads, scalar) for scalar in (False, True)}
+    peer = min((row for row in best.values() if _is_rival(row)), key=lambda row: row["step"])
+    lines = []
+    for row in best.values():
+        mine = row["library"] == "fastlazy"
+        neurons = N if row["variant"] == "reduce=False" else min(N, Problem.d)
+        gflops = Problem(N, b).flops(neurons) / row["step"] / 1e9
+        peak = peaks[f"{row['dtype']} x{row['threads']}"]
+        lines.append([
+            f"**{row['name']}**" if row is peer else row["name"],
+            str(row["threads"]),
+            _duration(row["step"]),
+            f"{row['step'] / ours[row['scalar']]['step']:.2f}",
+            f"{gflops:.0f}" if mine else "",
+            f"{gflops / peak:.0%}" if mine else "",
+            _duration(row["once"]) if mine else "",
+        ])  # fmt: skip
+    head = ["", "threads", "step", "/ ours", "GFLOP/s", "of peak", "once a run"]
+    table = f"N = {N}, batch {b}\n\n" + markdown(head, lines)
+    factor = peer["step"] / ours[False]["step"]
+    verdict = "LOSES" if factor < 1 else "short" if factor < case["wanted"] else ""
+    times = [_duration(ours[False]["step"]), peer["name"], _duration(peer["step"])]
+    return table, [f"N = {N}, batch {b}", *times, f"{factor:.2f}", f"{case['wanted']:g}", verdict]
+
+
+def _ours(case: dict[str, Any], threads: int, scalar: bool) -> dict[str, Any]:
+    """Our float32 row with all threads."""
+    wanted = asdict(Row("fastlazy", "", threads, scalar=scalar))
+    return next(row for row in case["rows"] if wanted.items() <= row.items())
+
+
+def _is_rival(row: dict[str, Any]) -> bool:
+    return row["library"] != "fastlazy" and not row["scalar"]
+
+
+def _heading(threads: int) -> str:
+    facts = ", ".join(f"{name} {version}" for name, version in _machine().items())
+    return (
+        f"# One step of SGD, d = {Problem.d}, data drawn inside, float32 unless said, up to {threads} threads\n\n"
+        f"{time.strftime('%Y-%m-%d')}; {facts}. Medians of rounds in turn. GFLOP/s count 4 b d min(N, d) operations a "
+        "step (4 b d N for reduce=False); a peer is shown with the thread count it is fastest with, the best in bold."
+    )
+
+
+def _machine() -> dict[str, str]:
+    libraries = ["fastlazy", "numpy", "scipy", "numba", "torch", "jax"]
+    return {"processor": machine.processor_name(), **{name: _version(name) for name in libraries}}
+
+
+def _version(library: str) -> str:
+    if library == "fastlazy":
+        import fastlazy
+
+        return fastlazy.__version__
+    return importlib.metadata.version(library)
+
+
+def _duration(seconds: float) -> str:
+    for unit, size in (("s", 1.0), ("ms", 1e-3)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds / 1e-6:.3g} us"
+
+
+_ready: dict[tuple[tuple[int, int], Row], tuple[Callable[[int], tuple[float, float]], int]] = {}
+
+
+def answer(request: dict[str, Any], threads: int) -> dict[str, float]:
+    """Seconds of one step, and once a run, of the row and problem asked for; or the peak of a dtype.
+
+    A row that is asked for the first time is checked and compiled, and the number of steps found that take the
+    seconds wanted; then it stays ready, until another case comes.
+    """
+    if "peak" in request:
+        return {"gflops": machine.peak_gflops(request["peak"], threads)}
+    row, problem = Row(**request["row"]), Problem(**request["problem"])
+    case = problem.N, problem.b
+    if any(ready_case != case for ready_case, _ in _ready):
+        _ready.clear()
+    if (case, row) not in _ready:
+        seconds, chunk = prepare(row, problem)
+        _ready[case, row] = seconds, steps_taking(request["seconds"], seconds, chunk)
+    seconds, steps = _ready[case, row]
+    taken, once = seconds(steps)
+    return {"step": taken / steps, "once": once}
+
+
+def prepare(row: Row, problem: Problem) -> tuple[Callable[[int], tuple[float, float]], int]:
+    """The function that takes a number of steps to (seconds, seconds once a run), and what the number must divide by.
+
+    Raises
+    ------
+    RuntimeError
+        If the row does not take the same steps as plain float64 NumPy.
+    """
+    if row.library == "fastlazy":
+        ours = FastlazySgd(problem, row.threads, reduce=row.variant != "reduce=False")
+        _check(row, ours.error())
+        return ours.seconds, 1
+    make = PEERS[row.library]
+    peer = make(problem, row.variant, row.threads)
+    shape = (2 * peer.chunk, problem.b, problem.d)
+    batches = np.random.default_rng(2).standard_normal(shape).astype(problem.dtype)
+    _check(row, problem.error(peer.after(batches), batches))
+    peer = make(problem, row.variant, row.threads)
+    peer.run(peer.chunk)
+
+    def seconds(steps: int) -> tuple[float, float]:
+        start = time.perf_counter()
+        peer.run(steps)
+        return time.perf_counter() - start, 0.0
+
+    return seconds, peer.chunk
+
+
+def steps_taking(wanted: float, seconds: Callable[[int], tuple[float, float]], chunk: int) -> int:
+    """A number of steps, in whole chunks, that takes about *wanted* seconds."""
+    steps = chunk
+    while (taken := seconds(steps)[0]) < wanted / 4:
+        steps *= 2
+    return max(1, round(steps * wanted / taken / chunk)) * chunk
+
+
+def _check(row: Row, error: float) -> None:
+    if not error < TOLERANCE:
+        raise RuntimeError(f"{row.name} does not take the same step: relative error {error:.2g}")
