@@ -10,14 +10,17 @@ import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
 
+import fastlazy
 from benchmarks import machine
 from benchmarks.sgd_ours import FastlazySgd
 from benchmarks.sgd_problem import Problem
 from fastlazy._core.normal import fill_normals
 
+PACKAGE = Path(fastlazy.__file__).parent
 D = 450
 FLOPS = 2e10  # of one timing: a few tenths of a second
 NORMALS = 1_000_000
@@ -137,7 +140,8 @@ class FirstStep:
         timed = f"import time\nstart = time.perf_counter()\n{program}\nprint(time.perf_counter() - start)"
         child = subprocess.run(
             [sys.executable, "-c", timed],
-            env={**os.environ, "NUMBA_CACHE_DIR": self.cache.name},
+            # asv keeps its own way of finding the package to itself
+            env={**os.environ, "NUMBA_CACHE_DIR": self.cache.name, "PYTHONPATH": str(PACKAGE.parent)},
             stdout=subprocess.PIPE,
             text=True,
             check=True,

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 if __name__ == "__main__":
-    # A script finds only its own folder; last, so that an installed fastlazy goes before the one of the checkout.
-    sys.path.append(str(Path(__file__).resolve().parents[1]))
+    # A script finds only its own folder; first, so that what is measured is the checkout, installed or not.
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import peers_sgd
 

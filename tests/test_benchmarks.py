@@ -4,7 +4,6 @@ import importlib
 import inspect
 import itertools
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -33,7 +32,6 @@ def _small(monkeypatch):
     monkeypatch.setattr(machine, "_TURNS", 100)
     for name, value in {"D": 6, "FLOPS": 1e5, "NORMALS": 10_000, "FIRST_STEP": "import fastlazy"}.items():
         monkeypatch.setattr(bench_sgd, name, value)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])))
 
 
 @pytest.mark.parametrize(("module", "name"), BENCHMARKS)
@@ -44,7 +42,8 @@ def test_benchmark_runs(module, name):
     assert methods
     params = getattr(kind, "params", ())
     assert len(params) == len(getattr(kind, "param_names", ()))
-    for values, method in itertools.product(itertools.product(*params), methods):
+    all_values = list(itertools.product(*params))
+    for values, method in itertools.product({all_values[0], all_values[-1]}, methods):
         benchmark = kind()
         getattr(benchmark, "setup", lambda *_: None)(*values)
         result = getattr(benchmark, method)(*values)

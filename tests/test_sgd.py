@@ -213,7 +213,7 @@ def test_auto_is_stable_for_any_spectrum(spectrum, second_layer, b):
         fit = fastlazy.fit_nn(target, N, n_samples=30_000, batch_size=b, second_layer=second_layer, rng=1)
         assert fit.status == "finished"
         excess = (fit.risk[[0, -1]] - fastlazy.nn_risk(target, N)) / target.null_risk
-        assert excess[1] < max(excess[0], 1e-3)  # the start may be the optimum
+        assert excess[1] < max(excess[0], 1e-2)  # the start may be the optimum
 
 
 @pytest.mark.parametrize(("d", "N"), [(20, 2), (20, 10), (20, 40), (60, 4), (60, 120)])

@@ -16,6 +16,7 @@ The cache
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import pickle
 import sys
@@ -77,8 +78,10 @@ class _Cache(FunctionCache):
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
             found = super().load_overload(sig, target_context)
-        except (OSError, EOFError, ValueError, pickle.UnpicklingError):  # a damaged entry
+        except (OSError, EOFError, ValueError, pickle.UnpicklingError):  # damaged: begin the cache anew
             found = None
+            with contextlib.suppress(OSError):
+                self.flush()
         if found is None:
             _announce_compilation()
         return found

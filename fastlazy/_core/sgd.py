@@ -226,10 +226,10 @@ def draw_group(key, stream, beta, b0, X, y):
 @jit
 def copy_to_panel(X, g, X_panels):
     """Write the samples X (d4, 4) as columns 4 g, ..., 4 g + 3 of *X_panels*, in place."""
-    p, j = divmod(4 * g, X_panels.shape[2])
-    for i in range(X.shape[0]):
-        for s in range(4):
-            X_panels[p, i, j + s] = X[i, s]
+    for s in range(4):  # one by one: a panel need not hold whole groups
+        p, j = divmod(4 * g + s, X_panels.shape[2])
+        for i in range(X.shape[0]):
+            X_panels[p, i, j] = X[i, s]
 
 
 @jit

@@ -1,0 +1,90 @@
+"""The compile cache: used, never stale, and dispensable."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import fastlazy
+from fastlazy._core import jit
+
+PROGRAM = """
+import numpy as np, fastlazy
+fit = fastlazy.fit_nn(fastlazy.exponential_target(8, rng=0), 3, n_samples=8, batch_size=4, rng=0)
+from fastlazy._core import sgd
+print(sum(sgd.advance.stats.cache_hits.values()), float(fit.W[0, 0]))
+"""
+
+
+@pytest.fixture
+def package(tmp_path):
+    """A copy of the package, and how to run a program with it."""
+    folder = tmp_path / "copy"
+    ignored = shutil.ignore_patterns("__pycache__", "*.nbi", "*.nbc")
+    shutil.copytree(Path(fastlazy.__file__).parent, folder / "fastlazy", ignore=ignored)
+
+    def run(program=PROGRAM, **variables):
+        environment = {k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"}
+        environment |= {"PYTHONPATH": str(folder), **variables}
+        return subprocess.run(
+            [sys.executable, "-c", program], env=environment, cwd=tmp_path, capture_output=True, text=True, check=True
+        )
+
+    return folder, run
+
+
+def test_second_process_loads_and_says_nothing_first_says_once(package):
+    _, run = package
+    first, second = run(), run()
+    assert first.stderr.count("compiling for this machine") == 1
+    assert second.stderr == ""
+    assert first.stdout.split()[0] == "0"
+    assert second.stdout.split()[0] == "1"
+    assert first.stdout.split()[1] == second.stdout.split()[1]
+
+
+def test_an_edit_of_one_file_renews_the_callers_in_others(package):
+    """sgd.py calls draw_group, which calls fill_normals in normal.py: change only that."""
+    folder, run = package
+    before = run().stdout.split()[1]
+    source = folder / "fastlazy" / "_core" / "normal.py"
+    text = source.read_text()
+    assert "_ROUNDS = 7" in text
+    source.write_text(text.replace("_ROUNDS = 7", "_ROUNDS = 8"))
+    hits, after = run().stdout.split()
+    assert hits == "0"
+    assert after != before
+
+
+def test_no_writable_folder(package, tmp_path):
+    """Where the cache cannot be written everything still works: here its place is a file."""
+    folder, run = package
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    for core in [folder / "fastlazy" / "_core"]:
+        (core / "__pycache__").write_text("")  # a file where the folder would be
+    result = run(NUMBA_CACHE_DIR="", HOME=str(blocked), XDG_CACHE_HOME=str(blocked), PYTHONDONTWRITEBYTECODE="1")
+    assert result.stderr.count("compiling for this machine") == 1
+    assert result.stdout
+
+
+def test_damaged_entries_are_compiled_anew(package):
+    folder, run = package
+    good = run().stdout.split()[1]
+    cached = list((folder / "fastlazy" / "_core" / "__pycache__").glob("*.nb?"))
+    assert cached
+    for path in cached:
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert run().stdout.split() == ["0", good]
+
+
+def test_digest_covers_every_file(tmp_path):
+    for name in ("a.py", "b.py"):
+        (tmp_path / name).write_text("x = 1\n")
+    before = jit.source_digest(tmp_path)
+    assert jit.source_digest(tmp_path) == before
+    (tmp_path / "b.py").write_text("x = 2\n")
+    assert jit.source_digest(tmp_path) != before
