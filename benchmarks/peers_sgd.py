@@ -126,7 +126,7 @@ def _tables(case: dict[str, Any], peaks: dict[str, float], threads: int) -> tupl
             _duration(row["step"]),
             f"{row['step'] / ours[row['scalar']]['step']:.2f}",
             f"{gflops:.0f}" if mine else "",
-            f"{gflops / peak:.0%}" if mine else "",
+            (f"{gflops / peak:.0%}" if gflops <= 1.05 * peak else "INVALID: above peak") if mine else "",
             _duration(row["once"]) if mine else "",
         ])  # fmt: skip
     head = ["", "threads", "step", "/ ours", "GFLOP/s", "of peak", "once a run"]

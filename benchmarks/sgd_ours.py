@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from typing import Any
+from unittest import mock
 
 import numpy as np
 
 import fastlazy
 from benchmarks.sgd_problem import Problem
+from fastlazy import sgd
 from fastlazy._core.normal import fill_normals
 from fastlazy._core.sgd import minibatches_per_block
 
@@ -18,11 +22,11 @@ class FastlazySgd:
     def __init__(self, problem: Problem, threads: int, reduce: bool = True, second_layer: str = "") -> None:
         self.problem = problem
         self.target = fastlazy.QuadraticTarget(problem.beta, problem.b0)
-        W, a, c = problem.start()
+        (W, a, c), rates = problem.start(), problem.rates
         self.arguments = {
             "batch_size": problem.b,
             # one number is enough where the problem's other two rates are those that fit_nn makes of it
-            "step_size": (lambda _: problem.rates) if problem.scalar else problem.rates[0],
+            "step_size": (lambda _: rates) if problem.scalar else rates[0],
             "second_layer": second_layer or ("scalar" if problem.scalar else "ones"),
             "W0": W,
             "a0": a if problem.scalar else None,
@@ -39,14 +43,29 @@ class FastlazySgd:
         return fastlazy.fit_nn(self.target, self.problem.N, n_samples=steps * self.problem.b, **self.arguments)
 
     def seconds(self, steps: int) -> tuple[float, float]:
-        """Seconds of *steps* steps, and of what a run does once: QR for N > d, exact risks.
+        """Seconds of *steps* steps, and of what a run does once: QR for N > d, exact risks, the result.
 
-        The first is the difference of two runs, so that it is what a step adds to a long run.
+        Both from one run: the first is what passes in the training loop, data and step sizes included. The
+        difference of two runs would do without the loop's private name, but for N > d what is done once takes
+        as long as hundreds of steps, and its scatter would swamp them.
         """
-        few = min(steps, 10_000)  # no fewer where it matters: a callable step_size is asked as often
-        short = _elapsed(self, few)
-        step = (_elapsed(self, few + steps) - short) / steps
-        return step * steps, short - few * step
+        train, inside = sgd._train, 0.0
+
+        def timed(*arguments: Any) -> Iterator[int]:
+            nonlocal inside
+            start = time.perf_counter()
+            for seen in train(*arguments):
+                inside += time.perf_counter() - start
+                yield seen
+                start = time.perf_counter()
+            inside += time.perf_counter() - start
+
+        start = time.perf_counter()
+        with mock.patch.object(sgd, "_train", timed):
+            fit = self.run(steps)
+        if fit.status != "finished":
+            raise RuntimeError(f"fit_nn {fit.status} after {fit.samples[-1]} samples: the timing means nothing")
+        return inside, time.perf_counter() - start - inside
 
     def error(self) -> float:
         """Relative error of a few steps against plain float64 steps on the same samples."""
@@ -58,12 +77,3 @@ class FastlazySgd:
             fill_normals(key, np.uint64(stream), numbers)
         samples = groups.reshape(-1, d, 4).transpose(0, 2, 1).reshape(-1, d)
         return self.problem.error(self.run(steps).W, samples[: steps * b].reshape(steps, b, d))
-
-
-def _elapsed(ours: FastlazySgd, steps: int) -> float:
-    start = time.perf_counter()
-    fit = ours.run(steps)
-    elapsed = time.perf_counter() - start
-    if fit.status != "finished":
-        raise RuntimeError(f"fit_nn {fit.status} after {fit.samples[-1]} samples: the timing means nothing")
-    return elapsed

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fastlazy._core.team import BOARD, stop
+from fastlazy._core.team import board_size, stop
 
 
 def available_cores() -> int:
@@ -27,7 +27,7 @@ def team(members: int) -> Iterator[Callable[..., None]]:
     An interrupt while it waits sends the members home before it goes on, so that none is left behind to
     wait for the others.
     """
-    board = np.zeros(BOARD, np.int64)
+    board = np.zeros(board_size(members), np.int64)
     if members == 1:
         yield lambda function, *args: function(0, 1, board, *args)
         return

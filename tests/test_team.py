@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fastlazy._core.jit import jit
-from fastlazy._core.team import meet, stop, take
+from fastlazy._core.team import board_size, meet, stop, take
 from fastlazy._team import available_cores, team
 
 
@@ -14,10 +14,10 @@ from fastlazy._team import available_cores, team
 def count(member, members, board, phases, items, counts, order):
     """Add one to counts[phase, item] for each item; note in order[phase] that all of the last phase was seen."""
     for phase in range(phases):
-        item = take(board, items, members)
+        item = take(board, items, member, members)
         while item < items:
             counts[phase, item] += 1
-            item = take(board, items, members)
+            item = take(board, items, member, members)
         if not meet(board, members):
             return
         if phase >= 0 and counts[phase].sum() == items:
@@ -38,7 +38,7 @@ def test_every_item_is_taken_once_and_phases_do_not_mix(members):
 
 def test_stopped_team_goes_home():
     counts, order = np.zeros((1000, 5), np.int64), np.zeros((1000, 2), np.int64)
-    board = np.zeros(64, np.int64)
+    board = np.zeros(board_size(2), np.int64)
     alone = threading.Thread(target=count, args=(0, 2, board, 1000, 5, counts, order))  # waits for a second member
     alone.start()
     alone.join(0.2)

@@ -30,6 +30,7 @@ from fastlazy._core.team import meet, take
 from fastlazy._core.tile import (
     HEIGHT,
     INTERLEAVE,
+    VECTORS,
     add_product,
     add_product_t,
     ceil_div,
@@ -69,7 +70,7 @@ class Work(NamedTuple):
     """Room for one block."""
 
     Z: np.ndarray  # (panels, 4 groups, width): W x, later its coefficient in the update
-    f: np.ndarray  # (panels, 4 groups): sum of a z^2 over a panel
+    f: np.ndarray  # (panels, 4 groups, lanes): sums of a z^2 over the columns j, lanes + j, ... of a panel
     e: np.ndarray  # (4 groups,): errors
     G: np.ndarray  # (groups, 4 groups, 4) interleaved: <x_r, x_s>, blocks of several minibatches only
     U: np.ndarray  # (members, 4 groups, width): Z times its coefficients
@@ -122,7 +123,7 @@ def allocate(
     )
     work = Work(
         Z=np.zeros((panels, rows, width), dtype),
-        f=np.zeros((panels, rows), dtype),
+        f=np.zeros((panels, rows, width // VECTORS), dtype),
         e=np.zeros(rows, dtype),
         G=np.zeros((groups if several else 0, rows, 4), dtype),
         U=np.zeros((members, rows, width), dtype),
@@ -147,7 +148,7 @@ def advance(member, members, board, key, first_group, blocks, b, m, rates, train
     feature_chunk = max(_TALL, _ITEM // (16 * width * groups) // _TALL * _TALL)
     feature_chunks = ceil_div(d4 // 4, feature_chunk)
 
-    draw_block(board, members, key, first_group, 0, m, samples)
+    draw_block(board, member, members, key, first_group, 0, m, samples)
     running = meet(board, members)
     for t in range(blocks):
         if not running:
@@ -160,7 +161,7 @@ def advance(member, members, board, key, first_group, blocks, b, m, rates, train
 
         products = panels * row_chunks
         items = products + (groups if m > 1 else 0)
-        item = take(board, items, members)
+        item = take(board, items, member, members)
         while item < items:
             if item < products:
                 p, chunk = divmod(item, row_chunks)
@@ -168,7 +169,7 @@ def advance(member, members, board, key, first_group, blocks, b, m, rates, train
                 fill_products(X, start, min(start + row_chunk, groups), W[p], a[p], work.Z[p], work.f[p])
             else:
                 fill_inner_products(X, item - products, b, samples.X_panels, work.C[member], work.G)
-            item = take(board, items, members)
+            item = take(board, items, member, members)
         if not meet(board, members):
             return
 
@@ -178,12 +179,12 @@ def advance(member, members, board, key, first_group, blocks, b, m, rates, train
             else:
                 step_minibatches(b, rates[t * m : (t + 1) * m], trained, y, a, work, network.state)
         if t + 1 < blocks:
-            draw_block(board, members, key, first_group + (t + 1) * groups, 1 - now, m, samples)
+            draw_block(board, member, members, key, first_group + (t + 1) * groups, 1 - now, m, samples)
         if not meet(board, members):
             return
 
         items = panels * feature_chunks
-        item = take(board, items, members)
+        item = take(board, items, member, members)
         while item < items:
             p, chunk = divmod(item, feature_chunks)
             start = chunk * feature_chunk
@@ -195,20 +196,20 @@ def advance(member, members, board, key, first_group, blocks, b, m, rates, train
                     step_second_layer(work.Z[p], work.e, 2 * rates[t, 1] / b, a[p], a_next[p])
                 scale_products(work.Z[p], work.e, a[p], work.U[member])
                 add_update(X, work.U[member], -4 * rates[t, 0] * alpha / b, start, stop, W[p])
-            item = take(board, items, members)
+            item = take(board, items, member, members)
         running = meet(board, members)
 
 
 @jit
-def draw_block(board, members, key, first_group, half, m, samples):
+def draw_block(board, member, members, key, first_group, half, m, samples):
     """Draw one block of samples into *half* of their room, in place, together with the team."""
     X, y = samples.X[half], samples.y[half]
-    g = take(board, len(X), members)
+    g = take(board, len(X), member, members)
     while g < len(X):
         draw_group(key, first_group + g, samples.beta, samples.b0, X[g], y[4 * g : 4 * g + 4])
         if m > 1:
             copy_to_panel(X[g], g, samples.X_panels)
-        g = take(board, len(X), members)
+        g = take(board, len(X), member, members)
 
 
 @jit
@@ -216,11 +217,13 @@ def draw_group(key, stream, beta, b0, X, y):
     """Draw four samples X (d4, 4) and their y (4,), in place: coordinate i of sample s is number 4 i + s."""
     d = beta.size
     fill_normals(np.uint64(key), np.uint64(stream), X.reshape(X.size)[: 4 * d])
-    for s in range(4):
-        y[s] = b0
+    y0 = y1 = y2 = y3 = y.dtype.type(b0)
     for i in range(d):
-        for s in range(4):
-            y[s] += beta[i] * X[i, s] * X[i, s]
+        y0 += beta[i] * X[i, 0] * X[i, 0]
+        y1 += beta[i] * X[i, 1] * X[i, 1]
+        y2 += beta[i] * X[i, 2] * X[i, 2]
+        y3 += beta[i] * X[i, 3] * X[i, 3]
+    y[0], y[1], y[2], y[3] = y0, y1, y2, y3
 
 
 @jit
@@ -245,8 +248,10 @@ def fill_products(X, start, stop, W, a, Z, f):
         else:
             product(x, 4 * d4, 16, pointer(W, 0), d4, 1.0, z)
             g += 1
+    lanes = f.shape[1]
     for s in range(4 * start, 4 * stop):
-        f[s] = weighted_norm(a, Z[s])
+        for j in range(lanes):  # one sum a lane: adding across a vector is left to the end of the panels
+            f[s, j] = a[j] * Z[s, j] * Z[s, j] + a[lanes + j] * Z[s, lanes + j] * Z[s, lanes + j]
 
 
 @jit
@@ -277,9 +282,12 @@ def step_scalars(b, rates, trained, y, work, state):
     alpha, c = state[0], state[1]
     sum_e = sum_ef = 0.0
     for s in range(work.e.size):
+        for p in range(1, work.f.shape[0]):
+            for j in range(work.f.shape[2]):
+                work.f[0, s, j] += work.f[p, s, j]
         f = 0.0
-        for p in range(work.f.shape[0]):
-            f += work.f[p, s]
+        for j in range(work.f.shape[2]):
+            f += work.f[0, s, j]
         e = alpha * f + c - y[s]
         if s >= b:  # padding
             e = 0.0

@@ -1,11 +1,12 @@
 """A team of threads that works through small items together, in compiled code.
 
 Between two phases of a step there are microseconds, too few for the thread pools that numba offers, so
-the members stay in one compiled call and meet at barriers in memory. Within a phase each takes the next
-item when it is free, so that a core slowed by something else does not hold up the rest. Which member
-computes an item does not matter to its result.
+the members stay in one compiled call and meet at barriers in memory. Within a phase each member takes its
+own share of the items, the same part of the whole in every phase, so that what it needs is still in its
+cache; then what is left of the others' shares, so that a core slowed by something else does not hold up the
+rest. Which member computes an item does not matter to its result.
 
-A `board` (int64, `BOARD`) is what a team shares. All members must run at once, on threads of their own;
+A `board` (int64, `board_size`) is what a team shares. All members must run at once, on threads of their own;
 a member that waits longer than a moment gives up its time slice, so more members than cores is slow but
 not a deadlock.
 """
@@ -22,33 +23,39 @@ from numba.extending import intrinsic
 from fastlazy._core.jit import jit
 
 # Entries stand 16 apart, a cache line of their own or two, so that members do not contend for them.
-_ARRIVED, _ROUND, _STOPPED, _NEXT = 0, 16, 32, 48
-BOARD = 64
+_APART = 16
+_ARRIVED, _ROUND, _STOPPED, _TAKEN = 0, _APART, 2 * _APART, 3 * _APART  # _TAKEN: one entry for each member
 
 _SPINS = 1000  # about as long as a barrier of busy members takes
 
 
+def board_size(members: int) -> int:
+    """Entries of the board of a team; a fresh board is all zeros."""
+    return _TAKEN + members * _APART
+
+
 @jit
-def take(board, items, members):
-    """The next item below *items* that no member has taken, or *items* if all are."""
-    if members == 1:
-        item = board[_NEXT]
-        board[_NEXT] += 1
-    else:
-        item = _fetch_add(board, _NEXT, 1)
-    return min(item, items)
+def take(board, items, member, members):
+    """An item below *items* that nobody has taken, or *items* if all are."""
+    for k in range(members):
+        owner = (member + k) % members
+        start, stop = items * owner // members, items * (owner + 1) // members
+        entry = _TAKEN + owner * _APART
+        if start + _load(board, entry) < stop:
+            item = start + _fetch_add(board, entry, 1)
+            if item < stop:
+                return item
+    return items
 
 
 @jit
 def meet(board, members):
     """Wait until all *members* are here, and put the items back; False if the team was stopped."""
-    if members == 1:
-        board[_NEXT] = 0
-        return board[_STOPPED] == 0
     current = _load(board, _ROUND)
     if _fetch_add(board, _ARRIVED, 1) == members - 1:
         board[_ARRIVED] = 0
-        board[_NEXT] = 0
+        for owner in range(members):
+            board[_TAKEN + owner * _APART] = 0
         _fetch_add(board, _ROUND, 1)
     else:
         spins = 0
