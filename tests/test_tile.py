@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fastlazy._core import tile
-from fastlazy._core.tile import HEIGHT, panel_width, pointer
+from fastlazy._core.tile import HEIGHT, NARROW, REGISTER_BYTES, WIDE, panel_width, pointer
 
 # name, rows, rows of A from X^T, accumulate
 TILES = [
@@ -30,9 +30,10 @@ def interleaved(X):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(("name", "height", "transposed", "accumulate"), TILES)
 @pytest.mark.parametrize("k", [4, 8, 52])
-def test_tile_is_a_matrix_product(dtype, name, height, transposed, accumulate, k):
+@pytest.mark.parametrize("vectors", [WIDE, NARROW])
+def test_tile_is_a_matrix_product(dtype, name, height, transposed, accumulate, k, vectors):
     rng = np.random.default_rng(k)
-    width = panel_width(dtype)
+    width = vectors * REGISTER_BYTES // np.dtype(dtype).itemsize
     n, d = (k, height + 8) if transposed else (height + 8, k)
     X = rng.standard_normal((n, d)).astype(dtype)
     P = rng.standard_normal((k, width)).astype(dtype)
@@ -43,7 +44,7 @@ def test_tile_is_a_matrix_product(dtype, name, height, transposed, accumulate, k
 
     @numba.njit
     def run(X, P, scale, C):
-        core_tile(pointer(X, first), rows, steps, pointer(P, 0), k, scale, pointer(C, C.shape[1]))
+        core_tile(vectors, pointer(X, first), rows, steps, pointer(P, 0), k, scale, pointer(C, C.shape[1]))
 
     A = (X.T if transposed else X)[4 : 4 + height].astype(float)
     expected = C.astype(float)
@@ -54,8 +55,18 @@ def test_tile_is_a_matrix_product(dtype, name, height, transposed, accumulate, k
 
 
 def test_a_tile_fits_in_the_registers():
-    assert HEIGHT * tile.VECTORS + tile.VECTORS + 1 <= (32 if HEIGHT == 8 else 16)
-    assert panel_width(np.float32) == 2 * panel_width(np.float64)
+    assert (32 if HEIGHT == 8 else 16) >= HEIGHT * WIDE + WIDE + 1
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_panels_are_narrow_where_that_saves_padding(dtype):
+    lanes = REGISTER_BYTES // np.dtype(dtype).itemsize
+    assert panel_width(3 * lanes, dtype) == 3 * lanes
+    assert panel_width(4 * lanes, dtype) == 2 * lanes
+    assert panel_width(1000 * lanes, dtype) == 3 * lanes
+    for columns in range(1, 200):
+        width = panel_width(columns, dtype)
+        assert width in (2 * lanes, 3 * lanes)
 
 
 PROGRAM = """

@@ -42,6 +42,11 @@ def jit_exact(function: Callable[..., Any]) -> Any:
     return _compile_lazily(function, fastmath=False)
 
 
+def jit_inline(function: Callable[..., Any]) -> Any:
+    """As `jit`, and always inlined, for what is called in the innermost loops; not cached by itself."""
+    return numba.njit(nogil=True, error_model="numpy", fastmath=_REORDER, forceinline=True)(function)
+
+
 def jit_exact_inline(function: Callable[..., Any]) -> Any:
     """As `jit_exact`, and always inlined: a loop around a call that stays a call is not vectorised."""
     return _compile_lazily(function, fastmath=False, forceinline=True)

@@ -30,7 +30,7 @@ from fastlazy._core.team import meet, take
 from fastlazy._core.tile import (
     HEIGHT,
     INTERLEAVE,
-    VECTORS,
+    REGISTER_BYTES,
     add_product,
     add_product_t,
     ceil_div,
@@ -88,7 +88,7 @@ def minibatches_per_block(b: int) -> int:
 def pack(rows: np.ndarray, a: np.ndarray, alpha: float, c: float, dtype: np.dtype) -> Network:
     """The network with first layer *rows* (N, d) and second layer alpha a, a (N,), in panels."""
     N, d = rows.shape
-    width = panel_width(dtype)
+    width = panel_width(N, dtype)
     panels, d4 = ceil_div(N, width), 4 * ceil_div(d, 4)
     W, second = np.zeros((panels * width, d4)), np.zeros(panels * width)
     W[:N, :d], second[:N] = rows, a
@@ -123,7 +123,7 @@ def allocate(
     )
     work = Work(
         Z=np.zeros((panels, rows, width), dtype),
-        f=np.zeros((panels, rows, width // VECTORS), dtype),
+        f=np.zeros((panels, rows, REGISTER_BYTES // dtype.itemsize), dtype),
         e=np.zeros(rows, dtype),
         G=np.zeros((groups if several else 0, rows, 4), dtype),
         U=np.zeros((members, rows, width), dtype),
@@ -184,6 +184,7 @@ def advance(member, members, board, key, first_group, blocks, b, m, rates, train
             return
 
         items = panels * feature_chunks
+        scaled = -1  # the panel whose coefficients this member has in U
         item = take(board, items, member, members)
         while item < items:
             p, chunk = divmod(item, feature_chunks)
@@ -194,10 +195,18 @@ def advance(member, members, board, key, first_group, blocks, b, m, rates, train
             else:
                 if trained == FREE and chunk == 0:
                     step_second_layer(work.Z[p], work.e, 2 * rates[t, 1] / b, a[p], a_next[p])
-                scale_products(work.Z[p], work.e, a[p], work.U[member])
+                if p != scaled:
+                    scale_products(work.Z[p], work.e, a[p], work.U[member])
+                    scaled = p
                 add_update(X, work.U[member], -4 * rates[t, 0] * alpha / b, start, stop, W[p])
             item = take(board, items, member, members)
         running = meet(board, members)
+
+
+@jit
+def vectors_of(panels):
+    """Vectors in a row of *panels* (..., width)."""
+    return panels.shape[-1] * panels.itemsize // REGISTER_BYTES
 
 
 @jit
@@ -239,19 +248,22 @@ def copy_to_panel(X, g, X_panels):
 def fill_products(X, start, stop, W, a, Z, f):
     """Fill Z (rows, width) = X W^T and f = sum_j a_j Z_j^2, in place, for groups start to stop of samples."""
     d4, width = W.shape
+    lanes, vectors = f.shape[1], vectors_of(W)
     g = start
     while g < stop:
         x, z = pointer(X, g * d4 * 4), pointer(Z, g * 4 * width)
         if g + _TALL <= stop:
-            tall_product(x, 4 * d4, 16, pointer(W, 0), d4, 1.0, z)
+            tall_product(vectors, x, 4 * d4, 16, pointer(W, 0), d4, 1.0, z)
             g += _TALL
         else:
-            product(x, 4 * d4, 16, pointer(W, 0), d4, 1.0, z)
+            product(vectors, x, 4 * d4, 16, pointer(W, 0), d4, 1.0, z)
             g += 1
-    lanes = f.shape[1]
-    for s in range(4 * start, 4 * stop):
-        for j in range(lanes):  # one sum a lane: adding across a vector is left to the end of the panels
-            f[s, j] = a[j] * Z[s, j] * Z[s, j] + a[lanes + j] * Z[s, lanes + j] * Z[s, lanes + j]
+    for s in range(4 * start, 4 * stop):  # one sum a lane: adding across a vector is left to the end
+        for j in range(lanes):
+            f[s, j] = a[j] * Z[s, j] * Z[s, j]
+        for v in range(1, vectors):
+            for j in range(lanes):
+                f[s, j] += a[v * lanes + j] * Z[s, v * lanes + j] * Z[s, v * lanes + j]
 
 
 @jit
@@ -269,7 +281,8 @@ def fill_inner_products(X, g, b, X_panels, C, G):
     _, d4, width = X_panels.shape
     G[g] = 0
     for p in range(ceil_div(4 * g + 4, width)):
-        product(pointer(X, g * d4 * 4), 0, 16, pointer(X_panels, p * d4 * width), d4, 1.0, pointer(C, 0))
+        panel = pointer(X_panels, p * d4 * width)
+        product(vectors_of(X_panels), pointer(X, g * d4 * 4), 0, 16, panel, d4, 1.0, pointer(C, 0))
         for r in range(p * width, min((p + 1) * width, 4 * g + 4)):
             for s in range(4):
                 if r // b < (4 * g + s) // b:
@@ -314,10 +327,8 @@ def step_minibatches(b, rates, trained, y, a, work, state):
         ended = 4 * g // b * b // 4 * 4
         if s % 4 == 0 and ended > 0:
             for p in range(panels):
-                add_product(
-                    pointer(G, g * rows * 4), 0, 16, pointer(Z, p * rows * width), ended, 1.0,
-                    pointer(Z, (p * rows + s) * width),
-                )  # fmt: skip
+                done, now = pointer(Z, p * rows * width), pointer(Z, (p * rows + s) * width)
+                add_product(vectors_of(Z), pointer(G, g * rows * 4), 0, 16, done, ended, 1.0, now)
         if s >= samples:  # padding
             for p in range(panels):
                 Z[p, s] = 0
@@ -375,13 +386,13 @@ def scale_products(Z, e, a, U):
 def add_update(X, U, scale, start, stop, W):
     """Add scale X^T U to W (d4, width), in place, for groups start to stop of coordinates."""
     groups, d4, _ = X.shape
-    width = U.shape[1]
+    width, vectors = U.shape[1], vectors_of(U)
     i = start
     while i < stop:
         x, w = pointer(X, i * 16), pointer(W, i * 4 * width)
         if i + _TALL <= stop:
-            tall_add_product_t(x, 16, 4 * d4, pointer(U, 0), 4 * groups, scale, w)
+            tall_add_product_t(vectors, x, 16, 4 * d4, pointer(U, 0), 4 * groups, scale, w)
             i += _TALL
         else:
-            add_product_t(x, 16, 4 * d4, pointer(U, 0), 4 * groups, scale, w)
+            add_product_t(vectors, x, 16, 4 * d4, pointer(U, 0), 4 * groups, scale, w)
             i += 1

@@ -1,8 +1,8 @@
 """The register tile: a small matrix product that never leaves the processor's registers.
 
 Everything fast in this package is a loop around one product, ``C[r, j] (+)= scale sum_k A[r, k] P[k, j]``,
-for a few rows r and one panel of columns j. The sums stay in ``height x VECTORS`` vector registers; for
-each k the tile loads ``VECTORS`` vectors of P, broadcasts ``height`` numbers of A and does one fused
+for a few rows r and one panel of columns j. The sums stay in ``height x vectors`` vector registers; for
+each k the tile loads ``vectors`` vectors of P, broadcasts ``height`` numbers of A and does one fused
 multiply-add per register. That is few enough loads per multiply-add to keep both multipliers of a core
 busy in every cycle. LLVM does not keep such a block of sums in registers by itself, so the tile is
 written as LLVM vectors, through `numba.extending.intrinsic`.
@@ -10,7 +10,7 @@ written as LLVM vectors, through `numba.extending.intrinsic`.
 Two layouts make every access contiguous:
 
 panel
-    P[p, k, j]: the columns of a matrix in groups of ``panel_width(dtype)``, side by side for each k.
+    P[p, k, j]: the columns of a matrix in groups of two or three vectors, side by side for each k.
 interleaved
     X[s // 4, i, s % 4]: the rows s of a matrix (n, d) in groups of four. A 4 x 4 corner of the matrix
     is 16 neighbours in memory, so a tile reads A = X (rows s, sums over i) and A = X^T (rows i, sums
@@ -30,12 +30,10 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
-from fastlazy._core.jit import jit
+from fastlazy._core.jit import jit, jit_inline
 
 INTERLEAVE = 4
-# Vectors in a panel's row. Three would need fewer loads for each multiply-add but is no faster, and pads the
-# number of neurons to a larger multiple.
-VECTORS = 2
+WIDE, NARROW = 3, 2  # vectors in a row of a panel: wide ones pass over X less often, narrow ones pad less
 
 
 def _host_registers() -> tuple[int, int]:
@@ -55,13 +53,15 @@ def _host_registers() -> tuple[int, int]:
 
 CPU = numba.config.CPU_NAME or llvm.get_host_cpu_name()
 REGISTER_BYTES, _REGISTERS = _host_registers()
-# Rows of a tile: height * VECTORS sums, VECTORS columns and a broadcast must fit in the registers.
+# Rows of a tile: height * WIDE sums, WIDE columns and a broadcast must fit in the registers.
 HEIGHT = 8 if _REGISTERS == 32 else 4
 
 
-def panel_width(dtype: Any) -> int:
-    """Columns of one panel of numbers of *dtype*."""
-    return VECTORS * REGISTER_BYTES // np.dtype(dtype).itemsize
+def panel_width(columns: int, dtype: Any) -> int:
+    """Columns of one panel of numbers of *dtype*: wide, unless narrow panels save more than a few percent."""
+    lanes = REGISTER_BYTES // np.dtype(dtype).itemsize
+    wide, narrow = (vectors * lanes * -(-columns // (vectors * lanes)) for vectors in (WIDE, NARROW))
+    return lanes * (NARROW if narrow < 0.95 * wide else WIDE)
 
 
 @jit
@@ -70,8 +70,8 @@ def ceil_div(n: int, k: int) -> int:
     return -(-n // k)
 
 
-def _tile(height: int, transposed: bool, accumulate: bool) -> Any:
-    """The intrinsic for tiles of *height* rows.
+def _tile(height: int, vectors: int, transposed: bool, accumulate: bool) -> Any:
+    """The intrinsic for tiles of *height* rows and *vectors* vectors of columns.
 
     The rows of A are those of an interleaved X, or with *transposed* those of X^T. With *accumulate*
     the product, times scale, is added to C; else it replaces C. Arguments, pointers and int64:
@@ -115,22 +115,22 @@ def _tile(height: int, transposed: bool, accumulate: bool) -> Any:
 
             builder.position_at_end(loop)
             at_k, at_a, at_panel = builder.phi(i64), builder.phi(a.type), builder.phi(panel.type)
-            sums = [[builder.phi(vector) for _ in range(VECTORS)] for _ in range(height)]
+            sums = [[builder.phi(vector) for _ in range(vectors)] for _ in range(height)]
             groups = [builder.gep(at_a, [builder.mul(a_rows, i64(g))]) for g in range(height // 4)]
             new = sums
             for u in range(INTERLEAVE):
-                columns = [builder.load(vector_at(at_panel, u * VECTORS + j), align=bits // 8) for j in range(VECTORS)]
+                columns = [builder.load(vector_at(at_panel, u * vectors + j), align=bits // 8) for j in range(vectors)]
                 old, new = new, []
                 for r in range(height):
                     place = builder.gep(groups[r // 4], [i64(u * step + r % 4 * row)])
                     value = broadcast(builder.load(place))
-                    new.append([builder.call(fma, [value, columns[j], old[r][j]]) for j in range(VECTORS)])
+                    new.append([builder.call(fma, [value, columns[j], old[r][j]]) for j in range(vectors)])
             next_k = builder.add(at_k, i64(INTERLEAVE))
             next_a = builder.gep(at_a, [a_steps])
-            next_panel = builder.gep(at_panel, [i64(INTERLEAVE * VECTORS * lanes)])
+            next_panel = builder.gep(at_panel, [i64(INTERLEAVE * vectors * lanes)])
             builder.cbranch(builder.icmp_signed("<", next_k, k), loop, done)
             starts = [(at_k, i64(0), next_k), (at_a, a, next_a), (at_panel, panel, next_panel)]
-            starts += [(sums[r][j], zero, new[r][j]) for r in range(height) for j in range(VECTORS)]
+            starts += [(sums[r][j], zero, new[r][j]) for r in range(height) for j in range(vectors)]
             for phi, start, following in starts:
                 phi.add_incoming(start, entry)
                 phi.add_incoming(following, loop)
@@ -138,8 +138,8 @@ def _tile(height: int, transposed: bool, accumulate: bool) -> Any:
             builder.position_at_end(done)
             factor = broadcast(scale)
             for r in range(height):
-                for j in range(VECTORS):
-                    place = vector_at(c, r * VECTORS + j)
+                for j in range(vectors):
+                    place = vector_at(c, r * vectors + j)
                     value = new[r][j]
                     if accumulate:
                         value = builder.call(fma, [factor, value, builder.load(place, align=bits // 8)])
@@ -151,14 +151,29 @@ def _tile(height: int, transposed: bool, accumulate: bool) -> Any:
     return tile
 
 
+def _dispatched(height: int, transposed: bool, accumulate: bool) -> Any:
+    """The compiled function that calls the tile for wide or narrow panels, as its first argument says."""
+    wide = _tile(height, WIDE, transposed, accumulate)
+    narrow = _tile(height, NARROW, transposed, accumulate)
+
+    @jit_inline
+    def tile(vectors, a, a_rows, a_steps, panel, k, scale, c):  # type: ignore[no-untyped-def]
+        if vectors == WIDE:
+            wide(a, a_rows, a_steps, panel, k, scale, c)
+        else:
+            narrow(a, a_rows, a_steps, panel, k, scale, c)
+
+    return tile
+
+
 # C = A P, rows of A from X: the forward pass, Gram matrices
-product = _tile(4, transposed=False, accumulate=False)
-tall_product = _tile(HEIGHT, transposed=False, accumulate=False)
+product = _dispatched(4, transposed=False, accumulate=False)
+tall_product = _dispatched(HEIGHT, transposed=False, accumulate=False)
 # C += scale A P
-add_product = _tile(4, transposed=False, accumulate=True)
+add_product = _dispatched(4, transposed=False, accumulate=True)
 # C += scale A P, rows of A from X^T: the update
-add_product_t = _tile(4, transposed=True, accumulate=True)
-tall_add_product_t = _tile(HEIGHT, transposed=True, accumulate=True)
+add_product_t = _dispatched(4, transposed=True, accumulate=True)
+tall_add_product_t = _dispatched(HEIGHT, transposed=True, accumulate=True)
 
 
 @intrinsic  # type: ignore[untyped-decorator]
