@@ -1,8 +1,9 @@
 """Libraries side by side: each in a process of its own, timed in turns, so that all meet the same machine.
 
 A process serves one module and one number of threads. The module's `answer(request, threads)` takes and returns
-what JSON can carry. Thread counts go in by the environment, before any library is loaded; a process that waits for
-its turn sleeps on its input.
+what JSON can carry. Thread counts go in by the environment, before any library is loaded. A process that waits for
+its turn is stopped by a signal: the thread pools of some libraries spin for a while after their work is done, and would
+take the cores from whoever is timed next.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -37,17 +39,20 @@ class Child:
         """The module's answer; it waits."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
+        self.process.send_signal(signal.SIGCONT)
         self.process.stdin.write(json.dumps(request) + "\n")
         self.process.stdin.flush()
         line = self.process.stdout.readline()
         if not line:
             raise RuntimeError(f"the process asked for {request} ended with code {self.process.wait()}; see above")
+        self.process.send_signal(signal.SIGSTOP)
         return json.loads(line)
 
     def __enter__(self) -> Child:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.process.send_signal(signal.SIGCONT)
         self.process.communicate()
 
 

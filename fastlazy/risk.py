@@ -69,14 +69,15 @@ def rf_risk(target: QuadraticTarget, W: ArrayLike, activation: str = "square", *
     U *= 2
     U.flat[:: len(U) + 1] += penalty
     V = 2 * np.einsum("ij,ij->i", weights @ target.B, weights)
-    scale = np.sqrt(U.diagonal())  # to a unit diagonal, so that small rows are not lost beside large ones
-    scale[scale == 0] = 1
-    U /= scale
-    U /= scale[:, None]
+    scale = np.ones(len(U))
+    if penalty > 0:  # to a unit diagonal, so that small rows are not lost beside large ones
+        scale = np.sqrt(U.diagonal())
+        U /= scale
+        U /= scale[:, None]
     a = _solve_cholesky(U, V / scale)
     if a is None and penalty == 0 and weights.size * target.d <= _FEATURE_ENTRIES:
-        return _form_risk(target, _quadratic_form(weights, _solve_features(weights, target.B)))
-    if a is None:
+        a = _solve_features(weights, target.B)
+    elif a is None:
         a = _solve_pivoted(U, V / scale)
     return _form_risk(target, _quadratic_form(weights, a / scale))
 
@@ -245,12 +246,12 @@ def _solve_features(W: Array, B: Array) -> Array:
 
 
 def _solve_pivoted(U: Array, V: Array) -> Array:
-    """A solution of U a = V for singular U >= 0 of unit diagonal (overwritten), V in its range.
+    """A solution of U a = V for singular U >= 0 of constant diagonal (overwritten), V in its range.
 
     A pivoted Cholesky factor finds rows that span the range; the rest get a zero coefficient. The function
     sum_i a_i sigma(<w_i, x>) is that of the minimum-norm solution: the projection onto the same span.
     """
-    factor, pivots, rank, _ = lapack.dpstrf(U, lower=1, tol=len(U) * np.finfo(float).eps)
+    factor, pivots, rank, _ = lapack.dpstrf(U, lower=1, tol=len(U) * np.finfo(float).eps * U[0, 0])
     chosen = pivots[:rank] - 1
     a = np.zeros(len(U))
     a[chosen] = scipy.linalg.cho_solve((factor[:rank, :rank], True), V[chosen])

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from threadpoolctl import threadpool_limits
 
 from fastlazy._core import sgd as core
 from fastlazy._team import available_cores, team
@@ -242,7 +243,8 @@ def _train(
     waiting = iter(marks)
     mark = next(waiting)
     seen = step = group = 0
-    with team(members) as together:
+    # BLAS has threads of its own, which spin for a while after the product that a record takes.
+    with team(members) as together, threadpool_limits(1, user_api="blas"):
         for size, several, blocks in parts:
             while blocks > 0 and size * several > 0:
                 chunk = min(blocks, longest, max(1, -(-(mark - seen) // (size * several))))
