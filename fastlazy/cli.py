@@ -98,7 +98,8 @@ def run_figure(arguments: argparse.Namespace) -> int:
         with results.open("w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(curves.Dot._fields)
-            bar = tqdm(curves.measure(target, cells), total=len(cells), unit="dot", disable=None)
+            pause = 0.5 if sys.stderr.isatty() else 10.0  # a log file needs no animation
+            bar = tqdm(curves.measure(target, cells), total=len(cells), unit="dot", mininterval=pause)
             for dot in bar:
                 dots.append(dot)
                 writer.writerow(dot)
