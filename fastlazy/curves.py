@@ -65,7 +65,7 @@ def quick_samples(N: int, d: int) -> int:
     for N >= d, where no noise remains, more the narrower the network.
     """
     narrowness = float(np.clip(1 - N / d, 0, 1))
-    return math.ceil((2.5 + 35 * math.pow(narrowness, 1.3)) * d * (d + 150))
+    return math.ceil((2.6 + 37 * math.pow(narrowness, 1.45)) * d * (d + 150))
 
 
 def figure_cells(widths: Sequence[int], draws: int, n_samples: Sequence[int], seed: int) -> list[Cell]:
