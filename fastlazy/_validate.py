@@ -18,6 +18,9 @@ Array: TypeAlias = np.ndarray[Any, np.dtype[np.floating[Any]]]
 Seed: TypeAlias = int | np.random.SeedSequence | np.random.Generator | None
 
 
+_LARGEST_COUNT = 10**15
+
+
 def check_array(name: str, value: ArrayLike, ndim: int | tuple[int, ...], dtype: Any = np.float64) -> Array:
     """*value* as a finite C-contiguous array of *dtype* with one of the numbers of dimensions *ndim*.
 
@@ -29,6 +32,8 @@ def check_array(name: str, value: ArrayLike, ndim: int | tuple[int, ...], dtype:
         If it has another number of dimensions, is empty, or holds NaN or infinity.
     """
     wanted = (ndim,) if isinstance(ndim, int) else ndim
+    if np.ma.is_masked(value):
+        raise ValueError(f"{name} is a masked array with masked entries; pass {name}.filled(...) or drop them")
     try:
         array = np.asarray(value)
     except ValueError as error:
@@ -73,14 +78,14 @@ def check_columns(name: str, array: Array, d: int, of: str = "the target") -> Ar
 
 
 def check_count(name: str, value: Any, minimum: int = 1) -> int:
-    """*value* as an int that is at least *minimum*.
+    """*value* as an int that is at least *minimum*, and at most 10^15.
 
     Raises
     ------
     TypeError
         If it is not a whole number.
     ValueError
-        If it is too small.
+        If it is too small or too large.
     """
     try:
         if isinstance(value, (bool, np.bool_)):
@@ -92,6 +97,8 @@ def check_count(name: str, value: Any, minimum: int = 1) -> int:
         ) from None
     if count < minimum:
         raise ValueError(f"{name} must be at least {minimum}, got {count}; pass a larger {name}")
+    if count > _LARGEST_COUNT:
+        raise ValueError(f"{name} must be at most {_LARGEST_COUNT:.0e}, got a number of {len(str(count))} digits")
     return count
 
 
@@ -199,4 +206,4 @@ def check_symmetric(name: str, value: ArrayLike) -> Array:
             f"{name} must be symmetric, got entries that differ from the transpose's by up to {asymmetry:.3g}; "
             f"pass ({name} + {name}.T) / 2, which gives the same quadratic form"
         )
-    return (array + array.T) / 2
+    return array / 2 + array.T / 2

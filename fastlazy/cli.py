@@ -15,6 +15,7 @@ from typing import Any
 import fastlazy
 from fastlazy._validate import check_count
 
+_FILES = ("figure.png", "figure.pdf", "results.csv")
 _EPILOG = """\
 examples:
   fastlazy figure                          the headline figure: d = 450, 12 widths from 30 to 4500
@@ -33,7 +34,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_figure_command(commands)
     add_info_command(commands)
     arguments = parser.parse_args(argv)
-    return int(arguments.run(arguments))
+    try:
+        return int(arguments.run(arguments))
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        return 130
 
 
 def add_figure_command(commands: Any) -> None:
@@ -164,6 +169,9 @@ def _writable_folder(name: str) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
+        for taken in (folder / file for file in _FILES):
+            if taken.is_dir():
+                raise IsADirectoryError(f"{taken} is a folder")
     except OSError as error:
         raise OSError(f"cannot write to the folder {name!r} ({error}); choose another with --out") from None
     return folder

@@ -59,13 +59,13 @@ def authors_widths(d: int) -> list[int]:
 
 
 def quick_samples(N: int, d: int) -> int:
-    """Samples that bring an NN dot of width N within .005 of its optimum (docs/performance.md has the figures).
+    """Samples that bring an NN dot of width N within about .005 of its optimum (docs/performance.md has the figures).
 
     In units of d (d + 150), about d b s, in which all directions are learned once (see `fastlazy.schedule`): few
     for N >= d, where no noise remains, more the narrower the network.
     """
     narrowness = float(np.clip(1 - N / d, 0, 1))
-    return math.ceil((2.6 + 37 * math.pow(narrowness, 1.45)) * d * (d + 150))
+    return max(200_000, math.ceil((2.6 + 37 * math.pow(narrowness, 1.45)) * d * (d + 150)))
 
 
 def figure_cells(widths: Sequence[int], draws: int, n_samples: Sequence[int], seed: int) -> list[Cell]:

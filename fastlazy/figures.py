@@ -8,6 +8,8 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 
+from fastlazy._validate import check_count
+
 # Told apart by line, marker and filling as well as by colour (a palette for colour-blind readers).
 _STYLES: dict[str, dict[str, Any]] = {
     "RF": {"color": "#0072B2", "linestyle": "-", "marker": "s", "label": "RF: random features"},
@@ -39,7 +41,15 @@ def plot_risk_curves(dots: pd.DataFrame, lines: pd.DataFrame | None, d: int, *, 
     ------
     KeyError
         If a table lacks one of its columns.
+    TypeError, ValueError
+        If d is not a positive whole number, or a regime is not known.
     """
+    check_count("d", d)
+    unknown = sorted(
+        {str(regime) for table in (dots, lines) if table is not None for regime in table["regime"]} - {*_STYLES}
+    )
+    if unknown:
+        raise ValueError(f"regime must be one of 'RF', 'NT', 'NN', got {', '.join(unknown)}; rename or drop these rows")
     if ax is None:
         _, ax = plt.subplots(figsize=(7.2, 4.8), layout="constrained")
     for regime, style in _STYLES.items():
@@ -65,7 +75,7 @@ def plot_risk_curves(dots: pd.DataFrame, lines: pd.DataFrame | None, d: int, *, 
         ax.plot([], [], **style, markersize=6.5, markerfacecolor="white", markeredgewidth=1.5)
     ax.set_xscale("log")
     ax.xaxis.set_major_formatter("{x:g}")
-    ax.set_ylim(-0.03, 1.03)
+    ax.set_ylim(-0.03, max(1.03, 1.03 * float(dots["measured"].max())))
     ax.set_xlabel("neurons / dimension,  N / d")
     ax.set_ylabel("risk / null risk")
     ax.grid(True, which="major", color="0.9")

@@ -44,7 +44,8 @@ def rf_risk(target: QuadraticTarget, W: ArrayLike, activation: str = "square", *
     Raises
     ------
     TypeError, ValueError
-        If W is not a finite (N, d) array, the activation is not known, or the ridge is negative.
+        If W is not a finite (N, d) array, the activation is not known, the ridge is negative, or with a ridge
+        the products of the entries of W overflow.
 
     Notes
     -----
@@ -62,6 +63,8 @@ def rf_risk(target: QuadraticTarget, W: ArrayLike, activation: str = "square", *
     penalty = check_real("ridge", ridge, 0.0)
     if penalty == 0:
         weights = _unit_rows(weights)
+    else:
+        _check_size(weights, 1e75, "ridge by its fourth power")
     if len(weights) == 0:
         return target.null_risk
     U = weights @ weights.T
@@ -103,7 +106,8 @@ def nt_risk(target: QuadraticTarget, W: ArrayLike, activation: str = "square", *
     Raises
     ------
     TypeError, ValueError
-        If W is not a finite (N, d) array, the activation is not known, or the ridge is negative.
+        If W is not a finite (N, d) array, the activation is not known, the ridge is negative, or with a ridge
+        the products of the entries of W overflow.
 
     Notes
     -----
@@ -120,6 +124,8 @@ def nt_risk(target: QuadraticTarget, W: ArrayLike, activation: str = "square", *
     penalty = check_real("ridge", ridge, 0.0)
     if penalty == 0:
         weights = _unit_rows(weights)
+    else:
+        _check_size(weights, 1e150, "ridge by its square")
     if len(weights) == 0:
         return target.null_risk
     if len(weights) > target.d:  # the same right singular basis, from a smaller matrix
@@ -198,12 +204,22 @@ def network_risk(target: QuadraticTarget, W: ArrayLike, a: ArrayLike = 1.0, c: f
         )
     S = _quadratic_form(weights, np.broadcast_to(second, len(weights)))
     offset = float(np.trace(S - target.B)) + check_real("c", c) - target.b0
-    return _form_risk(target, S) + offset**2
+    return _form_risk(target, S) + offset * offset
 
 
 def _check_weights(target: QuadraticTarget, W: ArrayLike) -> Array:
     check_target(target)
     return check_columns("W", check_array("W", W, 2), target.d)
+
+
+def _check_size(W: Array, largest: float, remedy: str) -> None:
+    """Raise ValueError if products of the entries of W would overflow."""
+    size = float(np.abs(W).max())
+    if size > largest:
+        raise ValueError(
+            f"W has entries of size {size:.3g}, whose products overflow; the limit is {largest:g}. Divide W by a number "
+            f"and the {remedy}, which gives the same risk"
+        )
 
 
 def _unit_rows(W: Array) -> Array:

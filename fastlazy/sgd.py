@@ -58,7 +58,8 @@ class Fit:
     samples : ndarray of int, shape (k,)
         Samples seen at each record, from 0 on.
     risk : ndarray, shape (k,)
-        Exact population risk at each record, not divided by the null risk. The last is that of (W, a, c).
+        Exact population risk at each record, not divided by the null risk. The last is that
+        of (W, a, c), to rounding.
     status : str
         "finished", "stopped" (by the callback) or "diverged" (then the state is the last finite one).
     """
@@ -120,7 +121,8 @@ def fit_nn(
     rng : None, int, SeedSequence or Generator
         For W0 and the samples. The same seed gives the same result for any number of threads.
     n_records : int
-        Times at which the risk is recorded: the start, the end and equidistant ones between.
+        Times at which the risk is recorded: the start, the end and equidistant ones between, as far as they
+        are ends of blocks (of one minibatch, or about 24 samples if minibatches are smaller).
     callback : callable, optional
         Called with the `Fit` so far at each record; a true answer stops the run.
     reduce : bool
@@ -164,6 +166,15 @@ def fit_nn(
     trained = _TRAINED[check_choice("second_layer", second_layer, _TRAINED)]
     records, generator = check_count("n_records", n_records), check_rng(rng)
     threads = available_cores() if n_threads is None else check_count("n_threads", n_threads)
+    b = min(b, total)
+    if callback is not None and not callable(callback):
+        raise TypeError(f"callback must be a function of a Fit, got {type(callback).__name__}; pass such a function")
+    tau = float(np.abs(target.eigenvalues).sum())
+    if kind == np.float32 and tau > 0 and not 1e-15 <= tau <= 1e15:
+        raise ValueError(
+            f"target has eigenvalues of sum {tau:.3g} in modulus, too far from 1 for dtype float32; "
+            "pass dtype=np.float64, or scale B and b0"
+        )
     rule = step_rule(step_size, target, neurons, b, -(-total // b))
 
     key = generator.integers(2**64, dtype=np.uint64)
@@ -172,11 +183,15 @@ def fit_nn(
     c = target.mean - float(a @ np.sum(W**2, axis=1)) if c0 is None else check_real("c0", c0)
 
     beta, basis = target.eigenbasis
-    rotated = QuadraticTarget(beta, target.b0)
+    rotated = QuadraticTarget(beta)  # the run has c - b0 for its offset: a large constant would cost digits
     # One number for all neurons is kept apart from the rows; else each row has its own, and alpha is 1.
     alpha, row_a = (float(a[0]), np.ones(neurons)) if second_layer in ("ones", "scalar") else (1.0, a)
     R, R_a, expand = _reduced(W if basis is None else W @ basis, row_a, reduce and trained != core.FREE)
-    network = core.pack(R, R_a, alpha, c, kind)
+    if max(np.abs(R).max(), np.abs(R_a).max()) > np.finfo(kind).max:
+        raise ValueError(
+            f"W0 or a0 has entries beyond the range of dtype {kind}; pass smaller ones, or dtype=np.float64"
+        )
+    network = core.pack(R, R_a, alpha, c - target.b0, kind)
 
     state = core.unpack(network, *R.shape)
     samples, risks, status = [0], [_risk(rotated, *state)], "finished"
@@ -186,23 +201,24 @@ def fit_nn(
         W = expand(rows)
         return Fit(
             W=np.ascontiguousarray(W if basis is None else W @ basis.T, kind),
-            a={"signs": a, "free": row_a}.get(second_layer, alpha),
-            c=c,
+            a={"signs": a.copy(), "free": row_a.copy()}.get(second_layer, alpha),
+            c=c + target.b0,
             samples=np.array(samples),
             risk=np.array(risks),
             status=status,
         )
 
     bound = _DIVERGED * max(risks[0], target.null_risk)
-    marks = np.linspace(0, total, max(records, 2)).round().astype(int)[1:].tolist()
+    marks = np.linspace(0, total, min(max(records, 2), total + 1)).round().astype(int)[1:].tolist()
     for seen in _train(network, rotated, trained, total, b, rule, marks, key, threads):
         new_state = core.unpack(network, *R.shape)
         risk = _risk(rotated, *new_state)
         if not risk <= bound:
             status = "diverged"
             warnings.warn(
-                f"fit_nn diverged between {samples[-1]} and {seen} samples: the step size is too large. The state "
-                "returned is the last finite one recorded; lower step_size, or use step_size='auto'",
+                f"fit_nn diverged between {samples[-1]} and {seen} samples. The state returned is the last finite one "
+                "recorded. The steps are too large for where the run was: lower step_size or use step_size='auto'; "
+                "with 'auto', start nearer (W0, a0, c0) or use dtype=np.float64",
                 RuntimeWarning,
                 stacklevel=2,
             )

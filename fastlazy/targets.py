@@ -25,6 +25,8 @@ from fastlazy._validate import (
     check_symmetric,
 )
 
+_SMALLEST, _LARGEST = 1e-152, 1e150  # of B: so that its squares neither under- nor overflow
+
 
 @dataclass(frozen=True, eq=False)
 class QuadraticTarget:
@@ -40,7 +42,8 @@ class QuadraticTarget:
     Raises
     ------
     TypeError, ValueError
-        If B is not a finite, square, symmetric matrix of real numbers, or b0 not a finite number.
+        If B is not a finite, square, symmetric matrix of real numbers, or b0 not a finite number, or if the
+        squares of B's entries over- or underflow.
 
     References
     ----------
@@ -60,6 +63,12 @@ class QuadraticTarget:
 
     def __init__(self, B: ArrayLike, b0: float = 0.0) -> None:
         matrix = check_symmetric("B", B)
+        largest = float(np.abs(matrix).max())
+        if largest > 0 and not _SMALLEST <= largest <= _LARGEST:
+            raise ValueError(
+                f"B has entries of size {largest:.3g}, whose squares are beyond floating point; scale it to between "
+                f"{_SMALLEST:g} and {_LARGEST:g}"
+            )
         matrix.flags.writeable = False
         object.__setattr__(self, "B", matrix)
         object.__setattr__(self, "b0", check_real("b0", b0))
@@ -114,11 +123,7 @@ class QuadraticTarget:
     @cached_property
     def eigenbasis(self) -> tuple[Array, Array | None]:
         """Eigenvalues (d,) and orthonormal eigenvectors (d, d) in columns; None for a B that is diagonal."""
-        diagonal = np.diag(self.B)
-        if np.count_nonzero(self.B) == np.count_nonzero(diagonal):
-            return diagonal, None
-        values, vectors = np.linalg.eigh(self.B)
-        return values, vectors
+        return _eigenbasis(self.B)
 
     def sample(self, n: int, *, rng: Seed = None, dtype: Any = np.float64) -> tuple[Array, Array]:
         """Draw n independent pairs (x, y).
@@ -217,8 +222,7 @@ def cov_spectrum(cov: ArrayLike | None, d: int) -> tuple[Array, Array | None]:
     """
     if cov is None:
         return np.full(d, 1 / d), None
-    matrix = check_columns("cov", check_symmetric("cov", cov), d, "a row of W")
-    values, vectors = QuadraticTarget(matrix).eigenbasis
+    values, vectors = _eigenbasis(check_columns("cov", check_symmetric("cov", cov), d, "a row of W"))
     largest = float(values.max())
     if largest <= 0 or float(values.min()) < -1e-10 * largest:
         raise ValueError(
@@ -228,3 +232,13 @@ def cov_spectrum(cov: ArrayLike | None, d: int) -> tuple[Array, Array | None]:
     if vectors is not None:  # what rounding left of eigenvalues that are zero
         values = np.where(values > d * np.finfo(float).eps * largest, values, 0.0)
     return np.maximum(values, 0.0), vectors
+
+
+def _eigenbasis(matrix: Array) -> tuple[Array, Array | None]:
+    """Eigenvalues (d,) and eigenvectors (d, d) in columns of a symmetric matrix, read-only; None for a diagonal one."""
+    diagonal = np.diag(matrix)
+    if np.count_nonzero(matrix) == np.count_nonzero(diagonal):
+        return diagonal, None
+    values, vectors = np.linalg.eigh(matrix)
+    values.flags.writeable = vectors.flags.writeable = False
+    return values, vectors

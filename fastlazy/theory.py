@@ -145,6 +145,7 @@ def _in_cov_basis(target: QuadraticTarget, cov: ArrayLike | None) -> tuple[Array
     check_target(target)
     g, basis = cov_spectrum(cov, target.d)
     B = target.B if basis is None else basis.T @ target.B @ basis
+    g = g / g.max()  # first, so that the sum cannot overflow
     return g / g.sum(), B
 
 

@@ -337,3 +337,10 @@ def test_info(capsys):
         assert f"{name} {version(name)}" in printed
     assert re.search(r"^compiled for \S+, (128|256|512)-bit vectors$", printed, re.MULTILINE)
     assert re.search(r"^[1-9]\d* cores$", printed, re.MULTILINE)
+
+
+def test_a_folder_in_the_place_of_a_file_is_found_at_once(tmp_path, capsys):
+    (tmp_path / "figure.png").mkdir()
+    assert main(["figure", "--d", "20", "--out", str(tmp_path)]) == 2
+    assert "figure.png is a folder" in capsys.readouterr().err
+    assert not (tmp_path / "results.csv").exists()
