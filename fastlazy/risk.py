@@ -217,8 +217,8 @@ def _check_size(W: Array, largest: float, remedy: str) -> None:
     size = float(np.abs(W).max())
     if size > largest:
         raise ValueError(
-            f"W has entries of size {size:.3g}, whose products overflow; the limit is {largest:g}. Divide W by a number "
-            f"and the {remedy}, which gives the same risk"
+            f"W has entries of size {size:.3g}, whose products overflow; the limit is {largest:g}. Divide W by a "
+            f"number and the {remedy}, which gives the same risk"
         )
 
 
