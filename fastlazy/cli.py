@@ -57,7 +57,7 @@ def add_figure_command(commands: Any) -> None:
     )
     parser.add_argument(
         "--preset", choices=["quick", "paper"], default="quick",
-        help="quick: about two minutes on two cores; paper: as in the paper, some twenty minutes (default: %(default)s)",
+        help="quick: two minutes on two cores; paper: as in the paper, some twenty minutes (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--out", metavar="DIR", default="fastlazy-figure", help="folder to write to (default: %(default)s)"
