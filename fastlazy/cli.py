@@ -16,6 +16,15 @@ import fastlazy
 from fastlazy._validate import check_count
 
 _FILES = ("figure.png", "figure.pdf", "results.csv")
+_DESCRIPTION = """\
+Draw the risk of random features (RF), the neural tangent model (NT) and the trained
+network (NN) against the number of neurons N, for y = <x, Bx> + b0 with eigenvalues of
+B iid Exp(1).
+
+Lines are analytic predictions. Dots are measured: for RF and NT the exact risk of drawn
+weights, for NN the exact risk of a network trained by SGD. Writes figure.png, figure.pdf
+and results.csv; its rows are written as dots are finished.
+"""
 _EPILOG = """\
 examples:
   fastlazy figure                          the headline figure: d = 450, 12 widths from 30 to 4500
@@ -46,12 +55,7 @@ def add_figure_command(commands: Any) -> None:
     parser = commands.add_parser(
         "figure",
         help="draw risk against the number of neurons for RF, NT and NN",
-        description=(
-            "Draw the risk of random features (RF), the neural tangent model (NT) and the trained network (NN) "
-            "against the number of neurons N, for y = <x, Bx> + b0 with eigenvalues of B iid Exp(1). Lines are "
-            "analytic predictions. Dots are measured: for RF and NT the exact risk of drawn weights, for NN "
-            "the exact risk of a network trained by SGD. Writes figure.png, figure.pdf and results.csv."
-        ),
+        description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
