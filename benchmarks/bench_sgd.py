@@ -19,6 +19,8 @@ from benchmarks import machine
 from benchmarks.sgd_ours import FastlazySgd
 from benchmarks.sgd_problem import Problem
 from fastlazy._core.normal import fill_normals
+from fastlazy._core.sgd import fill_products
+from fastlazy._core.tile import REGISTER_BYTES, panel_width
 
 PACKAGE = Path(fastlazy.__file__).parent
 D = 450
@@ -80,6 +82,35 @@ class Peak:
         return machine.peak_gflops(dtype, threads)
 
     track_peak.unit = "GFLOP/s"
+
+
+class Tile:
+    """One panel of W times 100 samples, on one thread: what the tile reaches with its operands near."""
+
+    params = (["float32", "float64"],)
+    param_names = ("dtype",)
+
+    def setup(self, dtype):
+        width, d4, rows = panel_width(1000, dtype), 4 * -(-D // 4), 100
+        self.X, self.W = np.ones((rows // 4, d4, 4), dtype), np.ones((d4, width), dtype)
+        self.a, self.Z = np.ones(width, dtype), np.ones((rows, width), dtype)
+        self.f = np.ones((rows, REGISTER_BYTES // np.dtype(dtype).itemsize), dtype)
+        self.flops = 2 * rows * d4 * width
+        self.time_products(dtype)
+
+    def time_products(self, dtype):
+        fill_products(self.X, 0, len(self.X), self.W, self.a, self.Z, self.f)
+
+    def track_of_peak(self, dtype):
+        best = min(self.elapsed(dtype) for _ in range(2000))
+        return 100 * self.flops / best / 1e9 / machine.peak_gflops(dtype)
+
+    track_of_peak.unit = "% of measured peak"
+
+    def elapsed(self, dtype):
+        start = time.perf_counter()
+        self.time_products(dtype)
+        return time.perf_counter() - start
 
 
 class Normals:
