@@ -35,6 +35,16 @@ fastlazy.fit_nn(target, 100, n_samples=200, batch_size=100)
 """
 
 
+def fastest(call, *arguments, repeats):
+    """Seconds of the fastest of *repeats* calls."""
+    seconds = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        call(*arguments)
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
+
+
 class Step:
     """Steps of `fit_nn`, data drawn inside, by width, batch, dtype, second layer and threads."""
 
@@ -102,15 +112,10 @@ class Tile:
         fill_products(self.X, 0, len(self.X), self.W, self.a, self.Z, self.f)
 
     def track_of_peak(self, dtype):
-        best = min(self.elapsed(dtype) for _ in range(2000))
+        best = fastest(self.time_products, dtype, repeats=2000)
         return 100 * self.flops / best / 1e9 / machine.peak_gflops(dtype)
 
     track_of_peak.unit = "% of measured peak"
-
-    def elapsed(self, dtype):
-        start = time.perf_counter()
-        self.time_products(dtype)
-        return time.perf_counter() - start
 
 
 class Normals:
@@ -128,15 +133,10 @@ class Normals:
             fill_normals(np.uint64(0), np.uint64(stream), self.out)
 
     def track_each(self, dtype):
-        best = min(self.elapsed(dtype) for _ in range(20))
+        best = fastest(self.time_fill, dtype, repeats=20)
         return 1e9 * best / (NORMALS // self.out.size * self.out.size)
 
     track_each.unit = "ns"
-
-    def elapsed(self, dtype):
-        start = time.perf_counter()
-        self.time_fill(dtype)
-        return time.perf_counter() - start
 
 
 class FirstStep:

@@ -39,7 +39,7 @@ def team(members: int) -> Iterator[Callable[..., None]]:
                 for member in range(members):
                     calls.append(pool.submit(function, member, members, board, *args))
                 wait(calls)
-            except BaseException:
+            except BaseException:  # an interrupt, above all: it is raised again
                 stop(board)
                 raise
             for call in calls:

@@ -102,8 +102,8 @@ def check_count(name: str, value: Any, minimum: int = 1) -> int:
     return count
 
 
-def check_real(name: str, value: Any, minimum: float = -math.inf, *, above: bool = False) -> float:
-    """*value* as a finite float that is at least *minimum*, or with *above* larger than it.
+def check_real(name: str, value: Any, minimum: float = -math.inf) -> float:
+    """*value* as a finite float that is at least *minimum*.
 
     Raises
     ------
@@ -120,8 +120,8 @@ def check_real(name: str, value: Any, minimum: float = -math.inf, *, above: bool
         number = math.inf
     except (TypeError, ValueError):
         raise TypeError(f"{name} must be a real number, got {value!r}; pass a float") from None
-    if not math.isfinite(number) or number < minimum or (above and number == minimum):
-        bound = "" if minimum == -math.inf else f" {'above' if above else 'at least'} {minimum:g}"
+    if not math.isfinite(number) or number < minimum:
+        bound = "" if minimum == -math.inf else f" at least {minimum:g}"
         raise ValueError(f"{name} must be a finite number{bound}, got {number}; pass such a value")
     return number
 

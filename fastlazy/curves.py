@@ -59,7 +59,7 @@ def authors_widths(d: int) -> list[int]:
 
 
 def quick_samples(N: int, d: int) -> int:
-    """Samples that bring an NN dot of width N within about .005 of its optimum (docs/performance.md has the figures).
+    """Samples that bring an NN dot of width N within about .005 of its optimum, as `fastlazy figure` prints.
 
     In units of d (d + 150), about d b s, in which all directions are learned once (see `fastlazy.schedule`): few
     for N >= d, where no noise remains, more the narrower the network.

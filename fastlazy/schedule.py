@@ -4,7 +4,8 @@ The rule (ours). With tau = sum_i |lambda_i(B)|, r = max_i |lambda_i(B)| / tau a
 
     eta = kappa / (8 tau s),    s = 3/2 + 4 r + (d + 2 + 100 r) / b,
 
-is stable for kappa up to 2, whatever the target's scale and spectrum: the first two terms of s bound the mean
+does not depend on the target's scale, and kappa up to 2 was stable on every spectrum tried, from rank one to the
+identity (tests/test_sgd.py): the first two terms of s bound the mean
 step (of the trace of W^T W, which moves with the offset, and of the largest eigenvalue), the others its noise.
 Learning all directions takes n samples in proportion to d b s, and two things limit a run of T = n / (d b s):
 

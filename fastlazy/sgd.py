@@ -61,7 +61,8 @@ class Fit:
         Exact population risk at each record, not divided by the null risk. The last is that
         of (W, a, c), to rounding.
     status : str
-        "finished", "stopped" (by the callback) or "diverged" (then the state is the last finite one).
+        "finished", "stopped" (by the callback) or "diverged" (then the state is the last finite one);
+        "running" in what a callback is given.
     """
 
     W: Array
@@ -158,7 +159,7 @@ def fit_nn(
 
     References
     ----------
-    arXiv:1906.08899, Section 2.3 (the class NN) and Section 3 (online SGD).
+    arXiv:1906.08899, the class NN of eq. (1).
     """
     check_target(target)
     neurons, b = check_count("N", N), check_count("batch_size", batch_size)

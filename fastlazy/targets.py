@@ -1,7 +1,7 @@
 """What is learned, and the weights it is learned with.
 
-The quadratic target of Ghorbani, Mei, Misiakiewicz, Montanari (arXiv:1906.08899), eq. (1) and Section 2:
-y = <x, B x> + b0 with x ~ N(0, I_d).
+The quadratic target of Ghorbani, Mei, Misiakiewicz, Montanari (arXiv:1906.08899): y = <x, B x> + b0 with
+x ~ N(0, I_d).
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class QuadraticTarget:
 
     References
     ----------
-    arXiv:1906.08899, eq. (1).
+    arXiv:1906.08899, the quadratic target of Theorems 1 to 3.
 
     Examples
     --------
@@ -169,7 +169,7 @@ def exponential_target(d: int, *, rng: Seed = None) -> QuadraticTarget:
 
     References
     ----------
-    arXiv:1906.08899, Figure 1 (there the eigenvalues are also divided by sqrt(d), which no ratio sees).
+    arXiv:1906.08899, the headline figure (the authors' scripts also divide by sqrt(d), which no ratio sees).
     """
     eigenvalues = check_rng(rng).exponential(size=check_count("d", d))
     return QuadraticTarget(eigenvalues, -float(eigenvalues.sum()))
@@ -198,7 +198,7 @@ def draw_weights(N: int, d: int, *, cov: ArrayLike | None = None, rng: Seed = No
 
     References
     ----------
-    arXiv:1906.08899, Section 2 (w_i ~ N(0, Gamma)).
+    arXiv:1906.08899 (w_i ~ N(0, Gamma)).
     """
     shape = check_count("N", N), check_count("d", d)
     variances, basis = cov_spectrum(cov, shape[1])

@@ -64,8 +64,7 @@ def test_no_writable_folder(package, tmp_path):
     folder, run = package
     blocked = tmp_path / "file"
     blocked.write_text("")
-    for core in [folder / "fastlazy" / "_core"]:
-        (core / "__pycache__").write_text("")  # a file where the folder would be
+    (folder / "fastlazy" / "_core" / "__pycache__").write_text("")  # a file where the folder would be
     result = run(NUMBA_CACHE_DIR="", HOME=str(blocked), XDG_CACHE_HOME=str(blocked), PYTHONDONTWRITEBYTECODE="1")
     assert result.stderr.count("compiling for this machine") == 1
     assert result.stdout

@@ -356,7 +356,7 @@ def test_inputs_are_not_modified(target):
     np.testing.assert_array_equal(W0, before)
 
 
-def test_interrupt_ends_a_run_within_a_second(tmp_path):
+def test_interrupt_ends_a_run():
     """Ctrl-C in a child process, on one thread and on two."""
     program = (
         "import fastlazy, sys, time\n"
@@ -379,4 +379,4 @@ def test_interrupt_ends_a_run_within_a_second(tmp_path):
         out, _ = child.communicate(timeout=30)
         word, when = out.split()
         assert word == "interrupted"
-        assert float(when) - sent < 5  # a second on a free machine; this one may be busy
+        assert float(when) - sent < 5  # far from the hours the run would take; the machine may be busy

@@ -20,7 +20,7 @@ def count(member, members, board, phases, items, counts, order):
             item = take(board, items, member, members)
         if not meet(board, members):
             return
-        if phase >= 0 and counts[phase].sum() == items:
+        if counts[phase].sum() == items:
             order[phase, member] = 1
         if not meet(board, members):
             return
