@@ -20,7 +20,7 @@ from benchmarks.sgd_ours import FastlazySgd
 from benchmarks.sgd_problem import Problem
 from fastlazy._core.normal import fill_normals
 from fastlazy._core.sgd import fill_products
-from fastlazy._core.tile import REGISTER_BYTES, panel_width
+from fastlazy._core.tile import aligned_zeros, panel_width
 
 PACKAGE = Path(fastlazy.__file__).parent
 D = 450
@@ -102,14 +102,13 @@ class Tile:
 
     def setup(self, dtype):
         width, d4, rows = panel_width(1000, dtype), 4 * -(-D // 4), 100
-        self.X, self.W = np.ones((rows // 4, d4, 4), dtype), np.ones((d4, width), dtype)
-        self.a, self.Z = np.ones(width, dtype), np.ones((rows, width), dtype)
-        self.f = np.ones((rows, REGISTER_BYTES // np.dtype(dtype).itemsize), dtype)
+        self.X, self.W = aligned_zeros((rows // 4, d4, 4), dtype), aligned_zeros((d4, width), dtype)
+        self.Z = np.ones((rows, width), dtype)
         self.flops = 2 * rows * d4 * width
         self.time_products(dtype)
 
     def time_products(self, dtype):
-        fill_products(self.X, 0, len(self.X), self.W, self.a, self.Z, self.f)
+        fill_products(self.X, 0, len(self.X), self.W, self.Z)
 
     def track_of_peak(self, dtype):
         best = fastest(self.time_products, dtype, repeats=2000)

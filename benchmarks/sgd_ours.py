@@ -13,7 +13,7 @@ import fastlazy
 from benchmarks.sgd_problem import Problem
 from fastlazy import sgd
 from fastlazy._core.normal import fill_normals
-from fastlazy._core.sgd import minibatches_per_block
+from fastlazy._core.sgd import FIXED, minibatches_per_block
 
 
 class FastlazySgd:
@@ -70,7 +70,8 @@ class FastlazySgd:
     def error(self) -> float:
         """Relative error of a few steps against plain float64 steps on the same samples."""
         # A group of four samples is one stream of normals; a block of minibatches begins a new group.
-        steps, (b, d) = minibatches_per_block(self.problem.b), (self.problem.b, self.problem.d)
+        b, d = self.problem.b, self.problem.d
+        steps = minibatches_per_block(b, min(self.problem.N, d), FIXED)
         key = np.random.default_rng(0).integers(2**64, dtype=np.uint64)
         groups = np.empty((-(-steps * b // 4), 4 * d), self.problem.dtype)
         for stream, numbers in enumerate(groups):

@@ -211,7 +211,7 @@ def fit_nn(
 
     bound = _DIVERGED * max(risks[0], target.null_risk)
     marks = np.linspace(0, total, min(max(records, 2), total + 1)).round().astype(int)[1:].tolist()
-    for seen in _train(network, rotated, trained, total, b, rule, marks, key, threads):
+    for seen in _train(network, rotated, min(neurons, target.d), trained, total, b, rule, marks, key, threads):
         new_state = core.unpack(network, *R.shape)
         risk = _risk(rotated, *new_state)
         if not risk <= bound:
@@ -236,6 +236,7 @@ def fit_nn(
 def _train(
     network: core.Network,
     target: QuadraticTarget,
+    neurons: int,
     trained: int,
     n_samples: int,
     b: int,
@@ -246,17 +247,18 @@ def _train(
 ) -> Iterator[int]:
     """Train *network* in place; yield the samples seen at the first return at or past each of *marks*.
 
-    *target* has a diagonal B. The run is made of blocks of m minibatches, the minibatches that are left,
-    and the smaller one that ends it.
+    *target* has a diagonal B; no fewer than *neurons* could be the same function. The run is made of blocks
+    of m minibatches, the minibatches that are left, and the smaller one that ends it.
     """
-    m = core.minibatches_per_block(b)
+    m = core.minibatches_per_block(b, neurons, trained)
     whole, rest = divmod(n_samples, b)
     parts = [(b, m, whole // m), (b, whole % m, 1), (rest, 1, 1)]
     panels, d4, width = network.W.shape
     block_work = 2 * b * m * panels * width * d4
     members = max(1, min(threads, block_work // _SHARE))
     longest = max(1, int(_CHUNK * members / block_work))
-    samples, room = core.allocate(network, np.diag(target.B), target.b0, b * m, m > 1, members)
+    by_coefficients = core.has_coefficients(neurons, trained)
+    samples, room = core.allocate(network, np.diag(target.B), target.b0, b * m, m > 1, by_coefficients, members)
     waiting = iter(marks)
     mark = next(waiting)
     seen = step = group = 0

@@ -24,28 +24,54 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastlazy._core.block import (
+    FIXED,
+    FREE,
+    SCALAR,
+    Block,
+    allocate_block,
+    combine_products,
+    fill_coefficients,
+    fill_gram,
+    fill_inner_products,
+    has_coefficients,
+    minibatches_per_block,
+    step_rows,
+    transpose_products,
+)
 from fastlazy._core.jit import jit
-from fastlazy._core.normal import fill_normals
+from fastlazy._core.samples import Samples, allocate_samples, draw_block
 from fastlazy._core.team import meet, take
 from fastlazy._core.tile import (
     HEIGHT,
     INTERLEAVE,
     REGISTER_BYTES,
-    add_product,
     add_product_t,
+    aligned_zeros,
     ceil_div,
     panel_width,
     pointer,
     product,
     tall_add_product_t,
     tall_product,
+    vectors_of,
 )
+
+__all__ = [
+    "FIXED",
+    "FREE",
+    "SCALAR",
+    "Network",
+    "advance",
+    "allocate",
+    "has_coefficients",
+    "minibatches_per_block",
+    "pack",
+    "unpack",
+]
 
 _TALL = HEIGHT // INTERLEAVE
 _ITEM = 250_000  # multiply-adds of one item: some microseconds, well above the cost of taking it
-_BLOCK = 24  # samples that small minibatches are gathered to, at least
-
-FIXED, SCALAR, FREE = 0, 1, 2  # what of the second layer is trained
 
 
 class Network(NamedTuple):
@@ -56,33 +82,15 @@ class Network(NamedTuple):
     state: np.ndarray  # (3,) float64: alpha, c, which of the two a is now
 
 
-class Samples(NamedTuple):
-    """The samples of this block and of the next, in turn."""
-
-    beta: np.ndarray  # (d,) eigenvalues of B
-    b0: float
-    X: np.ndarray  # (2, groups, d4, 4) interleaved
-    y: np.ndarray  # (2, 4 groups)
-    X_panels: np.ndarray  # (ceil(4 groups / width), d4, width), blocks of several minibatches only
-
-
 class Work(NamedTuple):
-    """Room for one block."""
+    """Room for one block of samples."""
 
     Z: np.ndarray  # (panels, 4 groups, width): W x, later its coefficient in the update
     f: np.ndarray  # (panels, 4 groups, lanes): sums of a z^2 over the columns j, lanes + j, ... of a panel
     e: np.ndarray  # (4 groups,): errors
-    G: np.ndarray  # (groups, 4 groups, 4) interleaved: <x_r, x_s>, blocks of several minibatches only
     U: np.ndarray  # (members, 4 groups, width): Z times its coefficients
-    C: np.ndarray  # (members, 4, width): a tile of X X^T
-
-
-def minibatches_per_block(b: int) -> int:
-    """Minibatches of *b* samples that make one block: whole groups of four if there are several."""
-    if b >= _BLOCK:
-        return 1
-    whole = INTERLEAVE // np.gcd(b, INTERLEAVE)
-    return int(ceil_div(_BLOCK, b * whole) * whole)
+    C: np.ndarray  # (members, 4, width): a tile of X X^T and its like
+    block: Block
 
 
 def pack(rows: np.ndarray, a: np.ndarray, alpha: float, c: float, dtype: np.dtype) -> Network:
@@ -92,8 +100,10 @@ def pack(rows: np.ndarray, a: np.ndarray, alpha: float, c: float, dtype: np.dtyp
     panels, d4 = ceil_div(N, width), 4 * ceil_div(d, 4)
     W, second = np.zeros((panels * width, d4)), np.zeros(panels * width)
     W[:N, :d], second[:N] = rows, a
+    in_panels = aligned_zeros((panels, d4, width), dtype)
+    in_panels[:] = W.reshape(panels, width, d4).transpose(0, 2, 1)
     return Network(
-        W=np.ascontiguousarray(W.reshape(panels, width, d4).transpose(0, 2, 1), dtype),
+        W=in_panels,
         a=np.tile(second.reshape(panels, width).astype(dtype), (2, 1, 1)),
         state=np.array([alpha, c, 0.0]),
     )
@@ -108,28 +118,23 @@ def unpack(network: Network, N: int, d: int) -> tuple[np.ndarray, np.ndarray, fl
 
 
 def allocate(
-    network: Network, beta: np.ndarray, b0: float, block: int, several: bool, members: int
+    network: Network, beta: np.ndarray, b0: float, size: int, several: bool, coefficients: bool, members: int
 ) -> tuple[Samples, Work]:
-    """Room for blocks of *block* samples, of *several* minibatches or one, and a team of *members*."""
-    (panels, d4, width), dtype = network.W.shape, network.W.dtype
-    groups = ceil_div(block, 4)
-    rows = 4 * groups
-    samples = Samples(
-        beta=np.ascontiguousarray(beta, dtype),
-        b0=float(b0),
-        X=np.zeros((2, groups, d4, 4), dtype),
-        y=np.zeros((2, rows), dtype),
-        X_panels=np.zeros((ceil_div(rows, width) if several else 0, d4, width), dtype),
-    )
+    """Room for blocks of *size* samples, of *several* minibatches or one, and a team of *members*.
+
+    Several go by *coefficients*, for which all a are 1 and -1, or by rows (see `block`).
+    """
+    (panels, _, width), dtype = network.W.shape, network.W.dtype
+    groups = ceil_div(size, 4)
     work = Work(
-        Z=np.zeros((panels, rows, width), dtype),
-        f=np.zeros((panels, rows, REGISTER_BYTES // dtype.itemsize), dtype),
-        e=np.zeros(rows, dtype),
-        G=np.zeros((groups if several else 0, rows, 4), dtype),
-        U=np.zeros((members, rows, width), dtype),
-        C=np.zeros((members, 4, width), dtype),
+        Z=aligned_zeros((panels, 4 * groups, width), dtype),
+        f=aligned_zeros((panels, 4 * groups, REGISTER_BYTES // dtype.itemsize), dtype),
+        e=np.zeros(4 * groups, dtype),
+        U=aligned_zeros((members, 4 * groups, width), dtype),
+        C=aligned_zeros((members, 4, width), dtype),
+        block=allocate_block(groups, network.a[0], several, coefficients),
     )
-    return samples, work
+    return allocate_samples(beta, b0, size, width if several else 0, dtype), work
 
 
 @jit
@@ -143,12 +148,14 @@ def advance(member, members, board, key, first_group, blocks, b, m, rates, train
     W = network.W
     panels, d4, width = W.shape
     groups = samples.X.shape[1]
+    block = work.block
+    signs = len(block.A_groups)  # 0: blocks of several minibatches go by rows
     row_chunk = max(_TALL, _ITEM // (4 * width * d4) // _TALL * _TALL)
     row_chunks = ceil_div(groups, row_chunk)
     feature_chunk = max(_TALL, _ITEM // (16 * width * groups) // _TALL * _TALL)
     feature_chunks = ceil_div(d4 // 4, feature_chunk)
 
-    draw_block(board, member, members, key, first_group, 0, m, samples)
+    draw_block(board, member, members, key, first_group, 0, samples)
     running = meet(board, members)
     for t in range(blocks):
         if not running:
@@ -166,20 +173,36 @@ def advance(member, members, board, key, first_group, blocks, b, m, rates, train
             if item < products:
                 p, chunk = divmod(item, row_chunks)
                 start = chunk * row_chunk
-                fill_products(X, start, min(start + row_chunk, groups), W[p], a[p], work.Z[p], work.f[p])
+                stop = min(start + row_chunk, groups)
+                fill_products(X, start, stop, W[p], work.Z[p])
+                if m == 1:
+                    fill_squares(work.Z[p], a[p], start, stop, work.f[p])
+                elif signs > 0:
+                    transpose_products(work.Z[p], a[p], p, start, stop, block.Z_rows, block.Z_panels)
             else:
-                fill_inner_products(X, item - products, b, samples.X_panels, work.C[member], work.G)
+                fill_inner_products(X, item - products, samples.X_panels, work.C[member], block.G)
             item = take(board, items, member, members)
         if not meet(board, members):
             return
 
+        if m > 1 and signs > 0:
+            item = take(board, signs * groups, member, members)
+            while item < signs * groups:
+                g, sign = divmod(item, signs)
+                fill_gram(block.Z_rows, g, block.Z_panels[sign], work.C[member], block.K[sign])
+                item = take(board, signs * groups, member, members)
+            if not meet(board, members):
+                return
+
         if member == 0:
             if m == 1:
                 step_scalars(b, rates[t], trained, y, work, network.state)
+            elif signs > 0:
+                fill_coefficients(b, rates[t * m : (t + 1) * m], trained, y, block, network.state)
             else:
-                step_minibatches(b, rates[t * m : (t + 1) * m], trained, y, a, work, network.state)
+                step_rows(b, rates[t * m : (t + 1) * m], trained, y, a, work.Z, block.G, work.e, network.state)
         if t + 1 < blocks:
-            draw_block(board, member, members, key, first_group + (t + 1) * groups, 1 - now, m, samples)
+            draw_block(board, member, members, key, first_group + (t + 1) * groups, 1 - now, samples)
         if not meet(board, members):
             return
 
@@ -190,65 +213,27 @@ def advance(member, members, board, key, first_group, blocks, b, m, rates, train
             p, chunk = divmod(item, feature_chunks)
             start = chunk * feature_chunk
             stop = min(start + feature_chunk, d4 // 4)
-            if m > 1:
-                add_update(X, work.Z[p], 1.0, start, stop, W[p])
+            if m > 1 and signs == 0:
+                add_update(X, work.Z[p], start, stop, W[p])
             else:
                 if trained == FREE and chunk == 0:
                     step_second_layer(work.Z[p], work.e, 2 * rates[t, 1] / b, a[p], a_next[p])
                 if p != scaled:
-                    scale_products(work.Z[p], work.e, a[p], work.U[member])
+                    if m == 1:
+                        scale_products(work.Z[p], work.e, a[p], -4 * rates[t, 0] * alpha / b, work.U[member])
+                    else:
+                        combine_products(block.A_groups, a[p], work.Z[p], work.C[member], work.U[member])
                     scaled = p
-                add_update(X, work.U[member], -4 * rates[t, 0] * alpha / b, start, stop, W[p])
+                add_update(X, work.U[member], start, stop, W[p])
             item = take(board, items, member, members)
         running = meet(board, members)
 
 
 @jit
-def vectors_of(panels):
-    """Vectors in a row of *panels* (..., width)."""
-    return panels.shape[-1] * panels.itemsize // REGISTER_BYTES
-
-
-@jit
-def draw_block(board, member, members, key, first_group, half, m, samples):
-    """Draw one block of samples into *half* of their room, in place, together with the team."""
-    X, y = samples.X[half], samples.y[half]
-    g = take(board, len(X), member, members)
-    while g < len(X):
-        draw_group(key, first_group + g, samples.beta, samples.b0, X[g], y[4 * g : 4 * g + 4])
-        if m > 1:
-            copy_to_panel(X[g], g, samples.X_panels)
-        g = take(board, len(X), member, members)
-
-
-@jit
-def draw_group(key, stream, beta, b0, X, y):
-    """Draw four samples X (d4, 4) and their y (4,), in place: coordinate i of sample s is number 4 i + s."""
-    d = beta.size
-    fill_normals(np.uint64(key), np.uint64(stream), X.reshape(X.size)[: 4 * d])
-    y0 = y1 = y2 = y3 = y.dtype.type(b0)
-    for i in range(d):
-        y0 += beta[i] * X[i, 0] * X[i, 0]
-        y1 += beta[i] * X[i, 1] * X[i, 1]
-        y2 += beta[i] * X[i, 2] * X[i, 2]
-        y3 += beta[i] * X[i, 3] * X[i, 3]
-    y[0], y[1], y[2], y[3] = y0, y1, y2, y3
-
-
-@jit
-def copy_to_panel(X, g, X_panels):
-    """Write the samples X (d4, 4) as columns 4 g, ..., 4 g + 3 of *X_panels*, in place."""
-    for s in range(4):  # one by one: a panel need not hold whole groups
-        p, j = divmod(4 * g + s, X_panels.shape[2])
-        for i in range(X.shape[0]):
-            X_panels[p, i, j] = X[i, s]
-
-
-@jit
-def fill_products(X, start, stop, W, a, Z, f):
-    """Fill Z (rows, width) = X W^T and f = sum_j a_j Z_j^2, in place, for groups start to stop of samples."""
+def fill_products(X, start, stop, W, Z):
+    """Fill Z (rows, width) = X W^T, in place, for groups start to stop of samples."""
     d4, width = W.shape
-    lanes, vectors = f.shape[1], vectors_of(W)
+    vectors = vectors_of(W)
     g = start
     while g < stop:
         x, z = pointer(X, g * d4 * 4), pointer(Z, g * 4 * width)
@@ -258,35 +243,18 @@ def fill_products(X, start, stop, W, a, Z, f):
         else:
             product(vectors, x, 4 * d4, 16, pointer(W, 0), d4, 1.0, z)
             g += 1
-    for s in range(4 * start, 4 * stop):  # one sum a lane: adding across a vector is left to the end
+
+
+@jit
+def fill_squares(Z, a, start, stop, f):
+    """Fill f = sum_j a_j Z_j^2, in place, one sum a lane: adding across a vector is left to the end."""
+    lanes = f.shape[1]
+    for s in range(4 * start, 4 * stop):
         for j in range(lanes):
             f[s, j] = a[j] * Z[s, j] * Z[s, j]
-        for v in range(1, vectors):
+        for v in range(1, Z.shape[1] // lanes):
             for j in range(lanes):
                 f[s, j] += a[v * lanes + j] * Z[s, v * lanes + j] * Z[s, v * lanes + j]
-
-
-@jit
-def weighted_norm(a, z):
-    """sum_j a_j z_j^2."""
-    total = z.dtype.type(0)
-    for j in range(z.size):
-        total += a[j] * z[j] * z[j]
-    return total
-
-
-@jit
-def fill_inner_products(X, g, b, X_panels, C, G):
-    """Fill G[g, r, s] = <x_r, x_(4 g + s)> for r in an earlier minibatch, 0 for others, in place."""
-    _, d4, width = X_panels.shape
-    G[g] = 0
-    for p in range(ceil_div(4 * g + 4, width)):
-        panel = pointer(X_panels, p * d4 * width)
-        product(vectors_of(X_panels), pointer(X, g * d4 * 4), 0, 16, panel, d4, 1.0, pointer(C, 0))
-        for r in range(p * width, min((p + 1) * width, 4 * g + 4)):
-            for s in range(4):
-                if r // b < (4 * g + s) // b:
-                    G[g, r, s] = C[s, r - p * width]
 
 
 @jit
@@ -315,54 +283,6 @@ def step_scalars(b, rates, trained, y, work, state):
 
 
 @jit
-def step_minibatches(b, rates, trained, y, a, work, state):
-    """Take the steps of several minibatches, in place: Z becomes U in W + sum_r u_r x_r^T."""
-    Z, G = work.Z, work.G
-    panels, rows, width = Z.shape
-    samples = b * rates.shape[0]
-    sum_e = sum_ef = 0.0
-    for s in range(rows):
-        g = s // 4
-        # Minibatches that had ended when this group began are applied to it as a whole, later ones singly.
-        ended = 4 * g // b * b // 4 * 4
-        if s % 4 == 0 and ended > 0:
-            for p in range(panels):
-                done, now = pointer(Z, p * rows * width), pointer(Z, (p * rows + s) * width)
-                add_product(vectors_of(Z), pointer(G, g * rows * 4), 0, 16, done, ended, 1.0, now)
-        if s >= samples:  # padding
-            for p in range(panels):
-                Z[p, s] = 0
-            continue
-        f = 0.0
-        for p in range(panels):
-            for r in range(ended, s // b * b):
-                inner = G[g, r, s % 4]
-                for j in range(width):
-                    Z[p, s, j] += inner * Z[p, r, j]
-            f += weighted_norm(a[p], Z[p, s])
-        e = state[0] * f + state[1] - y[s]
-        work.e[s] = e
-        sum_e += e
-        sum_ef += e * f
-        if (s + 1) % b == 0:
-            step = rates[s // b]
-            for p in range(panels):
-                for j in range(width):
-                    a_old, gradient = a[p, j], Z.dtype.type(0)
-                    factor = Z.dtype.type(-4 * step[0] * state[0] / b) * a_old
-                    for r in range(s + 1 - b, s + 1):
-                        z, e_r = Z[p, r, j], work.e[r]
-                        gradient += e_r * z * z
-                        Z[p, r, j] = factor * e_r * z
-                    if trained == FREE:
-                        a[p, j] = a_old - Z.dtype.type(2 * step[1] / b) * gradient
-            state[1] -= step[2] * 2 / b * sum_e
-            if trained == SCALAR:
-                state[0] -= step[1] * 2 / b * sum_ef
-            sum_e = sum_ef = 0.0
-
-
-@jit
 def step_second_layer(Z, e, rate, a, a_next):
     """Fill a_next = a - rate sum_s e_s Z_s^2, in place."""
     for j in range(a.size):
@@ -375,24 +295,25 @@ def step_second_layer(Z, e, rate, a, a_next):
 
 
 @jit
-def scale_products(Z, e, a, U):
-    """Fill U = e_s a_j Z_sj, in place."""
+def scale_products(Z, e, a, factor, U):
+    """Fill U = factor e_s a_j Z_sj, in place."""
     for s in range(e.size):
+        scale = U.dtype.type(factor) * e[s]
         for j in range(a.size):
-            U[s, j] = e[s] * a[j] * Z[s, j]
+            U[s, j] = scale * a[j] * Z[s, j]
 
 
 @jit
-def add_update(X, U, scale, start, stop, W):
-    """Add scale X^T U to W (d4, width), in place, for groups start to stop of coordinates."""
+def add_update(X, U, start, stop, W):
+    """Add X^T U to W (d4, width), in place, for groups start to stop of coordinates."""
     groups, d4, _ = X.shape
     width, vectors = U.shape[1], vectors_of(U)
     i = start
     while i < stop:
         x, w = pointer(X, i * 16), pointer(W, i * 4 * width)
         if i + _TALL <= stop:
-            tall_add_product_t(vectors, x, 16, 4 * d4, pointer(U, 0), 4 * groups, scale, w)
+            tall_add_product_t(vectors, x, 16, 4 * d4, pointer(U, 0), 4 * groups, 1.0, w)
             i += _TALL
         else:
-            add_product_t(vectors, x, 16, 4 * d4, pointer(U, 0), 4 * groups, scale, w)
+            add_product_t(vectors, x, 16, 4 * d4, pointer(U, 0), 4 * groups, 1.0, w)
             i += 1

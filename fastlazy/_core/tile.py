@@ -33,6 +33,7 @@ from numba.extending import intrinsic
 from fastlazy._core.jit import jit, jit_inline
 
 INTERLEAVE = 4
+_LINE = 64  # bytes
 WIDE, NARROW = 3, 2  # vectors in a row of a panel: wide ones pass over X less often, narrow ones pad less
 
 
@@ -62,6 +63,14 @@ def panel_width(columns: int, dtype: Any) -> int:
     lanes = REGISTER_BYTES // np.dtype(dtype).itemsize
     wide, narrow = (vectors * lanes * -(-columns // (vectors * lanes)) for vectors in (WIDE, NARROW))
     return lanes * (NARROW if narrow < 0.95 * wide else WIDE)
+
+
+def aligned_zeros(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """Zeros (*shape*) that begin on a line of the cache: a vector that straddles two lines costs two loads."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    room = np.zeros(size + _LINE, np.uint8)
+    start = -room.ctypes.data % _LINE
+    return room[start : start + size].view(dtype).reshape(shape)
 
 
 @jit
@@ -185,3 +194,9 @@ def pointer(typingctx, array, offset):  # type: ignore[no-untyped-def]
         return builder.gep(data, [args[1]])
 
     return types.CPointer(array.dtype)(array, types.int64), codegen
+
+
+@jit
+def vectors_of(panels):  # type: ignore[no-untyped-def]
+    """Vectors in a row of *panels* (..., width)."""
+    return panels.shape[-1] * panels.itemsize // REGISTER_BYTES

@@ -1,0 +1,249 @@
+"""Small minibatches in blocks: exact SGD steps, one after another, with W touched once a block.
+
+Over the samples x_s of a block, minibatch after minibatch adds sum_s u_s x_s^T to W. So z_t = W x_t, with the W
+of its own minibatch, is what W gave at the beginning of the block plus sum_s u_s <x_s, x_t> over the samples
+of earlier minibatches. Two ways to find the u_s, from Z0 = X W^T of the beginning:
+
+rows (`step_rows`)
+    neuron by neuron as written above; second layers of any kind, at a cost of N per pair of samples.
+coefficients (`fill_coefficients`)
+    if the second layer is a_i = alpha s_i with signs s_i, the rows of Z for one sign are combinations T Z0:
+    T_t = unit_t - sum_s gamma_s <x_s, x_t> s T_s and u_t = -gamma_t s T_t Z0, gamma_t = (4 eta_W alpha / b) e_t.
+    Errors follow from T and from K = Z0 Z0^T, summed over the neurons of that sign, so that nothing of
+    size N is left in what must be done one after another.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from fastlazy._core.jit import jit
+from fastlazy._core.samples import copy_to_panels
+from fastlazy._core.tile import add_product, aligned_zeros, ceil_div, pointer, product, vectors_of
+
+FIXED, SCALAR, FREE = 0, 1, 2  # what of the second layer is trained
+_SHORT, _LONG = 24, 48  # samples of a block, at least: cost of rows, cost of W's way from memory
+_FEW = 100  # neurons below which rows are cheaper than coefficients
+_LENGTH = 32  # rows of T and its like have a multiple of it, so that short loops run in whole vectors
+
+
+class Block(NamedTuple):
+    """Room for what several minibatches need; all but G only for coefficients, for each sign if there are two."""
+
+    G: np.ndarray  # (groups, rows, 4) interleaved: <x_r, x_s>
+    Z_rows: np.ndarray  # (groups, neurons, 4) interleaved: Z with neurons as its inner index
+    Z_panels: np.ndarray  # (signs, panels, neurons, width): the same, zero for neurons of the other sign
+    K: np.ndarray  # (signs, rows, length): Z Z^T over the neurons of a sign, see `fill_gram`
+    T: np.ndarray  # (signs, rows + 1, length)
+    A: np.ndarray  # (signs, rows + 1, length): what a sample adds to W is A_t Z0 x_t^T
+    A_groups: np.ndarray  # (signs, groups, rows, 4) interleaved: A
+
+
+def has_coefficients(neurons: int, trained: int) -> bool:
+    """Whether blocks of several minibatches go by coefficients, for a network that *neurons* can stand for."""
+    return trained != FREE and neurons >= _FEW
+
+
+def minibatches_per_block(b: int, neurons: int, trained: int) -> int:
+    """Minibatches of *b* samples that make one block: whole groups of four if there are several."""
+    samples = _LONG if has_coefficients(neurons, trained) else _SHORT
+    if b >= _SHORT:
+        return 1
+    whole = 4 // np.gcd(b, 4)
+    return int(ceil_div(samples, b * whole) * whole)
+
+
+def allocate_block(groups: int, a: np.ndarray, several: bool, coefficients: bool) -> Block:
+    """Room for blocks of *groups* of four samples of *several* minibatches or one; a (panels, width)."""
+    (panels, width), rows = a.shape, 4 * groups
+    neurons = 4 * ceil_div(panels * width, 4)
+    signs = (2 if (a < 0).any() else 1) if several and coefficients else 0
+    length = _LENGTH * ceil_div(rows, _LENGTH)
+    shapes = [
+        (groups if several else 0, rows, 4),
+        (groups if signs else 0, neurons, 4),
+        (signs, ceil_div(rows, width), neurons, width),
+        (signs, rows, length),
+        (signs, rows + 1, length),
+        (signs, rows + 1, length),
+        (signs, groups, rows, 4),
+    ]
+    return Block(*(aligned_zeros(shape, a.dtype) for shape in shapes))
+
+
+@jit
+def fill_inner_products(X, g, X_panels, C, G):
+    """Fill G[g, r, s] = <x_r, x_(4 g + s)> for all r up to 4 g + 3, in place."""
+    _, d4, width = X_panels.shape
+    for p in range(ceil_div(4 * g + 4, width)):
+        panel = pointer(X_panels, p * d4 * width)
+        product(vectors_of(X_panels), pointer(X, g * d4 * 4), 0, 16, panel, d4, 1.0, pointer(C, 0))
+        for r in range(p * width, min((p + 1) * width, 4 * g + 4)):
+            for s in range(4):
+                G[g, r, s] = C[s, r - p * width]
+
+
+@jit
+def transpose_products(Z, a, p, start, stop, Z_rows, Z_panels):
+    """Write Z (rows, width) of panel p, groups start to stop, with neurons as its inner index, in place."""
+    width = Z.shape[1]
+    first = p * width
+    for g in range(start, stop):
+        for j in range(width):
+            for s in range(4):
+                Z_rows[g, first + j, s] = Z[4 * g + s, j]
+        for h in range(len(Z_panels)):
+            copy_to_panels(Z_rows[g], g, first, first + width, Z_panels[h])
+        if len(Z_panels) == 2:
+            for j in range(width):
+                for s in range(4):
+                    q, column = divmod(4 * g + s, width)
+                    Z_panels[0 if a[j] < 0 else 1, q, first + j, column] = 0
+
+
+@jit
+def fill_gram(Z_rows, g, Z_panels, C, K):
+    """Fill rows 4 g, ..., 4 g + 3 of K (rows, rows) for one sign, in place.
+
+    K holds 2 <z_s, z_r> below the diagonal, |z_s|^2 on it and zeros above: T^T K T is then the whole sum.
+    """
+    _, neurons, width = Z_panels.shape
+    for p in range(ceil_div(4 * g + 4, width)):
+        panel = pointer(Z_panels, p * neurons * width)
+        product(vectors_of(Z_panels), pointer(Z_rows, g * neurons * 4), 0, 16, panel, neurons, 1.0, pointer(C, 0))
+        for s in range(4):
+            for r in range(p * width, min((p + 1) * width, 4 * g + s + 1)):
+                K[4 * g + s, r] = C[s, r - p * width] * (2 if r < 4 * g + s else 1)
+
+
+@jit
+def fill_coefficients(b, rates, trained, y, block, state):
+    """Take the steps of several minibatches, in place, and fill A and A_groups: zero above the diagonal.
+
+    The last row of T is room for T_t K, that of A for the errors.
+    """
+    G, K, T, A, A_groups = block.G, block.K, block.T, block.A, block.A_groups
+    signs, groups, rows, _ = A_groups.shape
+    length, samples = T.shape[2], b * rates.shape[0]
+    sum_e = sum_ef = 0.0
+    A[:] = 0
+    for t in range(samples):
+        begun = t // b * b  # samples of earlier minibatches
+        f = 0.0
+        for h in range(signs):
+            for r in range(length):
+                T[h, t, r] = r == t
+                T[h, rows, r] = 0
+            # Four rows at a time; those past the last wanted are zero.
+            for s in range(0, begun, 4):
+                g0, g1, g2, g3 = (
+                    G[t // 4, s, t % 4],
+                    G[t // 4, s + 1, t % 4],
+                    G[t // 4, s + 2, t % 4],
+                    G[t // 4, s + 3, t % 4],
+                )
+                for r in range(length):
+                    T[h, t, r] += g0 * A[h, s, r] + g1 * A[h, s + 1, r] + g2 * A[h, s + 2, r] + g3 * A[h, s + 3, r]
+            for s in range(0, t + 1, 4):
+                t0, t1, t2, t3 = T[h, t, s], T[h, t, s + 1], T[h, t, s + 2], T[h, t, s + 3]
+                for r in range(length):
+                    T[h, rows, r] += t0 * K[h, s, r] + t1 * K[h, s + 1, r] + t2 * K[h, s + 2, r] + t3 * K[h, s + 3, r]
+            total = T.dtype.type(0)
+            for r in range(length):
+                total += T[h, t, r] * T[h, rows, r]
+            f += (1 - 2 * h) * total
+        e = state[0] * f + state[1] - y[t]
+        A[0, rows, t] = e
+        sum_e += e
+        sum_ef += e * f
+        if (t + 1) % b == 0:
+            step = rates[t // b]
+            for h in range(signs):
+                factor = T.dtype.type((8 * h - 4) * step[0] * state[0] / b)
+                for s in range(begun, t + 1):
+                    factor_s = factor * A[0, rows, s]
+                    for r in range(length):
+                        A[h, s, r] = factor_s * T[h, s, r]
+            state[1] -= step[2] * 2 / b * sum_e
+            if trained == SCALAR:
+                state[0] -= step[1] * 2 / b * sum_ef
+            sum_e = sum_ef = 0.0
+    for h in range(signs):
+        for g in range(groups):
+            for s in range(4):
+                for r in range(4 * g + 4):
+                    A_groups[h, g, r, s] = A[h, 4 * g + s, r]
+
+
+@jit
+def combine_products(A_groups, a, Z, C, U):
+    """Fill U (rows, width) = A Z for one panel, in place; each neuron with the A of its sign."""
+    signs, groups, rows, _ = A_groups.shape
+    width = Z.shape[1]
+    for h in range(signs):
+        for g in range(groups):
+            first = pointer(A_groups, (h * groups + g) * rows * 4)
+            if signs == 1:
+                product(vectors_of(Z), first, 0, 16, pointer(Z, 0), 4 * g + 4, 1.0, pointer(U, 4 * g * width))
+                continue
+            product(vectors_of(Z), first, 0, 16, pointer(Z, 0), 4 * g + 4, 1.0, pointer(C, 0))
+            for s in range(4):
+                for j in range(width):
+                    U[4 * g + s, j] = C[s, j] if (a[j] < 0) == (h == 1) else U[4 * g + s, j]
+
+
+@jit
+def step_rows(b, rates, trained, y, a, Z, G, e, state):
+    """Take the steps of several minibatches, in place: Z becomes U in W + sum_r u_r x_r^T; e (rows,) work."""
+    panels, rows, width = Z.shape
+    samples = b * rates.shape[0]
+    sum_e = sum_ef = 0.0
+    for s in range(rows):
+        g = s // 4
+        # Minibatches that had ended when this group began are applied to it as a whole, later ones singly.
+        ended = 4 * g // b * b // 4 * 4
+        if s % 4 == 0 and ended > 0:
+            for p in range(panels):
+                done, now = pointer(Z, p * rows * width), pointer(Z, (p * rows + s) * width)
+                add_product(vectors_of(Z), pointer(G, g * rows * 4), 0, 16, done, ended, 1.0, now)
+        if s >= samples:  # padding
+            for p in range(panels):
+                Z[p, s] = 0
+            continue
+        f = 0.0
+        for p in range(panels):
+            for r in range(ended, s // b * b):
+                inner = G[g, r, s % 4]
+                for j in range(width):
+                    Z[p, s, j] += inner * Z[p, r, j]
+            f += weighted_norm(a[p], Z[p, s])
+        e[s] = state[0] * f + state[1] - y[s]
+        sum_e += e[s]
+        sum_ef += e[s] * f
+        if (s + 1) % b == 0:
+            step = rates[s // b]
+            for p in range(panels):
+                for j in range(width):
+                    a_old, gradient = a[p, j], Z.dtype.type(0)
+                    factor = Z.dtype.type(-4 * step[0] * state[0] / b) * a_old
+                    for r in range(s + 1 - b, s + 1):
+                        z, e_r = Z[p, r, j], e[r]
+                        gradient += e_r * z * z
+                        Z[p, r, j] = factor * e_r * z
+                    if trained == FREE:
+                        a[p, j] = a_old - Z.dtype.type(2 * step[1] / b) * gradient
+            state[1] -= step[2] * 2 / b * sum_e
+            if trained == SCALAR:
+                state[0] -= step[1] * 2 / b * sum_ef
+            sum_e = sum_ef = 0.0
+
+
+@jit
+def weighted_norm(a, z):
+    """sum_j a_j z_j^2."""
+    total = z.dtype.type(0)
+    for j in range(z.size):
+        total += a[j] * z[j] * z[j]
+    return total

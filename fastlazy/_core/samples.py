@@ -1,0 +1,90 @@
+"""Fresh samples of the quadratic target y = sum_i beta_i x_i^2 + b0, x ~ N(0, I), drawn where they are used.
+
+Samples come in groups of four, each group from a stream of its own: which member of a team draws it, when, and
+in a block of what size does not matter to its numbers.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from fastlazy._core.jit import jit
+from fastlazy._core.normal import fill_normals
+from fastlazy._core.team import take
+from fastlazy._core.tile import aligned_zeros, ceil_div
+
+_RUN = 64  # sums kept side by side, so that none waits for the one before it
+
+
+class Samples(NamedTuple):
+    """The samples of this block and of the next, in turn."""
+
+    d: int
+    beta: np.ndarray  # (4 d4,) eigenvalues of B, each four times, then zeros
+    b0: float
+    X: np.ndarray  # (2, groups, d4, 4) interleaved
+    y: np.ndarray  # (2, 4 groups)
+    sums: np.ndarray  # (groups, _RUN): parts of y
+    X_panels: np.ndarray  # (ceil(4 groups / width), d4, width), blocks of several minibatches only
+
+
+def allocate_samples(beta: np.ndarray, b0: float, block: int, width: int, dtype: np.dtype) -> Samples:
+    """Room for blocks of *block* samples; *width* of the panels, or 0 for none."""
+    d4, groups = 4 * ceil_div(len(beta), 4), ceil_div(block, 4)
+    return Samples(
+        d=len(beta),
+        beta=np.repeat(np.pad(beta, (0, d4 - len(beta))), 4).astype(dtype),
+        b0=float(b0),
+        X=aligned_zeros((2, groups, d4, 4), dtype),
+        y=np.zeros((2, 4 * groups), dtype),
+        sums=aligned_zeros((groups, _RUN), dtype),
+        X_panels=aligned_zeros((ceil_div(4 * groups, width) if width else 0, d4, width), dtype),
+    )
+
+
+@jit
+def draw_block(board, member, members, key, first_group, half, samples):
+    """Draw one block of samples into *half* of their room, in place, together with the team."""
+    X, y = samples.X[half], samples.y[half]
+    g = take(board, len(X), member, members)
+    while g < len(X):
+        draw_group(
+            key, first_group + g, samples.d, samples.beta, samples.b0, X[g], samples.sums[g], y[4 * g : 4 * g + 4]
+        )
+        if len(samples.X_panels) > 0:
+            copy_to_panels(X[g], g, 0, X.shape[1], samples.X_panels)
+        g = take(board, len(X), member, members)
+
+
+@jit
+def draw_group(key, stream, d, beta, b0, X, sums, y):
+    """Draw four samples X (d4, 4) and their y (4,), in place: coordinate i of sample s is number 4 i + s."""
+    x = X.reshape(X.size)
+    fill_normals(np.uint64(key), np.uint64(stream), x[: 4 * d])
+    whole = x.size // _RUN * _RUN
+    sums[:] = 0
+    for start in range(0, whole, _RUN):
+        for j in range(_RUN):
+            sums[j] += beta[start + j] * x[start + j] * x[start + j]
+    for j in range(x.size - whole):
+        sums[j] += beta[whole + j] * x[whole + j] * x[whole + j]
+    y[:] = b0
+    for j in range(_RUN):
+        y[j % 4] += sums[j]
+
+
+@jit
+def copy_to_panels(X, g, start, stop, panels):
+    """Write a matrix's rows 4 g, ..., 4 g + 3, X (k, 4) interleaved, as columns of *panels*, k in a range, in place."""
+    p, column = divmod(4 * g, panels.shape[2])
+    if column + 4 <= panels.shape[2]:
+        for k in range(start, stop):
+            for s in range(4):
+                panels[p, k, column + s] = X[k, s]
+    else:  # a panel need not hold whole groups
+        for s in range(4):
+            p, column = divmod(4 * g + s, panels.shape[2])
+            for k in range(start, stop):
+                panels[p, k, column] = X[k, s]
