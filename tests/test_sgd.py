@@ -368,7 +368,8 @@ def test_inputs_are_not_modified(target):
 def test_interrupt_ends_a_run():
     """Ctrl-C in a child process, on one thread and on two."""
     program = (
-        "import fastlazy, sys, time\n"
+        "import fastlazy, signal, sys, time\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have had it ignored\n"
         "t = fastlazy.exponential_target(200, rng=0)\n"
         "fastlazy.fit_nn(t, 200, n_samples=100, rng=0)\n"
         "print('ready', flush=True)\n"

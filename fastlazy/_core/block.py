@@ -20,8 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastlazy._core.jit import jit
-from fastlazy._core.samples import copy_to_panels
-from fastlazy._core.tile import add_product, aligned_zeros, ceil_div, pointer, product, vectors_of
+from fastlazy._core.tile import add_product, aligned_zeros, ceil_div, copy_to_panels, pointer, product, vectors_of
 
 FIXED, SCALAR, FREE = 0, 1, 2  # what of the second layer is trained
 _SHORT, _LONG = 24, 48  # samples of a block, at least: cost of rows, cost of W's way from memory

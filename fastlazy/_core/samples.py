@@ -13,7 +13,7 @@ import numpy as np
 from fastlazy._core.jit import jit
 from fastlazy._core.normal import fill_normals
 from fastlazy._core.team import take
-from fastlazy._core.tile import aligned_zeros, ceil_div
+from fastlazy._core.tile import aligned_zeros, ceil_div, copy_to_panels
 
 _RUN = 64  # sums kept side by side, so that none waits for the one before it
 
@@ -73,18 +73,3 @@ def draw_group(key, stream, d, beta, b0, X, sums, y):
     y[:] = b0
     for j in range(_RUN):
         y[j % 4] += sums[j]
-
-
-@jit
-def copy_to_panels(X, g, start, stop, panels):
-    """Write a matrix's rows 4 g, ..., 4 g + 3, X (k, 4) interleaved, as columns of *panels*, k in a range, in place."""
-    p, column = divmod(4 * g, panels.shape[2])
-    if column + 4 <= panels.shape[2]:
-        for k in range(start, stop):
-            for s in range(4):
-                panels[p, k, column + s] = X[k, s]
-    else:  # a panel need not hold whole groups
-        for s in range(4):
-            p, column = divmod(4 * g + s, panels.shape[2])
-            for k in range(start, stop):
-                panels[p, k, column] = X[k, s]

@@ -180,6 +180,7 @@ product = _dispatched(4, transposed=False, accumulate=False)
 tall_product = _dispatched(HEIGHT, transposed=False, accumulate=False)
 # C += scale A P
 add_product = _dispatched(4, transposed=False, accumulate=True)
+tall_add_product = _dispatched(HEIGHT, transposed=False, accumulate=True)
 # C += scale A P, rows of A from X^T: the update
 add_product_t = _dispatched(4, transposed=True, accumulate=True)
 tall_add_product_t = _dispatched(HEIGHT, transposed=True, accumulate=True)
@@ -200,3 +201,26 @@ def pointer(typingctx, array, offset):  # type: ignore[no-untyped-def]
 def vectors_of(panels):  # type: ignore[no-untyped-def]
     """Vectors in a row of *panels* (..., width)."""
     return panels.shape[-1] * panels.itemsize // REGISTER_BYTES
+
+
+@jit
+def interleave(A, g, X):  # type: ignore[no-untyped-def]
+    """Write rows 4 g, ..., 4 g + 3 of A (n, k), as far as there are, as X (k4, 4), in place."""
+    for s in range(min(4, A.shape[0] - 4 * g)):
+        for k in range(A.shape[1]):
+            X[k, s] = A[4 * g + s, k]
+
+
+@jit
+def copy_to_panels(X, g, start, stop, panels):  # type: ignore[no-untyped-def]
+    """Write a matrix's rows 4 g, ..., 4 g + 3, X (k, 4) interleaved, as columns of *panels*, k in a range, in place."""
+    p, column = divmod(4 * g, panels.shape[2])
+    if column + 4 <= panels.shape[2]:
+        for k in range(start, stop):
+            for s in range(4):
+                panels[p, k, column + s] = X[k, s]
+    else:  # a panel need not hold whole groups
+        for s in range(4):
+            p, column = divmod(4 * g + s, panels.shape[2])
+            for k in range(start, stop):
+                panels[p, k, column] = X[k, s]

@@ -1,0 +1,109 @@
+"""What the public functions on Gram matrices and kernels share: operands, threads, checks, a result in blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastlazy._core import gram as core
+from fastlazy._team import available_cores, team
+from fastlazy._validate import Array
+
+_SHARE = 2e6  # multiply-adds that are worth a thread
+
+
+class Blocks:
+    """A result that is filled block by block (see `fastlazy._core.gram.fill_blocks`)."""
+
+    def __init__(self, together: Callable[..., None], out: Array, symmetric: bool) -> None:
+        self.together, self.out, self.symmetric = together, out, symmetric
+        self.errors = np.zeros(available_cores(), np.int64)
+
+    @property
+    def failed(self) -> bool:
+        """Whether sigma raised an error, or an entry was not finite."""
+        return bool(self.errors.any())
+
+    def add(
+        self,
+        left: core.Operand,
+        right: core.Operand,
+        *,
+        k: int | None = None,
+        begin: bool = True,
+        finish: bool = True,
+        how: int = core.PLAIN,
+        scale: float = 1.0,
+        bits: tuple[Any, Any] | None = None,
+        others: tuple[core.Operand, core.Operand] | None = None,
+        shift: Array | None = None,
+    ) -> None:
+        """Add left right^T to the result, in place; finish it with the last part."""
+        dtype, width = self.out.dtype, right.panels.shape[2]
+        nothing = core.allocate_operand(0, 0, dtype)
+        first, second = others or (nothing, nothing)
+        self.together(
+            core.fill_blocks,
+            self.symmetric,
+            begin,
+            finish,
+            how,
+            scale,
+            (left.rows, right.panels),
+            right.panels.shape[1] if k is None else k,
+            bits or (np.zeros((0, 0), np.uint64),) * 2,
+            (first.rows, second.panels),
+            np.zeros(0, dtype) if shift is None else shift,
+            core.allocate_blocks(width, len(self.errors), dtype),
+            self.out,
+            self.errors,
+        )
+
+
+@contextmanager
+def threads(work: float, parallel: bool) -> Iterator[Callable[..., None]]:
+    """A team for so much *work* (multiply-adds)."""
+    with team(max(1, min(available_cores(), int(work / _SHARE))) if parallel else 1) as together:
+        yield together
+
+
+def operand(together: Callable[..., None], matrix: Array) -> core.Operand:
+    """A matrix (n, k) in the layouts of the core."""
+    operand = core.allocate_operand(*matrix.shape, matrix.dtype)
+    together(core.fill_operand, np.ascontiguousarray(matrix), operand)
+    return operand
+
+
+def dtype_of(*arrays: ArrayLike | None) -> np.dtype[Any]:
+    """float32 if all arrays are, else float64."""
+    single = all(getattr(array, "dtype", None) == np.float32 for array in arrays if array is not None)
+    return np.dtype(np.float32 if single else np.float64)
+
+
+def check_products(X: Array, W: Array) -> None:
+    """Raise if an inner product could overflow: that must not look like a large feature."""
+    sizes = float(np.abs(X).max()), float(np.abs(W).max())
+    if sizes[0] * sizes[1] * X.shape[1] > np.finfo(W.dtype).max:
+        raise ValueError(
+            f"entries of size {sizes[0]:.3g} in the samples and {sizes[1]:.3g} in W have inner products that overflow "
+            f"{W.dtype}; divide one of them by a number"
+        )
+
+
+def check_out(out: Any, shape: tuple[int, int], dtype: np.dtype[Any]) -> Array:
+    """Where to write a result: *out*, or a new array."""
+    if out is None:
+        return np.empty(shape, dtype)
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out must be a NumPy array, got {type(out).__name__}; pass np.empty({shape}, np.{dtype})")
+    fits = out.shape == shape and out.dtype == dtype and out.flags.c_contiguous and out.flags.writeable
+    if not fits:
+        raise ValueError(
+            f"out must be a writeable C-contiguous array of shape {shape} and dtype {dtype}, got shape {out.shape}, "
+            f"dtype {out.dtype}, strides {out.strides}; pass np.empty({shape}, np.{dtype})"
+        )
+    return out

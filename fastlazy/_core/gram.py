@@ -1,0 +1,308 @@
+"""Gram matrices and kernels, block by block, in place.
+
+Each is a sum over an inner index k of products L[i, k] R[j, k], then a function of each entry. The result is
+cut into blocks of `ROWS` rows and one panel of columns. A block is computed by register tiles, finished
+while it is in the cache, and copied out; of a symmetric result only blocks that reach the diagonal or lie
+below it are computed, and mirrored on their way out. Where features sigma(<w_i, x>) are summed over i, they
+are made for some hundred i at a time, and the sums wait in the result itself.
+
+Every function is called by all members of a team with their own numbers (see `team`), and ends with a meeting.
+Which member takes a block does not matter to it, nor how many there are: the results are the same to the bit.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import types
+from numba.extending import intrinsic
+
+from fastlazy._core.jit import jit
+from fastlazy._core.loops import call_loop
+from fastlazy._core.team import meet, take
+from fastlazy._core.tile import (
+    HEIGHT,
+    INTERLEAVE,
+    aligned_zeros,
+    ceil_div,
+    copy_to_panels,
+    interleave,
+    panel_width,
+    pointer,
+    tall_add_product,
+    tall_product,
+    vectors_of,
+)
+
+ROWS = 48  # rows of a block: what is mirrored is copied out in runs of so many
+INNER = 1024  # features made at a time
+WORD = 64  # bits of a word of signs
+_DEPTH = 192  # inner products at a time: so much of a panel stays in the cache nearest to the multipliers
+_TALL = HEIGHT // INTERLEAVE
+_PANELS = 8  # panels of one item
+PLAIN, SQUARED, TIMES = 0, 1, 2  # how a sum becomes an entry, see `fill_blocks`
+
+
+class Operand(NamedTuple):
+    """A matrix (n, k), padded with zeros, in the layouts of a product's left and right side."""
+
+    rows: np.ndarray  # (groups, k4, 4) interleaved
+    panels: np.ndarray  # (panels, k4, width)
+
+
+def allocate_operand(n: int, k: int, dtype: Any) -> Operand:
+    """Room for a matrix (n, k), all zero."""
+    groups, k4 = _TALL * ceil_div(n, HEIGHT), 4 * ceil_div(k, 4)
+    width = panel_width(n, dtype)
+    return Operand(
+        rows=aligned_zeros((groups, k4, 4), dtype),
+        panels=aligned_zeros((ceil_div(4 * groups, width), k4, width), dtype),
+    )
+
+
+def allocate_blocks(width: int, members: int, dtype: Any) -> np.ndarray:
+    """Room (members, 2, ROWS, width) for a block and another."""
+    return aligned_zeros((members, 2, ROWS, width), dtype)
+
+
+@jit
+def fill_operand(member, members, board, A, operand):
+    """Fill *operand* with A (n, k), in place."""
+    groups = ceil_div(A.shape[0], 4)
+    g = take(board, groups, member, members)
+    while g < groups:
+        interleave(A, g, operand.rows[g])
+        copy_to_panels(operand.rows[g], g, 0, A.shape[1], operand.panels)
+        g = take(board, groups, member, members)
+    meet(board, members)
+
+
+@jit
+def fill_features(member, members, board, inner, count, outer, loop, features, errors):
+    """Fill *features* (outer, inner) with sigma of the inner products of two sets of rows, in place.
+
+    *inner* (groups, d4, 4) interleaved holds *count* rows, the inner index of the features; *outer* (panels,
+    d4, width) the others, in panels. *loop* is the address of sigma's loop (see `loops`). Each member counts
+    in *errors* (members,) the errors that sigma raised for it.
+    """
+    outers, d4, width = outer.shape
+    chunks = ceil_div(count, ROWS)
+    item = take(board, outers * chunks, member, members)
+    while item < outers * chunks:
+        p, chunk = divmod(item, chunks)
+        start, stop = chunk * ROWS, min((chunk + 1) * ROWS, count)
+        panel = features.panels[p]
+        multiply(inner, start // 4, _TALL * ceil_div(stop, HEIGHT), outer[p], d4, False, panel[start:])
+        if not call_loop(loop, pointer(panel, start * width), (stop - start) * width):
+            errors[member] += 1
+        padded = 4 * ceil_div(stop, 4)
+        panel[stop:padded] = 0
+        copy_from_panel(panel, p, start, padded, features.rows)
+        item = take(board, outers * chunks, member, members)
+    meet(board, members)
+
+
+@jit
+def fill_bits(member, members, board, inner, count, outer, room, bits):
+    """Set bit i % 64 of bits[j, i // 64] where row i of *inner* and row j of *outer* have a product > 0, in place.
+
+    *inner*, *count*, *outer* as in `fill_features`; room (members, 64, width), bits (outer rows, words) uint64.
+    """
+    outers, d4, width = outer.shape
+    words = ceil_div(count, WORD)
+    item = take(board, outers * words, member, members)
+    while item < outers * words:
+        p, word = divmod(item, words)
+        start, stop = word * WORD, min((word + 1) * WORD, count)
+        Z = room[member]
+        multiply(inner, start // 4, _TALL * ceil_div(stop, HEIGHT), outer[p], d4, False, Z)
+        for j in range(width):
+            signs = np.uint64(0)
+            for i in range(stop - start):
+                signs |= np.uint64(Z[i, j] > 0) << np.uint64(i)
+            bits[p * width + j, word] = signs
+        item = take(board, outers * words, member, members)
+    meet(board, members)
+
+
+@jit
+def fill_blocks(
+    member, members, board, symmetric, begin, finish, how, scale, factors, k, bits, others, shift, room, out, errors
+):
+    """Fill *out* (n, m), or only its lower part if it is *symmetric* and this is not the *finish*, in place.
+
+    S = sum_k L[i, k] R[j, k] over *k* numbers, (L, R) = *factors*, or the number of bits that row i of one and
+    row j of the other of *bits* share, if there are any (see `fill_bits`). S is added to what *out* holds unless
+    it is the first part (*begin*). With the last part (*finish*) the sums become
+
+    PLAIN     scale S
+    SQUARED   scale S^2, + shift_i shift_j if there is a shift
+    TIMES     scale S times sum_k of the two *others*
+
+    L (groups, k4, 4) interleaved, R (panels, k4, width). Each member counts in *errors* the panels of a block
+    that have an entry that is not finite.
+    """
+    left, right = factors
+    n, m = out.shape
+    width = room.shape[3]
+    panels = ceil_div(m, width)
+    C, D = room[member, 0], room[member, 1]
+    chunks = ceil_div(panels, _PANELS)
+    items = ceil_div(n, ROWS) * chunks
+    item = take(board, items, member, members)
+    while item < items:
+        block, chunk = divmod(item, chunks)
+        start, stop = block * ROWS, min((block + 1) * ROWS, n)
+        first, last = start // 4, _TALL * ceil_div(stop, HEIGHT)
+        for p in range(chunk * _PANELS, min((chunk + 1) * _PANELS, panels)):
+            columns = min(width, m - p * width)
+            if symmetric and p * width >= stop:
+                break
+            if not begin:
+                for i in range(start, stop):
+                    for j in range(columns):
+                        C[i - start, j] = out[i, p * width + j]
+            if bits[0].size > 0:
+                count_common_bits(bits, start, stop, p * width, C)
+            else:
+                multiply(left, first, last, right[p], k, not begin, C)
+            if finish:
+                if how == TIMES:
+                    multiply(others[0], first, last, others[1][p], others[1].shape[1], False, D)
+                if not finish_block(how, scale, shift, start, stop, p * width, columns, D, C):
+                    errors[member] += 1
+            copy_out(symmetric and finish, start, stop, p * width, columns, C, out)
+        item = take(board, items, member, members)
+    meet(board, members)
+
+
+@jit
+def add_moments(member, members, board, features, count, y, out):
+    """Add sum_s y_s features_s to *out* (t, columns), in place; features (panels, k4, width), y (t, count)."""
+    panels, _, width = features.shape
+    p = take(board, panels, member, members)
+    while p < panels:
+        for t in range(len(y)):
+            for s in range(count):
+                for j in range(width):
+                    out[t, p * width + j] += y[t, s] * features[p, s, j]
+        p = take(board, panels, member, members)
+    meet(board, members)
+
+
+@jit
+def mirror(member, members, board, scale, out):
+    """Multiply the lower part of *out* (n, n) by *scale* and copy it to the upper, in place."""
+    n = len(out)
+    blocks = ceil_div(n, ROWS)
+    item = take(board, blocks * blocks, member, members)
+    while item < blocks * blocks:
+        row, column = divmod(item, blocks)
+        for i in range(row * ROWS, min((row + 1) * ROWS, n)):
+            if column > row:
+                break
+            for j in range(column * ROWS, min((column + 1) * ROWS, i + 1)):
+                value = out[i, j] * out.dtype.type(scale)
+                out[i, j] = value
+                out[j, i] = value
+        item = take(board, blocks * blocks, member, members)
+    meet(board, members)
+
+
+@jit
+def multiply(rows, first, last, panel, k, accumulate, C):
+    """Fill C (rows, width) with, or add to it, the products of groups first to last and one panel, in place."""
+    k4, width = rows.shape[1], panel.shape[1]
+    vectors = vectors_of(panel)
+    for start in range(0, k, _DEPTH):
+        depth = min(_DEPTH, k - start)
+        right = pointer(panel, start * width)
+        for g in range(first, last, _TALL):
+            left, c = pointer(rows, (g * k4 + start) * 4), pointer(C, (g - first) * 4 * width)
+            if accumulate or start > 0:
+                tall_add_product(vectors, left, 4 * k4, 16, right, depth, 1.0, c)
+            else:
+                tall_product(vectors, left, 4 * k4, 16, right, depth, 1.0, c)
+
+
+@jit
+def finish_block(how, scale, shift, start, stop, first, columns, D, C):
+    """Turn sums into entries, in place; True if all are finite."""
+    entries, others = C.reshape(C.size), D.reshape(D.size)
+    size, width = (stop - start) * C.shape[1], C.shape[1]
+    factor = C.dtype.type(scale)
+    if how == PLAIN:
+        for e in range(size):
+            entries[e] *= factor
+    elif how == SQUARED:
+        for e in range(size):
+            entries[e] *= factor * entries[e]
+    else:
+        for e in range(size):
+            entries[e] *= factor * others[e]
+    if shift.size > 0:
+        for i in range(stop - start):
+            for j in range(columns):
+                C[i, j] += shift[start + i] * shift[first + j]
+    zero = C.dtype.type(0)
+    for e in range(size):
+        zero += entries[e] * C.dtype.type(0)  # NaN for what is not finite
+    return zero == 0
+
+
+@jit
+def copy_out(mirrored, start, stop, first, columns, C, out):
+    """Write a block to rows start to stop and the columns from *first* on, and transposed if mirrored, in place."""
+    for i in range(stop - start):
+        limit = min(columns, start + i + 1 - first) if mirrored else columns
+        for j in range(limit):
+            out[start + i, first + j] = C[i, j]
+    if mirrored:
+        for j in range(columns):
+            for i in range(max(0, first + j - start), stop - start):
+                out[first + j, start + i] = C[i, j]
+
+
+@jit
+def copy_from_panel(panel, p, start, stop, rows):
+    """Write columns of panel p (k, width), k from start to stop, as rows (groups, k, 4) interleaved, in place."""
+    width = panel.shape[1]
+    for column in range(0, width, 4):
+        g = (p * width + column) // 4
+        if (p * width) % 4 == 0 and column + 4 <= width:
+            if g < len(rows):
+                for k in range(start, stop):
+                    for s in range(4):
+                        rows[g, k, s] = panel[k, column + s]
+        else:  # a panel need not hold whole groups
+            for j in range(column, min(column + 4, width)):
+                g, s = divmod(p * width + j, 4)
+                if g < len(rows):
+                    for k in range(start, stop):
+                        rows[g, k, s] = panel[k, j]
+
+
+@jit
+def count_common_bits(bits, start, stop, first, C):
+    """Fill C (rows, width) with how many bits rows start to stop share with the rows from *first* on, in place."""
+    left, right = bits
+    words = left.shape[1]
+    for i in range(start, stop):
+        for j in range(0, C.shape[1], 2):  # two at a time share the words of row i
+            here = there = np.uint64(0)
+            for word in range(words):
+                here += ones(left[i, word] & right[first + j, word])
+                there += ones(left[i, word] & right[first + j + 1, word])
+            C[i - start, j] = here
+            C[i - start, j + 1] = there
+
+
+@intrinsic
+def ones(typingctx, word):
+    """Number of ones among the bits of a word."""
+
+    def codegen(context, builder, signature, args):
+        return builder.ctpop(args[0])
+
+    return types.uint64(types.uint64), codegen
