@@ -136,3 +136,14 @@ def quadratic_risk(S, c, B, b0):
     """E[(<x, S x> + c - <x, B x> - b0)^2], expanded, each moment index by index."""
     D, offset = S - B, c - b0
     return form_moment(D, D) + 2 * offset * np.trace(D) + offset**2
+
+
+def erf(x):
+    """The error function in extended precision, (n,): 2 / sqrt(pi) e^(-x^2) sum of x (2 x^2)^k / (2 k + 1)!!."""
+    x = np.asarray(x, np.longdouble)
+    total = term = np.minimum(np.abs(x), 7)
+    square = term * term
+    for k in range(1, 250):
+        term = term * 2 * square / (2 * k + 1)
+        total = total + term
+    return np.sign(x) * total * np.exp(-square) / np.sqrt(np.arctan(np.longdouble(1)))
