@@ -11,6 +11,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fastlazy.activations import Activation as Activation
+    from fastlazy.activations import get_activation as get_activation
     from fastlazy.figures import plot_risk_curves as plot_risk_curves
     from fastlazy.risk import network_risk as network_risk
     from fastlazy.risk import nn_risk as nn_risk
@@ -28,11 +30,13 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _MODULES = {
+    "Activation": "activations",
     "Fit": "sgd",
     "QuadraticTarget": "targets",
     "draw_weights": "targets",
     "exponential_target": "targets",
     "fit_nn": "sgd",
+    "get_activation": "activations",
     "network_risk": "risk",
     "nn_risk": "risk",
     "nn_risk_limit": "theory",
