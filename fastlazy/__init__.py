@@ -11,7 +11,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fastlazy.activations import Activation as Activation
+    from fastlazy.activations import get_activation as get_activation
     from fastlazy.figures import plot_risk_curves as plot_risk_curves
+    from fastlazy.gram import nt_kernel as nt_kernel
+    from fastlazy.gram import rf_gram as rf_gram
+    from fastlazy.gram import rf_kernel as rf_kernel
+    from fastlazy.normal_equations import rf_normal_equations as rf_normal_equations
     from fastlazy.risk import network_risk as network_risk
     from fastlazy.risk import nn_risk as nn_risk
     from fastlazy.risk import nt_risk as nt_risk
@@ -28,17 +34,23 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _MODULES = {
+    "Activation": "activations",
     "Fit": "sgd",
     "QuadraticTarget": "targets",
     "draw_weights": "targets",
     "exponential_target": "targets",
     "fit_nn": "sgd",
+    "get_activation": "activations",
     "network_risk": "risk",
     "nn_risk": "risk",
     "nn_risk_limit": "theory",
+    "nt_kernel": "gram",
     "nt_risk": "risk",
     "nt_risk_limit": "theory",
     "plot_risk_curves": "figures",
+    "rf_gram": "gram",
+    "rf_kernel": "gram",
+    "rf_normal_equations": "normal_equations",
     "rf_risk": "risk",
     "rf_risk_limit": "theory",
 }

@@ -1,6 +1,7 @@
 """Analytic predictions: the lines of the figure.
 
-For W with independent rows N(0, Gamma), tr Gamma = 1, the mean risk of RF and NT and the infimum of NN.
+For W with independent rows N(0, Gamma) the mean risk of RF and NT and the infimum of NN. Formulas are for
+tr Gamma = 1; for another trace, r^2, sigma(r x) takes the place of sigma.
 "Theorem n" is that of arXiv:1906.08899 for the quadratic target (1: RF, 2: NT, 3: NN); "ours" marks what
 is not in the paper, and tests compare it with exact risks of drawn weights. All is computed in the
 eigenbasis of Gamma, where g are its eigenvalues, and B is what the target's matrix is there.
@@ -10,32 +11,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 
-from fastlazy._validate import Array, check_choice, check_count
+from fastlazy._validate import Array, check_count
+from fastlazy.activations import Activation, check_activation
+from fastlazy.hermite import hermite_coefficients, square_moments
 from fastlazy.targets import QuadraticTarget, check_target, cov_spectrum
 
 
 class _Moments(NamedTuple):
-    """Gaussian moments of an activation: lam_k = E[sigma(G) He_k(G)], not divided by sqrt(k!)."""
+    """Gaussian moments of sigma(r x) over its root mean square; lam_k = E[sigma(r G) He_k(G)], not over sqrt(k!)."""
 
-    lam0: float
     lam1: float
     lam2: float
-    square: float  # E[sigma(G)^2]
-
-
-_MOMENTS = {"square": _Moments(lam0=1.0, lam1=0.0, lam2=2.0, square=3.0)}
+    tau: float  # the share of degrees above 2: sum of lam_k^2 / k!
 
 
 def rf_risk_limit(
     target: QuadraticTarget,
     N: int,
-    activation: str = "square",
+    activation: str | Activation = "square",
     *,
     cov: ArrayLike | None = None,
     refined: bool = False,
@@ -47,10 +47,11 @@ def rf_risk_limit(
     target : QuadraticTarget
     N : int
         Neurons.
-    activation : str
-        "square".
+    activation : str or Activation
+        A name that `get_activation` knows, or an `Activation`.
     cov : array_like, shape (d, d) or (d,), optional
-        Covariance of a row of W, default I/d. Only its shape matters to x^2, not its trace.
+        Covariance of a row of W, default I/d. Its trace is the squared length of the rows, about which they
+        concentrate if many directions share it; it does not matter to x^2, relu and the like.
     refined : bool
         False: the limit N, d -> infinity with N/d fixed (Theorem 1). True: a form for finite d (ours) that
         holds up to N of the order of d^2, where the limit is off by some percent.
@@ -63,14 +64,19 @@ def rf_risk_limit(
     Raises
     ------
     TypeError, ValueError
-        If N is not a positive whole number, the activation is not known, or cov is not a covariance.
+        If N is not a positive whole number, the activation is not known or has no finite moments, or cov is not
+        a covariance.
+
+    Notes
+    -----
+    If sigma has no component of degree 2, as no odd one has, the risk is the null risk for every N.
 
     References
     ----------
     arXiv:1906.08899, Theorem 1.
     """
-    g, B = _in_cov_basis(target, cov)
-    moments = _MOMENTS[check_choice("activation", activation, _MOMENTS)]
+    g, B, length = _in_cov_basis(target, cov)
+    moments = _moments(check_activation(activation), length)
     ratio = _rf_refined if refined else _rf_asymptotic
     return target.null_risk * ratio(g, B, check_count("N", N), moments)
 
@@ -103,7 +109,7 @@ def nt_risk_limit(target: QuadraticTarget, N: int, *, cov: ArrayLike | None = No
     ----------
     arXiv:1906.08899, Theorem 2 (Gamma = I/d); for general Gamma ours.
     """
-    g, B = _in_cov_basis(target, cov)
+    g, B, _ = _in_cov_basis(target, cov)
     neurons = check_count("N", N)
     if refined and np.ptp(g) <= 1e-12 * g.max():
         return target.null_risk * _nt_mean(B, neurons)
@@ -140,21 +146,39 @@ def nn_risk_limit(target: QuadraticTarget, N: int) -> float:
     return 2 * float(np.sum(squares[: max(target.d - check_count("N", N), 0)]))
 
 
-def _in_cov_basis(target: QuadraticTarget, cov: ArrayLike | None) -> tuple[Array, Array]:
-    """Eigenvalues g of cov, of sum 1, and B in its eigenbasis."""
+def _in_cov_basis(target: QuadraticTarget, cov: ArrayLike | None) -> tuple[Array, Array, float]:
+    """Eigenvalues g of cov, scaled to sum 1, B in its eigenbasis, and the root of cov's trace."""
     check_target(target)
     g, basis = cov_spectrum(cov, target.d)
     B = target.B if basis is None else basis.T @ target.B @ basis
-    g = g / g.max()  # first, so that the sum cannot overflow
-    return g / g.sum(), B
+    largest = g.max()
+    g = g / largest  # first, so that the sum cannot overflow
+    return g / g.sum(), B, 1.0 if cov is None else math.sqrt(largest) * math.sqrt(g.sum())
+
+
+@lru_cache(maxsize=256)
+def _moments(activation: Activation, length: float) -> _Moments:
+    """The moments for rows of that length."""
+    scale = np.array([length if activation.degree is None else 1.0])  # a power of the length changes no ratio
+    hn = hermite_coefficients(activation, scale, 64)[0]
+    square = float(square_moments(activation, scale)[0])
+    if square == 0:
+        return _Moments(0.0, 0.0, 0.0)
+    hn /= math.sqrt(square)
+    hn[np.abs(hn) < 1e-15] = 0  # rounding
+    rest = 1 - float(np.sum(hn**2))  # of degrees above 64
+    tau = float(np.sum(hn[3:] ** 2)) + (rest if rest > 1e-13 else 0.0)
+    return _Moments(float(hn[1]), math.sqrt(2) * float(hn[2]), tau)
 
 
 def _rf_asymptotic(g: Array, B: Array, N: int, moments: _Moments) -> float:
     d, norm = len(g), float(np.sum(B**2))
     if norm == 0:
         return 0.0
+    if moments.lam2 == 0:
+        return 1.0
     t = d * g
-    tail = moments.square - moments.lam0**2 - moments.lam1**2
+    tail = moments.tau + moments.lam2**2 / 2
 
     def excess(psi: float) -> float:
         # Theorem 1: the equation for psi, times psi
@@ -176,7 +200,8 @@ def _rf_refined(g: Array, B: Array, N: int, moments: _Moments) -> float:
     norm = float(np.sum(B**2))
     if norm == 0:
         return 0.0
-    tau = moments.square - moments.lam0**2 - moments.lam1**2 - moments.lam2**2 / 2
+    if moments.lam2 == 0:
+        return 1.0
     values, counts = np.unique(g, return_counts=True)
     pairs = np.outer(values, values)
     multiplicity = (np.outer(counts, counts) + np.diag(counts)) / 2  # of j <= k
@@ -185,10 +210,10 @@ def _rf_refined(g: Array, B: Array, N: int, moments: _Moments) -> float:
         linear = M * moments.lam1**2 * values
         quadratic = M * moments.lam2**2 * pairs
         taken = np.sum(counts * linear / (1 + linear)) + np.sum(multiplicity * quadratic / (1 + quadratic))
-        return M * tau + float(taken) - N
+        return M * moments.tau + float(taken) - N
 
     saturated = np.sum(counts * (moments.lam1**2 * values > 0)) + np.sum(multiplicity * (pairs > 0))
-    if tau <= 0 and saturated <= N:  # the features span all that they can reach
+    if moments.tau == 0 and saturated <= N:  # the features span all that they can reach
         return float(np.sum(B[np.outer(g, g) == 0] ** 2)) / norm
     M = _increasing_root(excess)
     shrinkage = 1 / (1 + M * moments.lam2**2 * np.outer(g, g))

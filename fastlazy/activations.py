@@ -1,0 +1,280 @@
+"""Non-linearities: those with a name, and any function of one number that numba compiles.
+
+The named ones are NumPy expressions here, for the theory, and compiled functions in `fastlazy._core.activation`,
+for the kernels; a test holds them together.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import special
+
+from fastlazy._validate import Array, check_array, check_choice
+
+Function = Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
+class Activation:
+    """A non-linearity sigma, and its derivative.
+
+    Parameters
+    ----------
+    name : str
+        What errors and tables call it. The name of a built-in does not make it one: see `get_activation`.
+    function : callable
+        sigma, of one number: a Python function that numba compiles, or a function that numba has compiled.
+    derivative : callable, optional
+        sigma', likewise. Population quantities do without it, sigma being differentiated numerically;
+        `nt_kernel` needs it.
+
+    Raises
+    ------
+    TypeError
+        If the name is no string or a function is not callable.
+    ValueError
+        If numba cannot compile a function, or it gives NaN or infinity somewhere between -10 and 10.
+
+    Examples
+    --------
+    >>> import math
+    >>> from fastlazy import Activation
+    >>> shifted = Activation("shifted tanh", lambda x: math.tanh(x + 0.5))
+    >>> shifted([0.0])
+    array([0.46211716])
+    """
+
+    name: str
+    function: Function
+    derivative: Function | None = None
+
+    def __init__(self, name: str, function: Function, derivative: Function | None = None) -> None:
+        if not isinstance(name, str):
+            raise TypeError(f"name must be a string, got {name!r}; pass e.g. 'shifted tanh'")
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "function", function)
+        object.__setattr__(self, "derivative", derivative)
+        self._check("function", 0)
+        if derivative is not None:
+            self._check("derivative", 1)
+
+    def __repr__(self) -> str:
+        return f"Activation({self.name!r}, {'with' if self.derivative else 'without'} a derivative)"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.name, self.function, self.derivative)
+
+    def __call__(self, x: ArrayLike) -> Array:
+        """The values of sigma.
+
+        Parameters
+        ----------
+        x : array_like, any shape
+
+        Returns
+        -------
+        ndarray, of that shape
+
+        Raises
+        ------
+        TypeError, ValueError
+            If x does not hold finite real numbers.
+        """
+        return self.values(check_array("x", x, tuple(range(33))))
+
+    @property
+    def degree(self) -> int | None:
+        """The p for which sigma(r x) = r^p sigma(x) for all r > 0, if there is one and it is known."""
+        return None
+
+    @cached_property
+    def compiled(self) -> Any:
+        """The function for compiled code: gives the dtype of its argument."""
+        from fastlazy._core import activation
+
+        return activation.scalar(self.function)
+
+    @cached_property
+    def compiled_derivative(self) -> Any:
+        """The derivative for compiled code.
+
+        Raises
+        ------
+        ValueError
+            If sigma has none, or was made without.
+        """
+        from fastlazy._core import activation
+
+        if self.derivative is None:
+            raise ValueError(
+                f"activation {self.name!r} has no derivative, which is needed here at single points; "
+                "pass Activation(name, function, derivative=...)"
+            )
+        return activation.scalar(self.derivative)
+
+    def values(self, x: Array, derivative: int = 0) -> Array:
+        """sigma, or sigma', of every entry of *x*, float64 of any shape; nothing is checked."""
+        from fastlazy._core import activation
+
+        loops = self._loops
+        if derivative not in loops:
+            loops[derivative] = activation.evaluator(self.compiled_derivative if derivative else self.compiled)
+        out = np.empty(x.shape)
+        loops[derivative](np.ascontiguousarray(x).reshape(-1), out.reshape(-1))
+        return out
+
+    @cached_property
+    def _loops(self) -> dict[int, Any]:
+        return {}
+
+    def _check(self, argument: str, derivative: int) -> None:
+        """Raise if that function cannot be used."""
+        from numba.core.errors import NumbaError
+
+        if not callable(getattr(self, argument)):
+            raise TypeError(f"{argument} must be a function of one number, got {getattr(self, argument)!r}")
+        x = np.linspace(-10, 10, 401)
+        try:
+            y = self.values(x, derivative)
+        except NumbaError as error:
+            reason = " ".join(str(error).split()).replace(
+                "Failed in nopython mode pipeline (step: nopython frontend) ", ""
+            )
+            raise ValueError(
+                f"the {argument} of activation {self.name!r} cannot be compiled by numba ({reason[:200]}); write it "
+                "as a Python function of one number that returns one, in arithmetic and functions of math or NumPy"
+            ) from error
+        bad = ~np.isfinite(y)
+        if bad.any():
+            raise ValueError(
+                f"the {argument} of activation {self.name!r} gives {y[bad][0]} at x = {x[bad][0]:g}; a non-linearity "
+                "must be finite for every x, so define it there too"
+            )
+
+
+class _Builtin(Activation):
+    """A non-linearity of the package: its functions take arrays, and the compiled ones go by its name."""
+
+    _degree: int | None
+
+    def __init__(self, name: str, function: Function, derivative: Function | None, degree: int | None = None) -> None:
+        for field, value in (("name", name), ("function", function), ("derivative", derivative), ("_degree", degree)):
+            object.__setattr__(self, field, value)
+
+    def __repr__(self) -> str:
+        return f"get_activation({self.name!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return get_activation, (self.name,)
+
+    @property
+    def degree(self) -> int | None:
+        return self._degree
+
+    @cached_property
+    def compiled(self) -> Any:
+        from fastlazy._core import activation
+
+        return getattr(activation, self.name)
+
+    @cached_property
+    def compiled_derivative(self) -> Any:
+        from fastlazy._core import activation
+
+        if self.derivative is None:
+            raise ValueError(
+                f"activation {self.name!r} jumps, so its derivative is no function and it has no tangent model; "
+                "pass one without jumps"
+            )
+        return getattr(activation, f"d_{self.name}")
+
+    def values(self, x: Array, derivative: int = 0) -> Array:
+        function: Any = self.derivative if derivative else self.function
+        with np.errstate(all="ignore"):
+            return np.asarray(function(x), np.float64)
+
+
+def get_activation(name: str) -> Activation:
+    """The non-linearity of that name.
+
+    Parameters
+    ----------
+    name : str
+        "linear", "square" (x^2), "he2" (x^2 - 1), "he3" (x^3 - 3x), "step" (1 for x > 0), "relu", "leaky_relu" (slope
+        1/100 for x < 0), "erf", "tanh", "sigmoid", "softplus" (log(1 + e^x)), "gelu" (x times the normal distribution
+        function), "silu" (x sigmoid(x)), "sin", "cos" or "exp".
+
+    Returns
+    -------
+    Activation
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no name of a non-linearity.
+    """
+    return _BUILTINS[check_choice("name", name, _BUILTINS)]
+
+
+def check_activation(value: Any) -> Activation:
+    """The non-linearity that *value*, a name or an `Activation`, stands for.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is neither, or an unknown name.
+    """
+    if isinstance(value, Activation):
+        return value
+    if not isinstance(value, str):
+        raise TypeError(
+            f"activation must be a name or an Activation, got {value!r}; pass e.g. 'relu', "
+            "or Activation(name, function)"
+        )
+    return _BUILTINS[check_choice("activation", value, _BUILTINS)]
+
+
+def _step(x: Any) -> Any:
+    return np.where(x > 0, 1.0, 0.0)
+
+
+def _leaky_slope(x: Any) -> Any:
+    return np.where(x > 0, 1.0, 0.01)
+
+
+def _silu_slope(x: Any) -> Any:
+    return special.expit(x) * (1 + x * special.expit(-x))
+
+
+def _gelu_slope(x: Any) -> Any:
+    return special.ndtr(x) + x * np.exp(-x * x / 2) / math.sqrt(2 * math.pi)
+
+
+_BUILTINS: dict[str, Activation] = {
+    activation.name: activation
+    for activation in [
+        _Builtin("linear", lambda x: x, np.ones_like, 1),
+        _Builtin("square", lambda x: x * x, lambda x: 2 * x, 2),
+        _Builtin("he2", lambda x: x * x - 1, lambda x: 2 * x),
+        _Builtin("he3", lambda x: x * (x * x - 3), lambda x: 3 * (x * x - 1)),
+        _Builtin("step", _step, None, 0),
+        _Builtin("relu", lambda x: np.maximum(x, 0), _step, 1),
+        _Builtin("leaky_relu", lambda x: x * _leaky_slope(x), _leaky_slope, 1),
+        _Builtin("erf", special.erf, lambda x: 2 / math.sqrt(math.pi) * np.exp(-x * x)),
+        _Builtin("tanh", np.tanh, lambda x: 4 * special.expit(2 * x) * special.expit(-2 * x)),
+        _Builtin("sigmoid", special.expit, lambda x: special.expit(x) * special.expit(-x)),
+        _Builtin("softplus", lambda x: np.logaddexp(0, x), special.expit),
+        _Builtin("gelu", lambda x: x * special.ndtr(x), _gelu_slope),
+        _Builtin("silu", lambda x: x * special.expit(x), _silu_slope),
+        _Builtin("sin", np.sin, np.cos),
+        _Builtin("cos", np.cos, lambda x: -np.sin(x)),
+        _Builtin("exp", np.exp, np.exp),
+    ]
+}

@@ -1,0 +1,326 @@
+"""Gaussian moments of non-linearities: Hermite coefficients at any scale, and products along one line.
+
+With G ~ N(0, 1) and he_k = He_k / sqrt(k!), the Hermite polynomials of unit norm, hn_k(r) = E[sigma(r G) he_k(G)]:
+then sum_k hn_k(r)^2 = E sigma(r G)^2, h_k(r) = sqrt(k!) hn_k(r), and nothing overflows.
+
+All are integrals over x > 0 of what sigma is at r x and at -r x, on panels that are halved until sigma is a polynomial
+on each, to rounding; a kink or a jump ends up in a panel too narrow to matter. The even coefficients of an odd sigma
+are exactly zero, and the other way round. Where sigma' is not given, the polynomials are differentiated.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.polynomial import chebyshev, legendre
+
+from fastlazy._validate import Array
+from fastlazy.activations import Activation
+
+_LARGEST_K = 2000  # that the widest panel still resolves
+_WIDTH = 0.5
+_MOST_PANELS = 50_000
+_FARTHEST = 50.0  # e^(-x^2 / 4) is a float
+_NEGLIGIBLE = -75.0  # log of sigma^2 e^(-x^2 / 2) over its largest value, where integrals are cut off
+_TOLERANCE = 1e-14  # of a panel, relative to sqrt(E sigma^2)
+_SMALLEST_SCALE = 1e-2  # down to which sigma is differentiated numerically
+_JUMPS = "activation {!r} jumps, so its derivative is no function and it has no tangent model; pass one without jumps"
+
+# A panel has 32 Gauss-Legendre nodes, and sigma is resolved on it if a polynomial of degree 15 is enough: then its
+# product with a Hermite polynomial is integrated to rounding. Matrices act on the values at the nodes.
+_NODES, _WEIGHTS = legendre.leggauss(32)
+_TO_LEGENDRE = (legendre.legvander(_NODES, 31) * _WEIGHTS[:, None] * (np.arange(32) + 0.5)).T
+_TO_TAIL = _TO_LEGENDRE[16:] / np.sqrt(np.arange(16, 32) + 0.5)[:, None]  # in L^2, where rounding weighs least
+_TO_SLOPE = legendre.legval(_NODES, legendre.legder(np.eye(16))).T @ _TO_LEGENDRE[:16]
+
+
+def hermite_coefficients(activation: Activation, r: Array, K: int, *, derivative: int = 0) -> Array:
+    """The coefficients hn_k(r_i) = E[sigma(r_i G) He_k(G)] / sqrt(k!).
+
+    Parameters
+    ----------
+    activation : Activation
+    r : ndarray, shape (n,)
+        Scales, >= 0.
+    K : int
+        The highest k, at most 2000.
+    derivative : {0, 1}
+        1: of sigma' in place of sigma.
+
+    Returns
+    -------
+    ndarray, shape (n, K + 1)
+        With an error of about 1e-14 sqrt(E sigma(r_i G)^2).
+
+    Raises
+    ------
+    ValueError
+        If K is too large, the integrals do not converge, or sigma' is asked for and wrong, missing or no function.
+    """
+    if K > _LARGEST_K:
+        raise ValueError(f"K must be at most {_LARGEST_K}, got {K}; ask for fewer Hermite coefficients")
+
+    rows = _at_scales(activation, r, derivative, lambda samples: _project(samples, K), 1)
+    rows[r == 0, 1:] = 0
+    return rows
+
+
+def square_moments(activation: Activation, r: Array, *, derivative: int = 0, power: int = 0, sign: int = 1) -> Array:
+    """The moments E[sigma(r_i G) sigma(sign r_i G) G^power].
+
+    Parameters
+    ----------
+    activation : Activation
+    r : ndarray, shape (n,)
+        Scales, >= 0.
+    derivative : {0, 1}
+        1: of sigma' in place of sigma.
+    power : int
+        Even.
+    sign : {1, -1}
+        -1: for opposite rows.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+
+    Raises
+    ------
+    ValueError
+        As `hermite_coefficients`.
+    """
+
+    def moment(samples: _Samples) -> Array:
+        product = samples.plus**2 + samples.minus**2 if sign > 0 else 2 * samples.plus * samples.minus
+        return np.array([samples.weight * samples.x**power @ product])
+
+    return _at_scales(activation, r, derivative, moment, 2)[:, 0]
+
+
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # the end result is checked
+def line_gram(activation: Activation, t: Array, *, derivative: int = 0, power: int = 0) -> Array:
+    """The moments E[sigma(t_i G) sigma(t_j G) G^power]: rows on one line through the origin.
+
+    Parameters
+    ----------
+    activation : Activation
+    t : ndarray, shape (m,)
+        Signed lengths of the rows.
+    derivative : {0, 1}
+        1: of sigma' in place of sigma.
+    power : int
+        Even.
+
+    Returns
+    -------
+    ndarray, shape (m, m)
+
+    Raises
+    ------
+    ValueError
+        As `hermite_coefficients`.
+    """
+    if derivative:
+        _check_derivative(activation, float(np.abs(t).max()))
+    edges = np.unique(np.concatenate([_panels(activation, scale, derivative) for scale in np.unique(np.abs(t))]))
+    gram = np.zeros((len(t), len(t)))
+    for first in range(0, len(edges) - 1, 64):  # panels at a time, for the memory
+        part = edges[first : first + 65]
+        x, weight = _nodes(part)
+        for side in (1, -1):
+            values = np.stack([_weighted(activation, part, side * length, derivative) for length in t])
+            values *= np.sqrt(weight * x**power)
+            gram += values @ values.T
+    return _finite(activation, gram, float(np.abs(t).max()))
+
+
+class _Samples(NamedTuple):
+    """What a moment of sigma(r G) is computed from; sqrt(phi) is the square root of the normal density."""
+
+    norm: float  # sqrt(E sigma(r G)^2)
+    x: Array  # (m,) nodes > 0
+    weight: Array  # (m,)
+    plus: Array  # (m,) sigma(r x) sqrt(phi(x)) / norm
+    minus: Array  # (m,) sigma(-r x) sqrt(phi(x)) / norm
+
+
+def _sample(activation: Activation, r: float, derivative: int) -> _Samples:
+    edges = _panels(activation, r, derivative)
+    x, weight = _nodes(edges)
+    plus, minus = (_weighted(activation, edges, t, derivative) for t in (r, -r))
+    size = max(np.abs(plus).max(), np.abs(minus).max()) or 1.0
+    plus, minus = plus / size, minus / size
+    norm = math.sqrt(weight @ (plus**2 + minus**2)) or 1.0
+    return _Samples(size * norm, x, weight, plus / norm, minus / norm)
+
+
+def _project(samples: _Samples, K: int) -> Array:
+    """The coefficients hn_0 .. hn_K over the norm; he_k sqrt(phi), which is below 1, follows a recurrence."""
+    even = samples.weight * (samples.plus + samples.minus)
+    odd = samples.weight * (samples.plus - samples.minus)
+    before, now = np.zeros_like(samples.x), _root_density(samples.x)
+    values = np.empty(K + 1)
+    for k in range(K + 1):
+        values[k] = now @ (odd if k % 2 else even)
+        before, now = now, (samples.x * now - math.sqrt(k) * before) / math.sqrt(k + 1)
+    return values
+
+
+def _root_density(x: Array) -> Array:
+    return np.exp(-x * x / 4) / (2 * math.pi) ** 0.25
+
+
+def _nodes(edges: Array) -> tuple[Array, Array]:
+    """The nodes (m,) of the panels between *edges*, and their weights (m,)."""
+    half = np.diff(edges)[:, None] / 2
+    return (edges[:-1, None] + half * (1 + _NODES)).ravel(), (half * _WEIGHTS).ravel()
+
+
+def _weighted(activation: Activation, edges: Array, t: float, derivative: int) -> Array:
+    """sigma(t x) sqrt(phi(x)) at the nodes of panels, (m,), or sigma' likewise."""
+    x, weight = _nodes(edges)
+    if derivative and activation.derivative is None:
+        product = activation.values(t * x) * _root_density(x)
+        slope = (product.reshape(-1, 32) @ _TO_SLOPE.T * (2 / np.diff(edges)[:, None])).ravel()
+        slope = (slope + x / 2 * product) / t  # the first term is sigma'(t x) t sqrt(phi) - x / 2 sigma(t x) sqrt(phi)
+        energy = (weight * slope**2).reshape(-1, 32).sum(axis=1)
+        if energy[np.diff(edges) < 1e-9].sum() > 1e-6 * energy.sum():
+            raise ValueError(_JUMPS.format(activation.name))
+        return slope
+    return activation.values(t * x, derivative) * _root_density(x)
+
+
+def _panels(activation: Activation, r: float, derivative: int) -> Array:
+    """Edges 0 = e_0 < e_1 < ... of panels on each of which sigma(r x) and sigma(-r x) are polynomials, to rounding."""
+    numerical = bool(derivative) and activation.derivative is None
+    if numerical and r < _SMALLEST_SCALE:
+        raise ValueError(
+            f"activation {activation.name!r} has no derivative, and from differences it would be inaccurate for rows "
+            f"as short as {r:.3g}; pass Activation(name, function, derivative=...)"
+        )
+    end = _extent(activation, r, 0 if numerical else derivative)
+    edges = np.linspace(0, end, math.ceil(end / _WIDTH) + 1)
+    left, right = edges[:-1], edges[1:]
+    finished, count, norm = [np.zeros(1)], 0, 0.0
+    while left.size:
+        width = right - left
+        x = left[:, None] + width[:, None] / 2 * (1 + _NODES)
+        g = np.stack([_values(activation, t * x, 0 if numerical else derivative) for t in (r, -r)]) * _root_density(x)
+        norm = norm or math.sqrt(np.sum(width[:, None] / 2 * _WEIGHTS * g**2))
+        tail = np.sqrt(((g @ _TO_TAIL.T) ** 2).sum(axis=(0, 2)))
+        # The error of an integral, or of a derivative, in which nothing makes up for the width.
+        error = tail if numerical else tail * width
+        done = (error <= _TOLERANCE * norm) | (width < 8 * np.spacing(right))
+        finished.append(right[done])
+        left, right = left[~done], right[~done]
+        middle = (left + right) / 2
+        left, right = np.concatenate([left, middle]), np.concatenate([middle, right])
+        count += len(x)
+        if count > _MOST_PANELS:
+            raise ValueError(
+                f"activation {activation.name!r} cannot be integrated for rows of length {r:.3g}: it oscillates too "
+                "fast, or is noisy (computed in float32?); divide W by a number, or pass a smoother function"
+            )
+    return np.sort(np.concatenate(finished))
+
+
+def _extent(activation: Activation, r: float, derivative: int) -> float:
+    """The x > 0 beyond which sigma(r x)^2 e^(-x^2 / 2) is negligible."""
+    x = np.arange(0, _FARTHEST, 1 / 8)
+    size = np.maximum(*(np.abs(activation.values(t * x, derivative)) for t in (r, -r)))
+    known = int(np.argmin(np.append(np.isfinite(size), False)))
+    log = 2 * np.log(size[:known]) - x[:known] ** 2 / 2
+    seen = np.flatnonzero(log > log.max(initial=-math.inf) + _NEGLIGIBLE)
+    last = int(seen.max(initial=0))
+    if last + 2 < known:
+        return float(x[last + 2])
+    if known < len(x):
+        reason = f"its values overflow at x = {r * x[known]:.3g}"
+    else:
+        reason = f"its square times e^(-x^2 / {2 * r * r:.3g}) does not decay"
+    raise ValueError(
+        f"activation {activation.name!r} has no finite Gaussian moments for rows of length {r:.3g} that could be "
+        f"computed: {reason}; divide W by a number, or pass a function that grows more slowly"
+    )
+
+
+def _values(activation: Activation, x: Array, derivative: int = 0) -> Array:
+    """The values of sigma or sigma', if finite everywhere."""
+    values = activation.values(x, derivative)
+    if not np.isfinite(values).all():
+        worst = float(x[~np.isfinite(values)][0])
+        raise ValueError(
+            f"activation {activation.name!r} gives NaN or infinity at x = {worst:.6g}; define it there, or divide W "
+            "by a number that keeps it out of reach"
+        )
+    return values
+
+
+def _check_derivative(activation: Activation, r: float) -> None:
+    """Raise ValueError if sigma' is not the derivative of sigma: r E[sigma' He_k] = E[sigma He_{k+1}] (Stein)."""
+    if r == 0:
+        return
+    function, slope = _sample(activation, r, 0), _sample(activation, r, 1)
+    expected = function.norm * np.sqrt(np.arange(1, 7)) * _project(function, 6)[1:]
+    found = r * slope.norm * _project(slope, 5)
+    if not np.abs(found - expected).max() <= 1e-6 * (function.norm + r * slope.norm):
+        if activation.derivative is None:
+            raise ValueError(_JUMPS.format(activation.name))
+        raise ValueError(
+            f"the derivative of activation {activation.name!r} is not that of its function (or that jumps): for x ~ "
+            f"N(0, {r:.3g}^2) its means differ by {np.abs(found - expected).max() / r:.3g}; correct it, or leave it out"
+        )
+
+
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # the end result is checked
+def _at_scales(
+    activation: Activation, r: Array, derivative: int, compute: Callable[[_Samples], Array], power: int
+) -> Array:
+    """The values (q,) of *compute* at each scale, times the norm to that power: (n, q)."""
+    distinct, place = np.unique(r, return_inverse=True)
+    positive = distinct[distinct > 0]
+
+    def at(scales: Array) -> tuple[Array, Array]:
+        samples = [_sample(activation, float(scale), derivative) for scale in scales]
+        return np.array([sample.norm for sample in samples]), np.array([compute(sample) for sample in samples])
+
+    if derivative:
+        _check_derivative(activation, float(distinct[-1]) if activation.degree is None else 1.0)
+    parts = [at(distinct[distinct == 0])] if len(positive) < len(distinct) else []
+    if activation.degree is not None and len(positive):
+        norm, values = at(np.ones(1))
+        parts.append((norm * positive ** (activation.degree - derivative), np.repeat(values, len(positive), axis=0)))
+    elif len(positive):
+        octave = np.floor(np.log2(positive / positive[0]))
+        parts += [_at_many(at, positive[octave == k]) for k in np.unique(octave)]
+    norms, table = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    return _finite(activation, norms[:, None] ** power * table, float(r.max()))[place]
+
+
+def _at_many(at: Callable[[Array], tuple[Array, Array]], scales: Array) -> tuple[Array, Array]:
+    """*at* of ascending scales within one octave; if many, interpolated by Chebyshev polynomials of log r."""
+    log = np.log(scales)
+    middle, half = (log[0] + log[-1]) / 2, max((log[-1] - log[0]) / 2, 1e-300)
+    for count in (16, 32, 64, 128):
+        if len(scales) <= count:
+            break
+        norms, table = at(np.exp(middle + half * chebyshev.chebpts1(count)))
+        known = np.column_stack([np.log(norms), table])
+        coefficients = chebyshev.chebvander(chebyshev.chebpts1(count), count - 1).T @ known * (2 / count)
+        coefficients[0] /= 2
+        if np.all(np.abs(coefficients[-count // 4 :]) <= _TOLERANCE * (1 + np.abs(known).max(axis=0))):
+            values = chebyshev.chebvander((log - middle) / half, count - 1) @ coefficients
+            return np.exp(values[:, 0]), values[:, 1:]
+    return at(scales)
+
+
+def _finite(activation: Activation, moments: Array, r: float) -> Array:
+    if not np.isfinite(moments).all():
+        raise ValueError(
+            f"the Gaussian moments of activation {activation.name!r} overflow for rows of length {r:.3g}; divide W by "
+            "a number"
+        )
+    return moments
