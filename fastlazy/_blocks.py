@@ -73,9 +73,10 @@ def threads(work: float, parallel: bool) -> Iterator[Callable[..., None]]:
 
 def operand(together: Callable[..., None], matrix: Array) -> core.Operand:
     """A matrix (n, k) in the layouts of the core."""
-    operand = core.allocate_operand(*matrix.shape, matrix.dtype)
-    together(core.fill_operand, np.ascontiguousarray(matrix), operand)
-    return operand
+    n, k = matrix.shape
+    result = core.allocate_operand(n, k, matrix.dtype)
+    together(core.fill_operand, np.ascontiguousarray(matrix), result)
+    return result
 
 
 def dtype_of(*arrays: ArrayLike | None) -> np.dtype[Any]:

@@ -200,9 +200,7 @@ class _Problem(NamedTuple):
     out: Array
 
 
-def _add_features(
-    together: Callable[..., None], problem: _Problem, loop: int, blocks: Blocks, *, how: int
-) -> None:
+def _add_features(together: Callable[..., None], problem: _Problem, loop: int, blocks: Blocks, *, how: int) -> None:
     """Fill the result with (1/N) sum_i loop(<w_i, x>) loop(<w_i, y>), times <x, y> if *how* says so, in place."""
     N = len(problem.W)
     W, X = operand(together, problem.W), operand(together, problem.X)

@@ -35,10 +35,11 @@ from fastlazy._core.tile import (
     vectors_of,
 )
 
-ROWS = 48  # rows of a block: what is mirrored is copied out in runs of so many
-INNER = 1024  # features made at a time
+ROWS = 96  # rows of a block: a panel that comes from afar is used for so many
+INNER = 2048  # features made at a time
+_DEPTH = 512  # of them multiplied at a time: ROWS of them stay in the second cache
 WORD = 64  # bits of a word of signs
-_DEPTH = 192  # inner products at a time: so much of a panel stays in the cache nearest to the multipliers
+
 _TALL = HEIGHT // INTERLEAVE
 _PANELS = 8  # panels of one item
 PLAIN, SQUARED, TIMES = 0, 1, 2  # how a sum becomes an entry, see `fill_blocks`
@@ -62,8 +63,8 @@ def allocate_operand(n: int, k: int, dtype: Any) -> Operand:
 
 
 def allocate_blocks(width: int, members: int, dtype: Any) -> np.ndarray:
-    """Room (members, 2, ROWS, width) for a block and another."""
-    return aligned_zeros((members, 2, ROWS, width), dtype)
+    """Room (members, _PANELS + 1, ROWS, width) for the blocks of an item and one more."""
+    return aligned_zeros((members, _PANELS + 1, ROWS, width), dtype)
 
 
 @jit
@@ -93,7 +94,7 @@ def fill_features(member, members, board, inner, count, outer, loop, features, e
         p, chunk = divmod(item, chunks)
         start, stop = chunk * ROWS, min((chunk + 1) * ROWS, count)
         panel = features.panels[p]
-        multiply(inner, start // 4, _TALL * ceil_div(stop, HEIGHT), outer[p], d4, False, panel[start:])
+        multiply(inner, start // 4, _TALL * ceil_div(stop, HEIGHT), outer[p], 0, d4, False, panel[start:])
         if not call_loop(loop, pointer(panel, start * width), (stop - start) * width):
             errors[member] += 1
         padded = 4 * ceil_div(stop, 4)
@@ -116,7 +117,7 @@ def fill_bits(member, members, board, inner, count, outer, room, bits):
         p, word = divmod(item, words)
         start, stop = word * WORD, min((word + 1) * WORD, count)
         Z = room[member]
-        multiply(inner, start // 4, _TALL * ceil_div(stop, HEIGHT), outer[p], d4, False, Z)
+        multiply(inner, start // 4, _TALL * ceil_div(stop, HEIGHT), outer[p], 0, d4, False, Z)
         for j in range(width):
             signs = np.uint64(0)
             for i in range(stop - start):
@@ -147,7 +148,7 @@ def fill_blocks(
     n, m = out.shape
     width = room.shape[3]
     panels = ceil_div(m, width)
-    C, D = room[member, 0], room[member, 1]
+    C, D = room[member], room[member, _PANELS]
     chunks = ceil_div(panels, _PANELS)
     items = ceil_div(n, ROWS) * chunks
     item = take(board, items, member, members)
@@ -155,24 +156,28 @@ def fill_blocks(
         block, chunk = divmod(item, chunks)
         start, stop = block * ROWS, min((block + 1) * ROWS, n)
         first, last = start // 4, _TALL * ceil_div(stop, HEIGHT)
-        for p in range(chunk * _PANELS, min((chunk + 1) * _PANELS, panels)):
-            columns = min(width, m - p * width)
-            if symmetric and p * width >= stop:
-                break
-            if not begin:
-                for i in range(start, stop):
-                    for j in range(columns):
-                        C[i - start, j] = out[i, p * width + j]
-            if bits[0].size > 0:
-                count_common_bits(bits, start, stop, p * width, C)
-            else:
-                multiply(left, first, last, right[p], k, not begin, C)
-            if finish:
+        p0, p1 = chunk * _PANELS, min((chunk + 1) * _PANELS, panels)
+        if symmetric:
+            p1 = min(p1, ceil_div(stop, width))
+        if not begin:
+            copy_in(start, stop, p0, p1, out, C)
+        if bits[0].size > 0:
+            for p in range(p0, p1):
+                count_common_bits(bits, start, stop, p * width, C[p - p0])
+        else:
+            for part in range(0, k, _DEPTH):
+                for p in range(p0, p1):
+                    depth = min(_DEPTH, k - part)
+                    multiply(left, first, last, right[p], part, depth, not begin or part > 0, C[p - p0])
+        if finish:
+            for p in range(p0, p1):
                 if how == TIMES:
-                    multiply(others[0], first, last, others[1][p], others[1].shape[1], False, D)
-                if not finish_block(how, scale, shift, start, stop, p * width, columns, D, C):
+                    multiply(others[0], first, last, others[1][p], 0, others[1].shape[1], False, D)
+                if not finish_block(how, scale, shift, start, stop, p * width, min(width, m - p * width), D, C[p - p0]):
                     errors[member] += 1
-            copy_out(symmetric and finish, start, stop, p * width, columns, C, out)
+        copy_out(symmetric, start, stop, p0, p1, C, out)
+        if symmetric and finish:
+            copy_transposed(start, stop, p0, p1, C, out)
         item = take(board, items, member, members)
     meet(board, members)
 
@@ -211,26 +216,26 @@ def mirror(member, members, board, scale, out):
 
 
 @jit
-def multiply(rows, first, last, panel, k, accumulate, C):
-    """Fill C (rows, width) with, or add to it, the products of groups first to last and one panel, in place."""
+def multiply(rows, first, last, panel, start, depth, accumulate, C):
+    """Fill C (rows, width) with, or add to it, the products of groups first to last and one panel, in place.
+
+    The sum is over *depth* numbers from *start* on.
+    """
     k4, width = rows.shape[1], panel.shape[1]
-    vectors = vectors_of(panel)
-    for start in range(0, k, _DEPTH):
-        depth = min(_DEPTH, k - start)
-        right = pointer(panel, start * width)
-        for g in range(first, last, _TALL):
-            left, c = pointer(rows, (g * k4 + start) * 4), pointer(C, (g - first) * 4 * width)
-            if accumulate or start > 0:
-                tall_add_product(vectors, left, 4 * k4, 16, right, depth, 1.0, c)
-            else:
-                tall_product(vectors, left, 4 * k4, 16, right, depth, 1.0, c)
+    vectors, right = vectors_of(panel), pointer(panel, start * width)
+    for g in range(first, last, _TALL):
+        left, c = pointer(rows, (g * k4 + start) * 4), pointer(C, (g - first) * 4 * width)
+        if accumulate:
+            tall_add_product(vectors, left, 4 * k4, 16, right, depth, 1.0, c)
+        else:
+            tall_product(vectors, left, 4 * k4, 16, right, depth, 1.0, c)
 
 
 @jit
 def finish_block(how, scale, shift, start, stop, first, columns, D, C):
     """Turn sums into entries, in place; True if all are finite."""
     entries, others = C.reshape(C.size), D.reshape(D.size)
-    size, width = (stop - start) * C.shape[1], C.shape[1]
+    size = (stop - start) * C.shape[1]
     factor = C.dtype.type(scale)
     if how == PLAIN:
         for e in range(size):
@@ -252,16 +257,35 @@ def finish_block(how, scale, shift, start, stop, first, columns, D, C):
 
 
 @jit
-def copy_out(mirrored, start, stop, first, columns, C, out):
-    """Write a block to rows start to stop and the columns from *first* on, and transposed if mirrored, in place."""
-    for i in range(stop - start):
-        limit = min(columns, start + i + 1 - first) if mirrored else columns
-        for j in range(limit):
-            out[start + i, first + j] = C[i, j]
-    if mirrored:
-        for j in range(columns):
-            for i in range(max(0, first + j - start), stop - start):
-                out[first + j, start + i] = C[i, j]
+def copy_in(start, stop, p0, p1, out, C):
+    """Fill C (panels, rows, width) with rows start to stop of *out*, panels p0 to p1, in place."""
+    width = C.shape[2]
+    for i in range(start, stop):  # row by row: neighbours in memory come at once
+        for p in range(p0, p1):
+            for j in range(min(width, out.shape[1] - p * width)):
+                C[p - p0, i - start, j] = out[i, p * width + j]
+
+
+@jit
+def copy_out(lower, start, stop, p0, p1, C, out):
+    """Write C (panels, rows, width) to rows start to stop of *out*, panels p0 to p1, in place; or what is *lower*."""
+    width = C.shape[2]
+    for i in range(start, stop):
+        columns = i + 1 if lower else out.shape[1]
+        for p in range(p0, p1):
+            for j in range(min(width, columns - p * width)):
+                out[i, p * width + j] = C[p - p0, i - start, j]
+
+
+@jit
+def copy_transposed(start, stop, p0, p1, C, out):
+    """Write C (panels, rows, width) above the diagonal of *out*, in place."""
+    width = C.shape[2]
+    for p in range(p0, p1):
+        for j in range(min(width, out.shape[1] - p * width)):
+            column = p * width + j
+            for i in range(max(start, column), stop):
+                out[column, i] = C[p - p0, i - start, j]
 
 
 @jit

@@ -7,7 +7,7 @@ address of the loop: one indirect call for hundreds of numbers.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import numba
@@ -22,7 +22,7 @@ def loop_address(function: Any, dtype: Any) -> int:
     return _loop(function, np.dtype(dtype))[1]
 
 
-@lru_cache(maxsize=None)
+@cache
 def _loop(function: Any, dtype: np.dtype) -> tuple[Any, int]:
     """The loop, which must live as long as its address is used, and the address."""
 
