@@ -175,7 +175,8 @@ def fill_blocks(
                     multiply(others[0], first, last, others[1][p], 0, others[1].shape[1], False, D)
                 if not finish_block(how, scale, shift, start, stop, p * width, min(width, m - p * width), D, C[p - p0]):
                     errors[member] += 1
-        copy_out(symmetric, start, stop, p0, p1, C, out)
+        # Until then blocks are kept whole: nothing is read that was never written.
+        copy_out(symmetric and finish, start, stop, p0, p1, C, out)
         if symmetric and finish:
             copy_transposed(start, stop, p0, p1, C, out)
         item = take(board, items, member, members)
