@@ -113,7 +113,7 @@ def rf_limit(B, cov, N, lam1=0.0, lam2=2.0, tau=0.0):
 
 
 def rf_limit_refined(B, cov, N, lam1=0.0, lam2=2.0, tau=0.0):
-    """Ratio b^T (I + M A)^{-1} b / |b|^2 with the d^2 x d^2 matrix A; M by bisection on N = M tau + sum of s / (1 + s)."""
+    """Ratio b^T (I + M A)^{-1} b / |b|^2 with the d^2 x d^2 matrix A; M by bisection on N = M tau + sum s / (1 + s)."""
     d = len(B)
     cov = cov / np.trace(cov)
     g = np.linalg.eigvalsh(cov)
@@ -176,12 +176,15 @@ def hermite_coefficient(function, r, k, **rule):
     return gaussian_mean(lambda x: function(r * x) * hermite(k, x), **rule)
 
 
-def rf_risk(B, W, function, degree=40):
+def rf_risk(B, W, function, degree=25):
     """Exact risk of random features of any function, by Mehler's series and a solve; rows must not be parallel."""
     r = np.linalg.norm(W, axis=1)
     cosine = (W / r[:, None]) @ (W / r[:, None]).T
-    h = np.array([[hermite_coefficient(function, length, k, step=1e-2) for k in range(degree)] for length in r])
-    U = sum(cosine**k * np.outer(h[:, k], h[:, k]) for k in range(1, degree))
-    np.fill_diagonal(U, [gaussian_mean(lambda x, s=s: function(s * x) ** 2, step=1e-2) for s in r] - h[:, 0] ** 2)
-    V = np.einsum("ij,jk,ik->i", W, B, W) * np.sqrt(2) * h[:, 2] / r**2
+    x = (np.arange(-1400, 1400) + 0.5) / 100
+    density = np.exp(-x * x / 2) / np.sqrt(2 * np.pi) / 100
+    values = function(np.outer(r, x))
+    h = np.array([(values * hermite(k, x)) @ density for k in range(degree)])
+    U = sum(cosine**k * np.outer(h[k], h[k]) for k in range(1, degree))
+    np.fill_diagonal(U, values**2 @ density - h[0] ** 2)
+    V = np.einsum("ij,jk,ik->i", W, B, W) * np.sqrt(2) * h[2] / r**2
     return 2 * np.sum(B**2) - V @ np.linalg.solve(U, V)

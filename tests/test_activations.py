@@ -13,9 +13,10 @@ from fastlazy import Activation, get_activation
 from fastlazy._core import activation as core
 from fastlazy.activations import check_activation
 
-NAMES = (
-    "linear square he2 he3 step relu leaky_relu erf tanh sigmoid softplus gelu silu sin cos exp".split()
-)  # fmt: skip
+NAMES = [
+    *("linear", "square", "he2", "he3", "step", "relu", "leaky_relu", "erf"),
+    *("tanh", "sigmoid", "softplus", "gelu", "silu", "sin", "cos", "exp"),
+]
 ODD, EVEN = {"linear", "he3", "erf", "tanh", "sin"}, {"square", "he2", "cos"}
 EACH = pytest.mark.parametrize("name", NAMES)
 DIFFERENTIABLE = pytest.mark.parametrize("name", [name for name in NAMES if name != "step"])
@@ -201,7 +202,7 @@ def raising(x):
         (
             ("mine", raising),
             ValueError,
-            "^the function of activation 'mine' raises OverflowError.'too large'. somewhere",
+            "^the function of activation 'mine' raises OverflowError.'too large'. som",
         ),
         (("mine", lambda x: math.log(x)), ValueError, "^the function of .* gives nan at x = -10; .* define it there"),
         (("mine", lambda x: 1 / x), ValueError, "^the function of activation 'mine' gives inf at x = 0;"),
@@ -215,21 +216,21 @@ def test_bad_functions_are_refused(arguments, error, message):
 
 @pytest.mark.parametrize("value", [None, 3, math.tanh, ["relu"]])
 def test_bad_activations_are_refused(value):
-    with pytest.raises(TypeError, match="^activation must be a name or an Activation, got .*; pass e.g. 'relu'"):
+    with pytest.raises(TypeError, match=r"^activation must be a name or an Activation, got .*; pass e\.g\. 'relu'"):
         check_activation(value)
 
 
 def test_bad_arguments_are_refused():
-    with pytest.raises(ValueError, match="^activation = 'selu' is not known; pass one of 'linear', "):
+    with pytest.raises(ValueError, match=r"^activation = 'selu' is not known; pass one of 'linear', "):
         check_activation("selu")
-    with pytest.raises(TypeError, match="^name must be a name, got None"):
+    with pytest.raises(TypeError, match=r"^name must be a name, got None"):
         get_activation(None)
     with pytest.raises(ValueError, match=r"^x must be finite, got 1 NaN or infinite entries, the first at \[1\]"):
         get_activation("relu")([1.0, np.nan])
 
 
 def test_missing_derivatives_are_refused():
-    with pytest.raises(ValueError, match="^activation 'mine' has no derivative, .* pass Activation"):
+    with pytest.raises(ValueError, match=r"^activation 'mine' has no derivative, .* pass Activation"):
         Activation("mine", math.tanh).compiled_derivative  # noqa: B018  (the attribute is what is tested)
-    with pytest.raises(ValueError, match="^activation 'step' jumps, so its derivative is no function"):
+    with pytest.raises(ValueError, match=r"^activation 'step' jumps, so its derivative is no function"):
         get_activation("step").compiled_derivative  # noqa: B018
