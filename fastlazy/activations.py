@@ -40,7 +40,7 @@ class Activation:
     TypeError
         If the name is no string or a function is not callable.
     ValueError
-        If numba cannot compile a function, or it gives NaN or infinity somewhere between -10 and 10.
+        If numba cannot compile a function, or it raises an error or gives NaN or infinity between -10 and 10.
 
     Examples
     --------
@@ -150,6 +150,11 @@ class Activation:
             raise ValueError(
                 f"the {argument} of activation {self.name!r} cannot be compiled by numba ({reason[:200]}); write it "
                 "as a Python function of one number that returns one, in arithmetic and functions of math or NumPy"
+            ) from error
+        except Exception as error:
+            raise ValueError(
+                f"the {argument} of activation {self.name!r} raises {error!r} somewhere between -10 and 10; a "
+                "non-linearity must give a number for every x"
             ) from error
         bad = ~np.isfinite(y)
         if bad.any():

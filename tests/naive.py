@@ -98,25 +98,32 @@ def rf_limit_isotropic(B, N):
     return (1 - m) / (1 + 4 * M / d**2) + m / (1 + 4 * M * (1 / d**2 + 1 / (2 * d)))
 
 
-def rf_limit(B, cov, N):
-    """Ratio of RF as N, d grow together, sigma = x^2: lam1 = 0 and lamt = 2, so psi = (N / d) / 2."""
+def rf_limit(B, cov, N, lam1=0.0, lam2=2.0, tau=0.0):
+    """Ratio of RF as N, d grow together; psi by bisection on its equation as it stands. Default: sigma = x^2."""
     d = len(B)
     cov = cov / np.trace(cov)
-    gain = 4 * (N / d / 2) * d
+    t = d * np.linalg.eigvalsh(cov)
+    low, high = 0.0, N / d / (tau + lam2**2 / 2)
+    for _ in range(300):
+        psi = (low + high) / 2
+        excess = np.mean(lam1**2 * t / (1 + lam1**2 * t * psi)) + tau + lam2**2 / 2 - N / d / psi
+        low, high = (psi, high) if excess < 0 else (low, psi)
+    gain = lam2**2 * psi * d
     return 1 - gain * np.trace(cov @ B) ** 2 / (np.sum(B**2) * (2 + gain * np.sum(cov**2)))
 
 
-def rf_limit_refined(B, cov, N):
-    """Ratio b^T (I + M A)^{-1} b / |b|^2 with the d^2 x d^2 matrix A; M by bisection on N = sum of s / (1 + s)."""
+def rf_limit_refined(B, cov, N, lam1=0.0, lam2=2.0, tau=0.0):
+    """Ratio b^T (I + M A)^{-1} b / |b|^2 with the d^2 x d^2 matrix A; M by bisection on N = M tau + sum s / (1 + s)."""
     d = len(B)
     cov = cov / np.trace(cov)
     g = np.linalg.eigvalsh(cov)
+    strengths = [lam1**2 * x for x in g] + [lam2**2 * g[j] * g[k] for j in range(d) for k in range(j + 1)]
     low, high = 0.0, 1e9
     for _ in range(300):
         M = (low + high) / 2
-        taken = sum(4 * M * g[j] * g[k] / (1 + 4 * M * g[j] * g[k]) for j in range(d) for k in range(j + 1))
+        taken = M * tau + sum(M * s / (1 + M * s) for s in strengths)
         low, high = (M, high) if taken < N else (low, M)
-    A = 4 * np.kron(cov, cov) + 2 * np.outer(cov.ravel(), cov.ravel())
+    A = lam2**2 * (np.kron(cov, cov) + np.outer(cov.ravel(), cov.ravel()) / 2)
     return B.ravel() @ np.linalg.solve(np.eye(d * d) + M * A, B.ravel()) / np.sum(B**2)
 
 
@@ -147,3 +154,37 @@ def erf(x):
         term = term * 2 * square / (2 * k + 1)
         total = total + term
     return np.sign(x) * total * np.exp(-square) / np.sqrt(np.arctan(np.longdouble(1)))
+
+
+def gaussian_mean(function, span=14.0, step=1e-3):
+    """E[function(G)] by the trapezoidal rule: to rounding if it is smooth, to step^2 at a kink, to step at a jump."""
+    count = round(span / step)
+    x = (np.arange(-count, count) + 0.5) * step  # so that 0 lies between two points
+    return np.sum(function(x) * np.exp(-x * x / 2)) * step / np.sqrt(2 * np.pi)
+
+
+def hermite(k, x):
+    """He_k(x) / sqrt(k!), by the recurrence."""
+    before, now = 0.0, np.ones_like(x)
+    for j in range(k):
+        before, now = now, (x * now - np.sqrt(j) * before) / np.sqrt(j + 1)
+    return now
+
+
+def hermite_coefficient(function, r, k, **rule):
+    """E[function(r G) He_k(G)] / sqrt(k!)."""
+    return gaussian_mean(lambda x: function(r * x) * hermite(k, x), **rule)
+
+
+def rf_risk(B, W, function, degree=25):
+    """Exact risk of random features of any function, by Mehler's series and a solve; rows must not be parallel."""
+    r = np.linalg.norm(W, axis=1)
+    cosine = (W / r[:, None]) @ (W / r[:, None]).T
+    x = (np.arange(-1400, 1400) + 0.5) / 100
+    density = np.exp(-x * x / 2) / np.sqrt(2 * np.pi) / 100
+    values = function(np.outer(r, x))
+    h = np.array([(values * hermite(k, x)) @ density for k in range(degree)])
+    U = sum(cosine**k * np.outer(h[k], h[k]) for k in range(1, degree))
+    np.fill_diagonal(U, values**2 @ density - h[0] ** 2)
+    V = np.einsum("ij,jk,ik->i", W, B, W) * np.sqrt(2) * h[2] / r**2
+    return 2 * np.sum(B**2) - V @ np.linalg.solve(U, V)
