@@ -143,7 +143,7 @@ def _measure_cell(target: QuadraticTarget, cell: Cell, closing: threading.Event)
         risk = float(fit.risk[-1])
     else:
         W = draw_weights(cell.N, target.d, rng=cell.seed)
-        risk = (rf_risk if cell.regime == "RF" else nt_risk)(target, W)
+        risk = rf_risk(target, W, parallel=False) if cell.regime == "RF" else nt_risk(target, W)
     seconds = time.perf_counter() - start
     predicted = predicted_ratio(target, cell.regime, cell.N)
     return Dot(cell.regime, cell.N, cell.draw, risk / target.null_risk, predicted, seconds, cell.seed)

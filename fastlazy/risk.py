@@ -16,13 +16,21 @@ from numpy.typing import ArrayLike
 from scipy.linalg import lapack
 
 from fastlazy._validate import Array, check_array, check_choice, check_columns, check_count, check_real
+from fastlazy.gram import rf_gram
 from fastlazy.targets import QuadraticTarget, check_target
 
 _ACTIVATIONS = ("square",)
 _FEATURE_ENTRIES = 20_000_000  # N d^2 up to which a singular problem is solved in the features themselves
 
 
-def rf_risk(target: QuadraticTarget, W: ArrayLike, activation: str = "square", *, ridge: float = 0.0) -> float:
+def rf_risk(
+    target: QuadraticTarget,
+    W: ArrayLike,
+    activation: str = "square",
+    *,
+    ridge: float = 0.0,
+    parallel: bool = True,
+) -> float:
     """Exact risk of random features: the best sum_i a_i sigma(<w_i, x>) + c for these W.
 
     Parameters
@@ -34,6 +42,8 @@ def rf_risk(target: QuadraticTarget, W: ArrayLike, activation: str = "square", *
         "square".
     ridge : float
         Penalty ridge * |a|^2 on the second layer (not on c), >= 0. The risk returned is without it.
+    parallel : bool
+        False: the Gram matrix is filled on the calling thread alone, for use inside sweeps.
 
     Returns
     -------
@@ -67,9 +77,7 @@ def rf_risk(target: QuadraticTarget, W: ArrayLike, activation: str = "square", *
         _check_size(weights, 1e75, "ridge by its fourth power")
     if len(weights) == 0:
         return target.null_risk
-    U = weights @ weights.T
-    U *= U
-    U *= 2
+    U = rf_gram(weights, center=True, parallel=parallel)
     U.flat[:: len(U) + 1] += penalty
     V = 2 * np.einsum("ij,ij->i", weights @ target.B, weights)
     scale = np.ones(len(U))
