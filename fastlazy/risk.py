@@ -10,13 +10,17 @@ References: arXiv:1906.08899, eq. (1) for the classes of functions, Theorems 1, 
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import scipy.linalg
 from numpy.typing import ArrayLike
 from scipy.linalg import lapack
 
 from fastlazy._validate import Array, check_array, check_choice, check_columns, check_count, check_real
+from fastlazy.activations import Activation, check_activation, get_activation
 from fastlazy.gram import rf_gram
+from fastlazy.hermite import hermite_coefficients
 from fastlazy.targets import QuadraticTarget, check_target
 
 _ACTIVATIONS = ("square",)
@@ -26,7 +30,7 @@ _FEATURE_ENTRIES = 20_000_000  # N d^2 up to which a singular problem is solved 
 def rf_risk(
     target: QuadraticTarget,
     W: ArrayLike,
-    activation: str = "square",
+    activation: str | Activation = "square",
     *,
     ridge: float = 0.0,
     parallel: bool = True,
@@ -38,8 +42,8 @@ def rf_risk(
     target : QuadraticTarget
     W : array_like, shape (N, d)
         First-layer weights, one neuron per row.
-    activation : str
-        "square".
+    activation : str or Activation
+        The non-linearity sigma.
     ridge : float
         Penalty ridge * |a|^2 on the second layer (not on c), >= 0. The risk returned is without it.
     parallel : bool
@@ -54,23 +58,26 @@ def rf_risk(
     Raises
     ------
     TypeError, ValueError
-        If W is not a finite (N, d) array, the activation is not known, the ridge is negative, or with a ridge
-        the products of the entries of W overflow.
+        If W is not a finite (N, d) array, the activation is not known or has no finite Gaussian moments, the ridge
+        is negative, or the Gram matrix overflows.
 
     Notes
     -----
-    a solves (U + ridge) a = V with U_ij = 2 <w_i, w_j>^2, V_i = 2 <w_i, B w_i>. Without a ridge the risk
-    depends on the directions of the rows alone, which are therefore normalised first. Directions that differ
-    by less than about 1e-7 count as one if N d^2 exceeds 2e7; below that the features themselves are solved
-    for, and down to 1e-13 they are told apart.
+    a solves (U + ridge) a = V with U = `rf_gram` centred and V_i = <w_i, B w_i> h_2(|w_i|) / |w_i|^2, h_2 the
+    second Hermite coefficient; the risk is 2 |B|^2 - 2 <a, V> + <a, U a>. For x^2, V_i = 2 <w_i, B w_i>; without a
+    ridge the risk then depends on the directions of the rows alone, which are normalised first. Directions that
+    differ by less than about 1e-7 count as one if U is singular to rounding, but for x^2 down to 1e-13 they are told
+    apart if N d^2 <= 2e7: the features themselves are solved for.
 
     References
     ----------
     arXiv:1906.08899, the class RF of eq. (1).
     """
     weights = _check_weights(target, W)
-    check_choice("activation", activation, _ACTIVATIONS)
+    sigma = check_activation(activation)
     penalty = check_real("ridge", ridge, 0.0)
+    if sigma is not get_activation("square"):
+        return _rf_risk_any(target, weights, sigma, penalty, parallel)
     if penalty == 0:
         weights = _unit_rows(weights)
     else:
@@ -213,6 +220,27 @@ def network_risk(target: QuadraticTarget, W: ArrayLike, a: ArrayLike = 1.0, c: f
     S = _quadratic_form(weights, np.broadcast_to(second, len(weights)))
     offset = float(np.trace(S - target.B)) + check_real("c", c) - target.b0
     return _form_risk(target, S) + offset * offset
+
+
+def _rf_risk_any(target: QuadraticTarget, W: Array, sigma: Activation, ridge: float, parallel: bool) -> float:
+    """The risk of random features for any sigma."""
+    _check_size(W, 1e150, "the argument of sigma by it")
+    U = rf_gram(W, sigma, center=True, parallel=parallel)
+    r = np.linalg.norm(W, axis=1)
+    unit = W / np.where(r > 0, r, 1)[:, None]
+    V = math.sqrt(2) * hermite_coefficients(sigma, r, 2)[:, 2] * np.einsum("ij,ij->i", unit @ target.B, unit)
+    variance = U.diagonal().copy()
+    learns = variance > 0  # a constant feature learns nothing
+    scale = np.sqrt(np.where(learns, variance + ridge, 1))
+    V = np.where(learns, V, 0) / scale
+    U /= scale
+    U /= scale[:, None]
+    np.fill_diagonal(U, 1)
+    a = _solve_cholesky(U, V)
+    if a is None:
+        a = _solve_pivoted(U.copy(), V)
+    np.fill_diagonal(U, np.where(learns, variance / scale**2, 0))
+    return max(0.0, target.null_risk - 2 * float(a @ V) + float(a @ U @ a))
 
 
 def _check_weights(target: QuadraticTarget, W: ArrayLike) -> Array:

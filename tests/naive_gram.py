@@ -40,3 +40,28 @@ def nt_kernel(X, W, activation, Y):
 def rf_normal_equations(X, y, W, activation):
     features = ACTIVATIONS[activation][0](X @ W.T)
     return features.T @ features / len(X), features.T @ y / len(X)
+
+
+def plane_moment(sigma, r, s, theta):
+    """E[sigma(r u) sigma(s v)] for normals u, v at an angle: over the plane, in panels that shrink to lines of kinks."""
+    nodes, weights = np.polynomial.legendre.leggauss(10)
+
+    def mesh(edges):
+        width = np.diff(edges)[:, None]
+        return (edges[:-1, None] + width * (1 + nodes) / 2).ravel(), (width * weights / 2).ravel()
+
+    graded = np.geomspace(1e-3, 12, 16)
+    even = np.arange(-12, 12.25, 0.5)
+    x, x_weights = mesh(np.unique(np.concatenate([-graded, [0], graded, even])))
+    across, slope = np.sin(theta), np.cos(theta)
+    if abs(across) < 1e-9:
+        density = np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi)
+        return np.sum(x_weights * density * sigma(r * x) * sigma(s * np.sign(slope) * x))
+    total = 0.0
+    for u, weight in zip(x, x_weights, strict=True):
+        kink = np.clip(-slope * u / across, -12, 12)
+        edges = np.concatenate([kink - graded, [kink], kink + graded, even])
+        y, y_weights = mesh(np.unique(np.clip(edges, -12, 12)))
+        density = np.exp(-(u**2 + y**2) / 2) / (2 * np.pi)
+        total += weight * np.sum(y_weights * density * sigma(r * u) * sigma(s * (slope * u + across * y)))
+    return total

@@ -41,7 +41,7 @@ _DEPTH = 512  # of them multiplied at a time: ROWS of them stay in the second ca
 WORD = 64  # bits of a word of signs
 
 _TALL = HEIGHT // INTERLEAVE
-_PANELS = 8  # panels of one item
+PANELS = 8  # panels of one item
 PLAIN, SQUARED, TIMES = 0, 1, 2  # how a sum becomes an entry, see `fill_blocks`
 
 
@@ -63,8 +63,8 @@ def allocate_operand(n: int, k: int, dtype: Any) -> Operand:
 
 
 def allocate_blocks(width: int, members: int, dtype: Any) -> np.ndarray:
-    """Room (members, _PANELS + 1, ROWS, width) for the blocks of an item and one more."""
-    return aligned_zeros((members, _PANELS + 1, ROWS, width), dtype)
+    """Room (members, PANELS + 1, ROWS, width) for the blocks of an item and one more."""
+    return aligned_zeros((members, PANELS + 1, ROWS, width), dtype)
 
 
 @jit
@@ -148,15 +148,15 @@ def fill_blocks(
     n, m = out.shape
     width = room.shape[3]
     panels = ceil_div(m, width)
-    C, D = room[member], room[member, _PANELS]
-    chunks = ceil_div(panels, _PANELS)
+    C, D = room[member], room[member, PANELS]
+    chunks = ceil_div(panels, PANELS)
     items = ceil_div(n, ROWS) * chunks
     item = take(board, items, member, members)
     while item < items:
         block, chunk = divmod(item, chunks)
         start, stop = block * ROWS, min((block + 1) * ROWS, n)
         first, last = start // 4, _TALL * ceil_div(stop, HEIGHT)
-        p0, p1 = chunk * _PANELS, min((chunk + 1) * _PANELS, panels)
+        p0, p1 = chunk * PANELS, min((chunk + 1) * PANELS, panels)
         if symmetric:
             p1 = min(p1, ceil_div(stop, width))
         if not begin:
