@@ -11,6 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fastlazy.cells import grid as grid
     from fastlazy.figures import plot_risk_curves as plot_risk_curves
     from fastlazy.risk import network_risk as network_risk
     from fastlazy.risk import nn_risk as nn_risk
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from fastlazy.risk import rf_risk as rf_risk
     from fastlazy.sgd import Fit as Fit
     from fastlazy.sgd import fit_nn as fit_nn
+    from fastlazy.sweep import load_sweep as load_sweep
+    from fastlazy.sweep import run_sweep as run_sweep
     from fastlazy.targets import QuadraticTarget as QuadraticTarget
     from fastlazy.targets import draw_weights as draw_weights
     from fastlazy.targets import exponential_target as exponential_target
@@ -33,6 +36,8 @@ _MODULES = {
     "draw_weights": "targets",
     "exponential_target": "targets",
     "fit_nn": "sgd",
+    "grid": "cells",
+    "load_sweep": "sweep",
     "network_risk": "risk",
     "nn_risk": "risk",
     "nn_risk_limit": "theory",
@@ -41,6 +46,7 @@ _MODULES = {
     "plot_risk_curves": "figures",
     "rf_risk": "risk",
     "rf_risk_limit": "theory",
+    "run_sweep": "sweep",
 }
 
 __all__ = [*_MODULES]

@@ -1,7 +1,5 @@
 """A run that is cut short goes on from its checkpoint to the same result, bit for bit."""
 
-import warnings
-
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
@@ -24,7 +22,7 @@ RUNS = {
 }
 
 
-class Cut(Exception):
+class CutShort(Exception):  # noqa: N818  (it is no error)
     """Stands for the end of the process."""
 
 
@@ -52,7 +50,7 @@ def cut_after(monkeypatch, count):
         real(self, *arguments)
         left[0] -= 1
         if left[0] == 0:
-            raise Cut
+            raise CutShort
 
     monkeypatch.setattr(checkpoint.Checkpoint, "keep", keep)
 
@@ -68,7 +66,7 @@ def test_a_run_cut_anywhere_ends_the_same(target, N, options, tmp_path, monkeypa
     for count in rng.integers(1, returns, 2):
         with monkeypatch.context() as patch:
             cut_after(patch, count)
-            with pytest.raises(Cut):
+            with pytest.raises(CutShort):
                 fit_nn(target, N, rng=1, n_records=7, checkpoint=file, **options)
         steps = []
         resumed = fit_nn(target, N, rng=1, n_records=7, checkpoint=file, callback=steps.append, **options)
@@ -93,7 +91,7 @@ def test_a_run_that_diverges_after_it_was_cut_returns_the_same_state(tmp_path, m
         whole = fit_nn(TARGET, 4, **options)
     with monkeypatch.context() as patch:
         cut_after(patch, 2)
-        with pytest.raises(Cut):
+        with pytest.raises(CutShort):
             fit_nn(TARGET, 4, checkpoint=tmp_path / "state", **options)
     with pytest.warns(RuntimeWarning, match="diverged"):
         assert_equal(fit_nn(TARGET, 4, checkpoint=tmp_path / "state", **options), whole)
