@@ -10,6 +10,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from fastlazy._version import __version__ as __version__
+
 if TYPE_CHECKING:
     from fastlazy.cells import grid as grid
     from fastlazy.figures import plot_risk_curves as plot_risk_curves
@@ -27,8 +29,6 @@ if TYPE_CHECKING:
     from fastlazy.theory import nn_risk_limit as nn_risk_limit
     from fastlazy.theory import nt_risk_limit as nt_risk_limit
     from fastlazy.theory import rf_risk_limit as rf_risk_limit
-
-__version__ = "0.1.0"
 
 _MODULES = {
     "Fit": "sgd",

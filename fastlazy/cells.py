@@ -14,7 +14,7 @@ import difflib
 import hashlib
 import itertools
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -48,7 +48,7 @@ def _real(name: str, value: Any, minimum: float = -np.inf) -> float:
     return check_real(name, value, minimum) + 0.0  # -0.0 is 0.0
 
 
-def _choice(name: str, value: Any, choices: Sequence[str]) -> str:
+def _choice(name: str, value: Any, choices: Collection[str]) -> str:
     return str(check_choice(name, value, choices))
 
 

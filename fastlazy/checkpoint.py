@@ -17,12 +17,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-import fastlazy
 from fastlazy._core.jit import source_digest
 from fastlazy._core.sgd import Network
 from fastlazy._core.tile import CPU
 from fastlazy._files import replace_file
 from fastlazy._validate import Array
+from fastlazy._version import __version__
 
 _SECONDS = 30.0  # between two writes
 
@@ -49,7 +49,7 @@ class Checkpoint:
 
     def __init__(self, path: str | os.PathLike[str], network: Network, *others: Any) -> None:
         self.path = Path(path)
-        digest = hashlib.sha256(f"{fastlazy.__version__} {source_digest()} {CPU}".encode())
+        digest = hashlib.sha256(f"{__version__} {source_digest()} {CPU}".encode())
         for part in (*network, *others):
             array = np.asarray(part)
             digest.update(f"{array.dtype} {array.shape}".encode() + array.tobytes())
@@ -93,7 +93,7 @@ class Checkpoint:
 
         def write(path: Path) -> None:
             with path.open("wb") as file:
-                np.savez(file, **arrays)  # type: ignore[arg-type]
+                np.savez(file, **arrays)
 
         try:
             replace_file(self.path, write)

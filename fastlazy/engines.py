@@ -28,12 +28,11 @@ from fastlazy._validate import check_count
 _AHEAD = 2  # cells in flight for each worker: one at work, one at hand
 _ASKED = 5.0  # seconds between two questions to a cluster how large it is
 
-_ONE_THREAD = {
-    name: "1"
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "NUMBA_NUM_THREADS")
+_ENVIRONMENT = {
+    **dict.fromkeys(["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"], "1"),
+    # loky ends workers that have grown by 300 MB, for fear of a leak; one Gram matrix is 162 MB at N = 4500.
+    "LOKY_MAX_MEMORY_LEAK_SIZE": "1e15",
 }
-# loky ends workers that have grown by 300 MB, for fear of a leak; one Gram matrix is 162 MB at N = 4500.
-_ENVIRONMENT = {**_ONE_THREAD, "LOKY_MAX_MEMORY_LEAK_SIZE": "1e15"}
 
 
 class WorkerLostError(Exception):
@@ -122,7 +121,7 @@ def _dask_client(name: str) -> Iterator[Any]:
             f"executor = {name!r} needs dask.distributed, which is not installed; pip install 'fastlazy[dask]'"
         ) from None
     try:
-        client = Client(address, timeout="10s", set_as_default=False)
+        client = Client(address, timeout="10s", set_as_default=False)  # type: ignore[no-untyped-call]
     except OSError as error:
         raise OSError(f"there is no dask scheduler at {address} ({error}); start one, or check the address") from None
     with client:

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-import fastlazy
 from fastlazy._team import one_blas_thread
+from fastlazy._version import __version__
 from fastlazy.cells import cell_stream, cell_target
 from fastlazy.risk import nt_risk, rf_risk
 from fastlazy.sgd import fit_nn
@@ -25,6 +25,8 @@ from fastlazy.theory import nn_risk_limit, nt_risk_limit, rf_risk_limit
 
 # What a measurement finds, and its kind. Ratios are divided by the null risk; predicted is a ratio.
 RESULTS: dict[str, type] = {"risk": float, "null_risk": float, "ratio": float, "predicted": float, "fit_status": str}
+
+COSTLY = ("N", "d", "n_samples")  # the parameters, besides the regime, by which `cost` goes
 
 _SPEED = 2e10  # multiply-adds a second of one thread, roughly
 _OVERHEAD = 1e7  # of any cell, in the same unit
@@ -134,7 +136,7 @@ def warm_up(cells: Iterable[Parameters]) -> None:
 @cache
 def _versions() -> str:
     packages = ", ".join(f"{name} {version(name)}" for name in ("numpy", "scipy", "numba"))
-    return f"fastlazy {fastlazy.__version__}, {packages}, Python {platform.python_version()}"
+    return f"fastlazy {__version__}, {packages}, Python {platform.python_version()}"
 
 
 def _reset_peak() -> None:

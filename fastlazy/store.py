@@ -179,7 +179,7 @@ def check_export(path: str | os.PathLike[str]) -> Path:
             import pyarrow  # noqa: F401  (only whether it is there)
         except ModuleNotFoundError:
             raise ModuleNotFoundError(
-                f"{str(path)!r} needs pyarrow, which is not installed; pip install 'fastlazy[parquet]', or export to .csv"
+                f"{str(path)!r} needs pyarrow, which is not installed; pip install 'fastlazy[parquet]', or pass a .csv"
             ) from None
     return place
 
@@ -281,8 +281,8 @@ class _WriterLock:
             except sqlite3.Error as error:
                 db.close()
                 raise OSError(
-                    f"another sweep is writing to the store {str(path)!r} ({_driver(path)}; {error}); wait for its end, "
-                    "or choose another store. It can be read meanwhile"
+                    f"another sweep is writing to the store {str(path)!r} ({_driver(path)}; {error}); wait for its "
+                    "end, or choose another store. It can be read meanwhile"
                 ) from None
             with suppress(OSError):
                 if self.path.stat().st_ino == before:

@@ -26,7 +26,7 @@ from fastlazy._team import one_blas_thread
 from fastlazy._validate import check_choice, check_count
 from fastlazy.cells import cell_stream, check_cells
 from fastlazy.engines import Engine, WorkerLostError, open_engine
-from fastlazy.measure import RESULTS, attempt, cost, warm_up
+from fastlazy.measure import COSTLY, RESULTS, attempt, cost, warm_up
 from fastlazy.store import Store, load, now
 
 _LONG = 10.0  # estimated seconds from which a cell is given a file for its checkpoint
@@ -139,24 +139,25 @@ def plan_sweep(
 ) -> Plan:
     """What `run_sweep` would do; errors as there. Times are those of finished cells of the same regime."""
     wanted = check_cells(cells)
-    table = load(store) if Path(store).exists() else pd.DataFrame({"id": [], "status": []})
+    table = load(store) if Path(store).exists() else pd.DataFrame(columns=["id", "status", "regime"])
     statuses = dict(zip(table["id"], table["status"], strict=True))
-    spent: Counter[str] = Counter()
-    expected: Counter[str] = Counter()
     done = table[table["status"] == "done"]
-    for row in done.to_dict("records"):
-        spent[row["regime"]] += row["seconds"]
-        expected[row["regime"]] += cost(row)
+    spent, expected = dict[str, float](), dict[str, float]()
+    for regime, seconds, *values in done.reindex(columns=["regime", "seconds", *COSTLY]).itertuples(index=False):
+        spent[regime] = spent.get(regime, 0.0) + seconds
+        expected[regime] = expected.get(regime, 0.0) + cost(
+            dict(zip(["regime", *COSTLY], [regime, *values], strict=True))
+        )
     rate = {regime: spent[regime] / expected[regime] for regime in spent}
     left = _left(wanted, statuses, rerun_failed)
-    seconds = [cost(parameters) * rate.get(parameters["regime"], 1.0) for parameters in left.values()]
+    each = [cost(parameters) * rate.get(parameters["regime"], 1.0) for parameters in left.values()]
     ended = Counter(statuses.get(key) for key in wanted)
     return Plan(
         cells=len(wanted),
         finished=ended["done"],
         failed=ended["failed"] + ended["crashed"],
-        seconds=sum(seconds),
-        longest=max(seconds, default=0.0),
+        seconds=sum(each),
+        longest=max(each, default=0.0),
         measured=len(done),
     )
 
@@ -202,8 +203,8 @@ def drive(
                 except Exception as error:
                     if engine.kind != "dask" or type(error).__name__ != "KilledWorker":
                         raise RuntimeError(
-                            f"the executor cannot run cells ({type(error).__name__}: {error}). Its workers need the same "
-                            "versions of Python and fastlazy as this process"
+                            f"the executor cannot run cells ({type(error).__name__}: {error}). Its workers need the "
+                            "same versions of Python and fastlazy as this process"
                         ) from error
                     if alone:
                         yield key, attempts[key], _crash(attempts[key], "dask: KilledWorker")
