@@ -127,7 +127,7 @@ def grid(**axes: Any) -> list[dict[str, Any]]:
 
     Parameters
     ----------
-    **axes : object
+    axes : object
         A list, tuple, range or array is an axis; anything else is one value, the same in all cells. A
         target given by its eigenvalues is a list itself: ``target=[[3.0, 1.0]]``.
 

@@ -44,7 +44,7 @@ def add_sweep_command(commands: Any) -> None:
     """Add ``fastlazy sweep`` to the *commands* of a parser, in place."""
     parser = commands.add_parser(
         "sweep",
-        help="measure many cells, here or on a cluster, and go on after an interruption",
+        help="measure many cells, here or on a cluster",
         description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,

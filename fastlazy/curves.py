@@ -57,7 +57,7 @@ def figure_cells(
 
 def figure_dots(table: pd.DataFrame) -> pd.DataFrame:
     """The dots among the rows of a sweep: columns as in `DOT_COLUMNS`, ordered by regime, N and draw."""
-    done = table[table["status"] == "done"].rename(columns=_DOT)
+    done = table[table["status"] == "done"].drop(columns=list(_DOT.values()), errors="ignore").rename(columns=_DOT)
     return done[DOT_COLUMNS].sort_values(["regime", "N", "draw"], ignore_index=True)
 
 

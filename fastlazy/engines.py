@@ -1,8 +1,9 @@
 """Where cells run: processes of this machine, a dask cluster, or any executor that the caller has.
 
 A process that dies takes with it what it was at. Our own workers say which cell that was: each is an executor
-of one process, so that a death breaks nothing else, and is replaced. A cluster that gives a cell up does not
-tell the cell that killed the worker from one that was there by chance; the driver finds out (`fastlazy.sweep`).
+of one process with one cell, so that a death breaks nothing else, and is replaced. A cluster that gives a cell
+up does not tell the cell that killed the worker from one that was there by chance; the driver finds out
+(`fastlazy.sweep`).
 """
 
 from __future__ import annotations
@@ -13,19 +14,20 @@ import signal
 import threading
 import time
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import BrokenExecutor, Executor, Future
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from loky import ProcessPoolExecutor
 
 from fastlazy._team import available_cores, one_blas_thread
 from fastlazy._validate import check_count
 
-_AHEAD = 2  # cells in flight for each worker: one at work, one at hand
+_AHEAD = 2  # cells in flight for each worker: one at work, one that waits for the first to be free
 _ASKED = 5.0  # seconds between two questions to a cluster how large it is
 
 _ENVIRONMENT = {
@@ -128,26 +130,19 @@ def _dask_client(name: str) -> Iterator[Any]:
         yield client
 
 
-@dataclass
-class _Call:
-    """A call and its outcome; *inner* is the future that the process's executor gave for it."""
+class _Call(NamedTuple):
+    """A call that waits for a worker, or is with one."""
 
     function: Callable[..., Any]
     arguments: tuple[Any, ...]
-    outer: Future[Any]
-    inner: Future[Any] | None = None
-
-
-@dataclass
-class _Slot:
-    """The place of one worker, and the calls that it has been given, the first of them at work."""
-
-    executor: Any = None
-    calls: list[_Call] = field(default_factory=list)
+    future: Future[Any]
 
 
 class Workers(Executor):
     """Processes of one thread each. One that dies is replaced; the call that it was at raises `WorkerLostError`.
+
+    A worker has one call at a time, and is given the next as soon as it is done, so that none waits behind a long
+    one while another worker is idle.
 
     Parameters
     ----------
@@ -157,27 +152,25 @@ class Workers(Executor):
 
     def __init__(self, count: int) -> None:
         self.count = count
+        self._lock = threading.RLock()  # a callback may come in the midst of a call
         self._closed = False
-        self._lock = threading.RLock()
-        self._slots = [_Slot() for _ in range(count)]
-        for slot in self._slots:
-            self._replace(slot)
+        self._waiting: deque[_Call] = deque()
+        self._processes = {place: _start_process() for place in range(count)}
+        self._idle = set(self._processes)
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Future[Any]:  # type: ignore[override]
-        """The future of function(*arguments), which goes to the worker that has least to do."""
+        """The future of function(*arguments)."""
         call = _Call(function, arguments, Future())
-        call.outer.set_running_or_notify_cancel()
         with self._lock:
             if self._closed:
                 raise RuntimeError("these workers have been shut down; make others")
-            slot = min(self._slots, key=lambda slot: len(slot.calls))
-            slot.calls.append(call)
-            self._give(slot, call)
-        return call.outer
+            self._waiting.append(call)
+            self._hand_out()
+        return call.future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """End the workers, once they have done what they were given."""
-        self._end(wait=wait, kill_workers=cancel_futures)
+        """End the workers, once they have done what they are at; calls that wait are cancelled."""
+        self._end(wait=wait, kill_workers=False)
 
     def kill(self) -> None:
         """End the workers at once."""
@@ -186,43 +179,51 @@ class Workers(Executor):
     def _end(self, **how: bool) -> None:
         with self._lock:
             self._closed = True
-        for slot in self._slots:
-            slot.executor.shutdown(**how)
+            while self._waiting:
+                self._waiting.popleft().future.cancel()
+        for process in self._processes.values():
+            process.shutdown(**how)
 
-    def _replace(self, slot: _Slot) -> None:
-        slot.executor = ProcessPoolExecutor(
-            1, timeout=None, env=_ENVIRONMENT, initializer=_begin_worker, initargs=(os.getpid(),)
-        )
-        with _interrupts_blocked():
-            slot.executor.submit(os.getpid)  # starts the process, which then has its first call at hand
+    def _hand_out(self) -> None:
+        """Give waiting calls to idle workers."""
+        while self._idle and self._waiting:
+            call = self._waiting.popleft()
+            if not call.future.set_running_or_notify_cancel():
+                continue
+            place = self._idle.pop()
+            try:
+                inner = self._processes[place].submit(call.function, *call.arguments)
+            except BrokenExecutor:  # it has died idle: nobody's fault
+                self._processes[place] = _start_process()
+                inner = self._processes[place].submit(call.function, *call.arguments)
+            inner.add_done_callback(partial(self._ended, place, call))
 
-    def _give(self, slot: _Slot, call: _Call) -> None:
+    def _ended(self, place: int, call: _Call, inner: Future[Any]) -> None:
+        error: BaseException | None = CancelledError() if inner.cancelled() else inner.exception()
         try:
-            call.inner = slot.executor.submit(call.function, *call.arguments)
-        except BrokenExecutor:  # it has died idle: nobody's fault
-            self._replace(slot)
-            call.inner = slot.executor.submit(call.function, *call.arguments)
-        call.inner.add_done_callback(partial(self._ended, slot, call))
+            with self._lock:
+                if isinstance(error, BrokenExecutor) and not self._closed:
+                    self._processes[place] = _start_process()
+                    error = WorkerLostError(_exit_code(error))
+                self._idle.add(place)
+                if not self._closed:
+                    self._hand_out()
+        except Exception as failure:  # no process can be started: whoever waits must be told
+            error = failure
+        if error is None:
+            call.future.set_result(inner.result())
+        else:
+            call.future.set_exception(error)
 
-    def _ended(self, slot: _Slot, call: _Call, inner: Future[Any]) -> None:
-        with self._lock:
-            if call.inner is not inner:  # given anew since
-                return
-            error = None if inner.cancelled() else inner.exception()
-            first = slot.calls[0] is call
-            slot.calls.remove(call)
-            if self._closed and (inner.cancelled() or isinstance(error, BrokenExecutor)):
-                call.outer.set_exception(BrokenExecutor("the workers were shut down"))
-            elif isinstance(error, BrokenExecutor):
-                assert first  # a worker takes its calls in turn, and they are told of its end in turn
-                self._replace(slot)
-                for waiting in slot.calls:
-                    self._give(slot, waiting)
-                call.outer.set_exception(WorkerLostError(_exit_code(error)))
-            elif error is not None:
-                call.outer.set_exception(error)
-            else:
-                call.outer.set_result(inner.result())
+
+def _start_process() -> ProcessPoolExecutor:
+    """An executor of one process, which has been started."""
+    process = ProcessPoolExecutor(
+        1, timeout=None, env=_ENVIRONMENT, initializer=_begin_worker, initargs=(os.getpid(),)
+    )  # fmt: skip
+    with _interrupts_blocked():
+        process.submit(os.getpid)
+    return process
 
 
 def _exit_code(error: BaseException) -> str:
