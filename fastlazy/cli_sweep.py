@@ -7,7 +7,6 @@ import sys
 import time
 import tomllib
 from collections.abc import Iterable
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +126,7 @@ def _axis(name: str, value: Any) -> Any:
 
 def _dry_run(cells: list[dict[str, Any]], store: Path, arguments: argparse.Namespace) -> int:
     from fastlazy._team import available_cores
-    from fastlazy.sweep import plan_sweep
+    from fastlazy.sweep import duration, plan_sweep
 
     plan = plan_sweep(cells, store, rerun_failed=arguments.rerun_failed)
     workers = arguments.workers or available_cores()
@@ -135,13 +134,13 @@ def _dry_run(cells: list[dict[str, Any]], store: Path, arguments: argparse.Names
     seconds = max(plan.seconds / workers, plan.longest)
     source = f"from {plan.measured} measured cells" if plan.measured else "a guess: no cell has been measured yet"
     print(f"{plan.cells} cells: {plan.finished} finished and {plan.failed} failed in {store}, {left} to run")
-    print(f"about {_duration(seconds)} with {workers} workers ({source}); the longest cell {_duration(plan.longest)}")
+    print(f"about {duration(seconds)} with {workers} workers ({source}); the longest cell {duration(plan.longest)}")
     return 0
 
 
 def _run(cells: list[dict[str, Any]], store: Path, arguments: argparse.Namespace) -> int:
     from fastlazy.store import check_export, export
-    from fastlazy.sweep import run_sweep
+    from fastlazy.sweep import duration, run_sweep
 
     if arguments.export is not None:
         check_export(arguments.export)
@@ -157,7 +156,7 @@ def _run(cells: list[dict[str, Any]], store: Path, arguments: argparse.Namespace
         export(table, arguments.export)
     failed = table[table["status"] != "done"]
     print("\n".join(_summary(table)))
-    print(f"{len(table)} cells in {_duration(time.perf_counter() - start)}, {len(failed)} failed: {store}")
+    print(f"{len(table)} cells in {duration(time.perf_counter() - start)}, {len(failed)} failed: {store}")
     for error, count in failed["error"].value_counts().head(5).items():
         print(f"  {count} x {error}", file=sys.stderr)
     return 1 if len(failed) else 0
@@ -192,7 +191,3 @@ def _varies(column: Any) -> bool:
 def _shown(value: Any) -> str:
     text = f"{value:g}" if isinstance(value, float) else str(value)
     return text if len(text) <= 24 else f"{text[:21]}..."
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds < 60 else str(timedelta(seconds=round(seconds)))

@@ -15,6 +15,7 @@ import json
 import os
 import socket
 import sqlite3
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
@@ -29,6 +30,7 @@ from fastlazy.cells import KEYS
 
 SCHEMA = 1  # what PRAGMA user_version says: raised when a column changes its meaning, not when one is added
 _APPLICATION = 0x666C7A79  # "flzy"; PRAGMA application_id tells our files from others
+_PART = 10_000  # rows read at a time
 _PATIENCE = 300.0  # seconds to wait for a reader that holds the file
 _TYPES = {int: "INTEGER", float: "REAL", str: "TEXT", object: "TEXT"}
 _NEVER_NULL = {"regime", "d", "N", "activation", "target", "draw", "seed", "stream"}
@@ -90,7 +92,8 @@ class Store:
     def statuses(self) -> dict[str, str]:
         """The status of every cell that has a row: "done", "failed" or "crashed"."""
         with _explained(self.path):
-            return dict(self._db.execute("SELECT id, status FROM cells").fetchall())
+            rows = self._db.execute("SELECT id, status FROM cells")
+            return {key: sys.intern(status) for key, status in rows}
 
     def record(self, row: Mapping[str, Any]) -> None:
         """Write what became of one cell, in place of what was there of it; it is on disk when this returns."""
@@ -241,8 +244,13 @@ def _read(db: sqlite3.Connection, path: Path) -> pd.DataFrame:
         declared = {row[1]: (row[2], bool(row[3])) for row in db.execute("PRAGMA table_info(cells)")}
         if not declared:
             raise ValueError(f"{str(path)!r} is an empty file, not the store of a sweep; choose another name")
-        rows = db.execute(f"SELECT * FROM cells ORDER BY {_ORDER}").fetchall()
-    columns = list(zip(*rows, strict=True)) if rows else [()] * len(declared)
+        columns: list[list[Any]] = [[] for _ in declared]
+        same: list[dict[Any, Any]] = [{} for _ in declared]
+        rows = db.execute(f"SELECT * FROM cells ORDER BY {_ORDER}")
+        while part := rows.fetchmany(_PART):
+            for column, known, values in zip(columns, same, zip(*part, strict=True), strict=True):
+                # equal texts are one object: most columns have few
+                column += map(known.setdefault, values, values) if isinstance(values[0], str) else values
     return pd.DataFrame(
         {
             name: _column(values, *kind)
@@ -251,7 +259,7 @@ def _read(db: sqlite3.Connection, path: Path) -> pd.DataFrame:
     )  # fmt: skip
 
 
-def _column(values: tuple[Any, ...], kind: str, never_null: bool) -> Any:
+def _column(values: list[Any], kind: str, never_null: bool) -> Any:
     if kind == "REAL":
         return np.array(values, np.float64)  # None is NaN
     if kind == "INTEGER":

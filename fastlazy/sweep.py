@@ -217,6 +217,13 @@ def drive(
             future.cancel()
 
 
+def duration(seconds: float) -> str:
+    """A time in words that suit its size."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    return str(timedelta(seconds=round(seconds))) if seconds < 86_400 else f"{seconds / 86_400:.3g} days"
+
+
 def _crash(times: int, how: str) -> dict[str, Any]:
     error = f"its worker ended {times} times ({how}), most often for lack of memory"
     return {"status": "crashed", "error": error}
@@ -300,6 +307,6 @@ class _Progress:
         self.cost_done += cost(parameters)
         self.cost_left -= cost(parameters)
         elapsed = time.monotonic() - self.start
-        remaining = timedelta(seconds=round(max(0.0, elapsed * self.cost_left / self.cost_done)))
+        remaining = duration(max(0.0, elapsed * self.cost_left / self.cost_done))
         self.bar.set_postfix_str(f"failed {self.failed}, left {self.left}, time left {remaining}", refresh=False)
         self.bar.update()
