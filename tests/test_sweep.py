@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from sweep_cells import CELLS
 
 from fastlazy import engines, measure, sweep
 from fastlazy.cells import grid
@@ -21,11 +22,8 @@ from fastlazy.store import TIMINGS
 from fastlazy.sweep import drive, load_sweep, plan_sweep, run_sweep
 
 ROOT = Path(__file__).resolve().parents[1]
-CELLS = grid(regime=["RF", "NT"], d=60, N=[30, 400], draw=range(10))
-CELLS += grid(regime="NN", d=60, N=[30, 90], n_samples=150_000, draw=range(8))
-CELLS += grid(regime="NN", d=12, N=5, n_samples=20_000, second_layer=["signs", "free"], target=["identity", [0.5] * 12])
 BAD_CELL = {"regime": "RF", "d": 5, "N": 10**12}  # more memory than there is
-SWEEP = "import sys, test_sweep; test_sweep.run_sweep(test_sweep.CELLS, sys.argv[1], n_workers=2)"
+SWEEP = "import sys, sweep_cells, fastlazy; fastlazy.run_sweep(sweep_cells.CELLS, sys.argv[1], n_workers=2)"
 
 
 def assert_same(table, other):
