@@ -134,7 +134,8 @@ def _dry_run(cells: list[dict[str, Any]], store: Path, arguments: argparse.Names
     seconds = max(plan.seconds / workers, plan.longest)
     source = f"from {plan.measured} measured cells" if plan.measured else "a guess: no cell has been measured yet"
     print(f"{plan.cells} cells: {plan.finished} finished and {plan.failed} failed in {store}, {left} to run")
-    print(f"about {duration(seconds)} with {workers} workers ({source}); the longest cell {duration(plan.longest)}")
+    many = f"{workers} worker{'s' * (workers > 1)}"
+    print(f"about {duration(seconds)} with {many} ({source}); the longest cell {duration(plan.longest)}")
     return 0
 
 

@@ -28,6 +28,7 @@ from fastlazy._team import available_cores, one_blas_thread
 from fastlazy._validate import check_count
 
 _AHEAD = 2  # cells in flight for each worker: one at work, one that waits for the first to be free
+_CONNECTED = "10s"  # in which a scheduler must answer
 _ASKED = 5.0  # seconds between two questions to a cluster how large it is
 
 _ENVIRONMENT = {
@@ -123,7 +124,7 @@ def _dask_client(name: str) -> Iterator[Any]:
             f"executor = {name!r} needs dask.distributed, which is not installed; pip install 'fastlazy[dask]'"
         ) from None
     try:
-        client = Client(address, timeout="10s", set_as_default=False)  # type: ignore[no-untyped-call]
+        client = Client(address, timeout=_CONNECTED, set_as_default=False)  # type: ignore[no-untyped-call]
     except OSError as error:
         raise OSError(f"there is no dask scheduler at {address} ({error}); start one, or check the address") from None
     with client:

@@ -58,7 +58,7 @@ def test_a_sweep_runs_goes_on_and_is_exported(file, tmp_path, capsys):
     assert main(["sweep", file, "--dry-run"]) == 0
     printed = capsys.readouterr().out
     assert printed.startswith("13 cells: 0 finished and 0 failed in small.sqlite, 13 to run\n")
-    assert re.search(r"about \d+\.\d s with \d+ workers \(a guess: no cell has been measured yet\)", printed)
+    assert re.search(r"about \d+\.\d s with \d+ workers? \(a guess: no cell has been measured yet\)", printed)
     assert not (tmp_path / "small.sqlite").exists()
     run_sweep(read_cells(file)[:4], "small.sqlite", progress=False)
     assert main(["sweep", file, "--dry-run"]) == 0
@@ -78,8 +78,9 @@ def test_a_sweep_runs_goes_on_and_is_exported(file, tmp_path, capsys):
     assert header.split() == ["regime", "N", "target", "cells", "measured", "+-", "predicted"]
     assert len(lines) == 7
     rf = table[(table["regime"] == "RF") & (table["N"] == 9)]["ratio"]
-    assert f" RF   9           exponential      2    {rf.mean():.4f}  {rf.std():.4f}" in "\n".join(lines)
-    assert lines[0].split()[:6] == ["NN", "3", "[1.0,", "2.0,", "3.0,", "4.0,..."]
+    rows = [line.split() for line in lines]
+    assert ["RF", "9", "exponential", "2", f"{rf.mean():.4f}", f"{rf.std():.4f}"] in [row[:6] for row in rows]
+    assert lines[0].split()[:6] == ["NN", "3", "[1.0,", "2.0,", "3.0,", "4.0,"]
 
 
 def test_another_store(file, tmp_path):
@@ -124,7 +125,7 @@ BAD = {
     "nothing": ("[[grid]]\nN = []", "bad.toml, [[grid]] number 1: axis N of the grid is empty"),
     "key": (
         '[[grid]]\nregime = "RF"\nd = 3\nN = 2\nM = 1',
-        "cell 0: a cell of regime RF with target 'exponential' has",
+        "cell 0: a cell of regime RF with target 'expon",
     ),
 }
 

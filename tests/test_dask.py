@@ -1,5 +1,6 @@
 """The same sweep on a real dask cluster: a scheduler and two workers over TCP on this machine."""
 
+import json
 import os
 import signal
 import subprocess
@@ -11,7 +12,7 @@ import pandas as pd
 import pytest
 from test_sweep import CELLS, assert_same, threads, whole  # noqa: F401  (fixtures)
 
-from fastlazy import sweep
+from fastlazy import engines, sweep
 from fastlazy.sweep import load_sweep, run_sweep
 
 distributed = pytest.importorskip("distributed")
@@ -37,8 +38,6 @@ def scheduler(tmp_path_factory):
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        import json
-
         yield json.loads(file.read_text())["address"]
     finally:
         process.kill()
@@ -106,7 +105,8 @@ def test_a_worker_that_is_killed_loses_nothing(scheduler, workers, start_worker,
     start_worker()
 
 
-def test_no_scheduler(tmp_path):
+def test_no_scheduler(tmp_path, monkeypatch):
+    monkeypatch.setattr(engines, "_CONNECTED", "1s")
     path = tmp_path / "sweep.sqlite"
     with pytest.raises(OSError, match=r"there is no dask scheduler at tcp://127.0.0.1:9 \(.*\); start one, or check"):
         run_sweep(CELLS, path, executor="dask:tcp://127.0.0.1:9", progress=False)
