@@ -13,6 +13,7 @@ from pathlib import Path
 
 import fastlazy
 from fastlazy.cells import cell_stream, check_cells
+from fastlazy.engines import Workers
 from fastlazy.measure import RESULTS
 from fastlazy.store import Store
 
@@ -31,6 +32,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000)
 
 
 def trivial_cells(count):
+    """Cells that take next to nothing."""
     return fastlazy.grid(regime="RF", d=5, N=3, draw=range(count))
 
 
@@ -49,12 +51,13 @@ class Folder:
         return Path(self.folder.name) / f"{name}.sqlite"
 
     def seconds(self, cells, name, n_workers):
-        """Seconds of a sweep, beyond those that one of a single cell takes, which is start and end."""
-        start = time.perf_counter()
-        fastlazy.run_sweep(cells[:1], self.store(f"{name}-one"), n_workers=n_workers, progress=False)
-        middle = time.perf_counter()
-        fastlazy.run_sweep(cells, self.store(name), n_workers=n_workers, progress=False)
-        return max(time.perf_counter() - middle - (middle - start), 1e-9)
+        """Seconds of a sweep by workers that are up."""
+        with Workers(n_workers) as pool:
+            options = {"executor": pool, "n_workers": n_workers, "progress": False}
+            fastlazy.run_sweep(cells[: 2 * n_workers], self.store(name), **options)
+            start = time.perf_counter()
+            fastlazy.run_sweep(cells[2 * n_workers :], self.store(name), **options)
+            return time.perf_counter() - start
 
 
 class Overhead(Folder):
@@ -64,7 +67,7 @@ class Overhead(Folder):
     param_names = ("workers",)
 
     def track_each(self, workers):
-        return 1e3 * self.seconds(trivial_cells(TRIVIAL), "trivial", workers) / TRIVIAL
+        return 1e3 * self.seconds(trivial_cells(TRIVIAL + 2 * workers), "trivial", workers) / TRIVIAL
 
     track_each.unit = "ms"
 
@@ -103,8 +106,9 @@ class SecondWorker(Folder):
     """Equal cells with two workers, in the time that one takes."""
 
     def track_ratio(self):
-        cells = fastlazy.grid(regime="NN", d=450, N=450, n_samples=SAMPLES, draw=range(EQUAL))
-        one, two = (self.seconds(cells, f"workers-{count}", count) for count in (1, 2))
+        draws = {count: range(EQUAL + 2 * count) for count in (1, 2)}
+        cells = {k: fastlazy.grid(regime="NN", d=450, N=450, n_samples=SAMPLES, draw=draws[k]) for k in draws}
+        one, two = (self.seconds(cells[count], f"workers-{count}", count) for count in (1, 2))
         return two / one
 
     track_ratio.unit = "of the time of one"
