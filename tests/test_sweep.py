@@ -121,7 +121,7 @@ def test_a_sweep_that_is_killed_again_and_again_loses_nothing(whole, path):
                 time.sleep(0.02)
             time.sleep(rng.uniform(0, 0.3))
             child.kill()
-            child.communicate()  # ends when the workers have ended, too, who hold the other end
+            child.communicate(timeout=60)  # ends when the workers have ended, too, who hold the other end
         found = rows(path)
         assert found >= min(target, 60)
         finished = found
