@@ -194,7 +194,7 @@ class Workers(Executor):
             place = self._idle.pop()
             try:
                 inner = self._processes[place].submit(call.function, *call.arguments)
-            except BrokenExecutor:  # it has died idle: nobody's fault
+            except BrokenExecutor:  # it has died, at its last call or idle
                 self._processes[place] = _start_process()
                 inner = self._processes[place].submit(call.function, *call.arguments)
             inner.add_done_callback(partial(self._ended, place, call))
@@ -203,11 +203,10 @@ class Workers(Executor):
         error: BaseException | None = CancelledError() if inner.cancelled() else inner.exception()
         try:
             with self._lock:
-                if isinstance(error, BrokenExecutor) and not self._closed:
-                    self._processes[place] = _start_process()
-                    error = WorkerLostError(_exit_code(error))
                 self._idle.add(place)
                 if not self._closed:
+                    if isinstance(error, BrokenExecutor):
+                        error = WorkerLostError(_exit_code(error))
                     self._hand_out()
         except Exception as failure:  # no process can be started: whoever waits must be told
             error = failure
