@@ -124,7 +124,7 @@ def _dask_client(name: str) -> Iterator[Any]:
             f"executor = {name!r} needs dask.distributed, which is not installed; pip install 'fastlazy[dask]'"
         ) from None
     try:
-        client = Client(address, timeout=_CONNECTED, set_as_default=False)  # type: ignore[no-untyped-call]
+        client = Client(address, timeout=_CONNECTED, set_as_default=False)
     except OSError as error:
         raise OSError(f"there is no dask scheduler at {address} ({error}); start one, or check the address") from None
     with client:
