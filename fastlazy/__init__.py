@@ -10,9 +10,12 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from fastlazy._version import __version__ as __version__
+
 if TYPE_CHECKING:
     from fastlazy.activations import Activation as Activation
     from fastlazy.activations import get_activation as get_activation
+    from fastlazy.cells import grid as grid
     from fastlazy.figures import plot_risk_curves as plot_risk_curves
     from fastlazy.gram import nt_kernel as nt_kernel
     from fastlazy.gram import rf_gram as rf_gram
@@ -24,14 +27,14 @@ if TYPE_CHECKING:
     from fastlazy.risk import rf_risk as rf_risk
     from fastlazy.sgd import Fit as Fit
     from fastlazy.sgd import fit_nn as fit_nn
+    from fastlazy.sweep import load_sweep as load_sweep
+    from fastlazy.sweep import run_sweep as run_sweep
     from fastlazy.targets import QuadraticTarget as QuadraticTarget
     from fastlazy.targets import draw_weights as draw_weights
     from fastlazy.targets import exponential_target as exponential_target
     from fastlazy.theory import nn_risk_limit as nn_risk_limit
     from fastlazy.theory import nt_risk_limit as nt_risk_limit
     from fastlazy.theory import rf_risk_limit as rf_risk_limit
-
-__version__ = "0.1.0"
 
 _MODULES = {
     "Activation": "activations",
@@ -41,6 +44,8 @@ _MODULES = {
     "exponential_target": "targets",
     "fit_nn": "sgd",
     "get_activation": "activations",
+    "grid": "cells",
+    "load_sweep": "sweep",
     "network_risk": "risk",
     "nn_risk": "risk",
     "nn_risk_limit": "theory",
@@ -53,6 +58,7 @@ _MODULES = {
     "rf_normal_equations": "normal_equations",
     "rf_risk": "risk",
     "rf_risk_limit": "theory",
+    "run_sweep": "sweep",
 }
 
 __all__ = [*_MODULES]

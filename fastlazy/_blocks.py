@@ -58,7 +58,7 @@ class Blocks:
             bits or (np.zeros((0, 0), np.uint64),) * 2,
             (first.rows, second.panels),
             np.zeros(0, dtype) if shift is None else shift,
-            core.allocate_blocks(width, len(self.errors), dtype),
+            room(width, dtype),
             self.out,
             self.errors,
         )
@@ -69,6 +69,11 @@ def threads(work: float, parallel: bool) -> Iterator[Callable[..., None]]:
     """A team for so much *work* (multiply-adds)."""
     with team(max(1, min(available_cores(), int(work / _SHARE))) if parallel else 1) as together:
         yield together
+
+
+def room(width: int, dtype: Any) -> Array:
+    """Room for the blocks of every member that a team may have."""
+    return core.allocate_blocks(width, available_cores(), dtype)
 
 
 def operand(together: Callable[..., None], matrix: Array) -> core.Operand:

@@ -120,7 +120,23 @@ class Activation:
         return activation.scalar(self.derivative)
 
     def values(self, x: Array, derivative: int = 0) -> Array:
-        """sigma, or sigma', of every entry of *x*, float64 of any shape; nothing is checked."""
+        """The values of sigma, or of sigma', at float64 numbers; nothing is checked.
+
+        Parameters
+        ----------
+        x : ndarray, any shape
+        derivative : {0, 1}
+            1: of sigma'.
+
+        Returns
+        -------
+        ndarray, of that shape
+
+        Raises
+        ------
+        ValueError
+            If sigma' is asked for and not known.
+        """
         from fastlazy._core import activation
 
         loops = self._loops
@@ -283,3 +299,5 @@ _BUILTINS: dict[str, Activation] = {
         _Builtin("exp", np.exp, np.exp),
     ]
 }
+
+BUILTIN_NAMES = tuple(_BUILTINS)

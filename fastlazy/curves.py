@@ -1,51 +1,26 @@
 """The dots and the lines of the headline figure: risk of RF, NT and NN against the number of neurons.
 
-A dot of RF or NT is the exact risk of drawn weights; a dot of NN is a network trained by SGD. Dots are
-independent of one another, each with a seed of its own, and are spread over the cores longest first.
+A dot of RF or NT is the exact risk of drawn weights; a dot of NN is a network trained by SGD. Dots are cells of
+a sweep (`fastlazy.sweep`).
 """
 
 from __future__ import annotations
 
+import json
 import math
-import threading
-import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from threadpoolctl import threadpool_limits
 
-from fastlazy._team import available_cores
-from fastlazy.risk import nt_risk, rf_risk
-from fastlazy.sgd import Fit, fit_nn
-from fastlazy.targets import QuadraticTarget, draw_weights
-from fastlazy.theory import nn_risk_limit, nt_risk_limit, rf_risk_limit
+from fastlazy.cells import KEYS, REGIMES, cell_target
+from fastlazy.measure import predicted_ratio
+from fastlazy.targets import QuadraticTarget
 
-REGIMES = ("RF", "NT", "NN")
-
-
-class Dot(NamedTuple):
-    """One measurement; ratios are risks divided by the null risk."""
-
-    regime: str
-    N: int
-    draw: int
-    measured: float
-    predicted: float
-    seconds: float
-    seed: int
-
-
-class Cell(NamedTuple):
-    """One measurement to make; n_samples is 0 for RF and NT."""
-
-    regime: str
-    N: int
-    draw: int
-    n_samples: int
-    seed: int
+_DOT = {"ratio": "measured", "stream": "seed"}  # a column of a sweep, and what it is called of a dot
+DOT_COLUMNS = ["regime", "N", "draw", "measured", "predicted", "seconds", "seed"]
+_SETTING = ["activation", "target", "target_seed", "exponent", "d"]  # what all dots of one figure have in common
 
 
 def geometric_widths(d: int, count: int) -> list[int]:
@@ -68,46 +43,74 @@ def quick_samples(N: int, d: int) -> int:
     return max(200_000, math.ceil((2.6 + 37 * math.pow(narrowness, 1.45)) * d * (d + 150)))
 
 
-def figure_cells(widths: Sequence[int], draws: int, n_samples: Sequence[int], seed: int) -> list[Cell]:
+def figure_cells(
+    d: int, widths: Sequence[int], draws: int, n_samples: Sequence[int], seed: int
+) -> list[dict[str, Any]]:
     """The cells of a figure: *draws* of RF and NT, with the same weights, and one NN, for each width."""
-    cells = []
+    common = {"d": d, "target_seed": seed, "seed": seed}
+    cells: list[dict[str, Any]] = []
     for N, samples in zip(widths, n_samples, strict=True):
-        seeds = [int(np.random.SeedSequence([seed, N, k]).generate_state(1, np.uint64)[0]) for k in range(draws + 1)]
-        cells += [Cell(regime, N, k, 0, seeds[k]) for regime in ("RF", "NT") for k in range(draws)]
-        cells.append(Cell("NN", N, 0, samples, seeds[draws]))
+        cells += [{"regime": regime, "N": N, "draw": k, **common} for regime in ("RF", "NT") for k in range(draws)]
+        cells.append({"regime": "NN", "N": N, "n_samples": samples, **common})
     return cells
 
 
-def measure(target: QuadraticTarget, cells: Sequence[Cell], *, workers: int | None = None) -> Iterator[Dot]:
-    """The dots of *cells*, as they come.
+def figure_dots(table: pd.DataFrame) -> pd.DataFrame:
+    """The dots among the rows of a sweep: columns as in `DOT_COLUMNS`, ordered by regime, N and draw."""
+    done = table[table["status"] == "done"].drop(columns=list(_DOT.values()), errors="ignore").rename(columns=_DOT)
+    return done[DOT_COLUMNS].sort_values(["regime", "N", "draw"], ignore_index=True)
 
-    Closing the iterator early cancels what has not begun and cuts short what has.
+
+def one_figure(table: pd.DataFrame, *, d: int | None = None, seed: int | None = None) -> pd.DataFrame:
+    """The rows of a sweep that make one figure: finished, without ridge, of one target, best trained.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As `load_sweep` returns it.
+    d, seed : int, optional
+        Only cells of this dimension; of this seed.
+
+    Raises
+    ------
+    ValueError
+        If no row is left, or rows of several targets are.
     """
-    closing = threading.Event()
-    jobs = sorted(cells, key=lambda cell: _cost(cell, target.d), reverse=True)
-    # One thread per cell: BLAS threads of their own would only get in each other's way.
-    with threadpool_limits(limits=1), ThreadPoolExecutor(workers or available_cores()) as pool:
-        futures = [pool.submit(_measure_cell, target, cell, closing) for cell in jobs]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        finally:
-            closing.set()
-            for future in futures:
-                future.cancel()
+    rows = table[(table["status"] == "done") & (table["ridge"].fillna(0.0) == 0)]
+    for name, value in (("d", d), ("seed", seed)):
+        rows = rows if value is None else rows[rows[name] == value]
+    settings = rows[_SETTING].drop_duplicates()
+    if len(settings) != 1:
+        listed = "; ".join(
+            ", ".join(f"{name} = {value}" for name, value in row.items() if not pd.isna(value))
+            for row in settings.head(5).to_dict("records")
+        )
+        raise ValueError(
+            f"the store has finished cells of {len(settings)} targets, a figure is of one"
+            + (f" ({listed}); choose with --d and --seed" if listed else "; run a sweep first")
+        )
+    trained = rows["n_samples"].astype(float)
+    most = trained.groupby([rows["regime"], rows["N"]]).transform("max")
+    return rows[trained.isna() | (trained == most)]
 
 
-def predicted_ratio(target: QuadraticTarget, regime: str, N: int) -> float:
-    """The height of a line at N, RF and NT in their refined form for this d."""
-    if regime == "NN":
-        risk = nn_risk_limit(target, N)
-    else:
-        risk = (rf_risk_limit if regime == "RF" else nt_risk_limit)(target, N, refined=True)
-    return risk / target.null_risk
+def figure_target(rows: pd.DataFrame) -> QuadraticTarget:
+    """The target that *rows* of a sweep have in common."""
+    first = {str(name): value for name, value in rows.iloc[0].items() if name in KEYS}
+    if first["target"].startswith("["):  # eigenvalues
+        first["target"] = json.loads(first["target"])
+    return cell_target(first)
+
+
+def figure_lines(target: QuadraticTarget, widths: Sequence[int]) -> pd.DataFrame:
+    """The lines of a figure whose dots have these *widths*."""
+    low, high = min(widths), max(widths)
+    fine = {*widths, *geometric_widths(target.d, 200), *range(1, min(target.d, high) + 1)}
+    return predictions(target, [N for N in sorted(fine) if low <= N <= high])
 
 
 def predictions(target: QuadraticTarget, widths: Sequence[int]) -> pd.DataFrame:
-    """The lines: columns regime, N, predicted (ratio)."""
+    """Lines at these *widths*: columns regime, N, predicted (ratio)."""
     rows = [(regime, N, predicted_ratio(target, regime, N)) for regime in REGIMES for N in widths]
     return pd.DataFrame(rows, columns=["regime", "N", "predicted"])
 
@@ -123,27 +126,3 @@ def summary(dots: pd.DataFrame) -> pd.DataFrame:
     table["difference"] = table["measured"] - table["predicted"]
     order = {regime: place for place, regime in enumerate(REGIMES)}
     return table.sort_values(["regime", "N"], key=lambda column: column.replace(order)).reset_index(drop=True)
-
-
-def _cost(cell: Cell, d: int) -> float:
-    """Multiply-adds, roughly."""
-    if cell.regime == "NN":
-        return 2.0 * cell.n_samples * d * min(cell.N, d)
-    return cell.N**3 / 6 + cell.N**2 * d / 2 if cell.regime == "RF" else 10.0 * d**3
-
-
-def _measure_cell(target: QuadraticTarget, cell: Cell, closing: threading.Event) -> Dot:
-    start = time.perf_counter()
-    if cell.regime == "NN":
-
-        def stop(fit: Fit) -> bool:
-            return closing.is_set()
-
-        fit = fit_nn(target, cell.N, n_samples=cell.n_samples, rng=cell.seed, n_threads=1, callback=stop)
-        risk = float(fit.risk[-1])
-    else:
-        W = draw_weights(cell.N, target.d, rng=cell.seed)
-        risk = rf_risk(target, W, parallel=False) if cell.regime == "RF" else nt_risk(target, W)
-    seconds = time.perf_counter() - start
-    predicted = predicted_ratio(target, cell.regime, cell.N)
-    return Dot(cell.regime, cell.N, cell.draw, risk / target.null_risk, predicted, seconds, cell.seed)

@@ -18,18 +18,22 @@ _STYLES: dict[str, dict[str, Any]] = {
 }
 
 
-def plot_risk_curves(dots: pd.DataFrame, lines: pd.DataFrame | None, d: int, *, ax: Axes | None = None) -> Axes:
+def plot_risk_curves(
+    dots: pd.DataFrame, lines: pd.DataFrame | None = None, d: int | None = None, *, ax: Axes | None = None
+) -> Axes:
     """Axes with risk ratio against N / d: measured dots, predicted lines.
 
     Parameters
     ----------
     dots : DataFrame
-        Columns regime ("RF", "NT", "NN"), N, measured (risk / null risk); several rows with the same
-        regime and N become their mean with an error bar of one standard deviation.
+        The table of a sweep of one target, of which the finished cells are drawn. Or any with columns regime
+        ("RF", "NT", "NN"), N, measured (risk / null risk). Several rows with the same regime and N become
+        their mean with an error bar of one standard deviation.
     lines : DataFrame, optional
-        Columns regime, N, predicted (risk / null risk).
-    d : int
-        Input dimension.
+        Columns regime, N, predicted (risk / null risk). Default for a sweep the predictions at its widths,
+        otherwise none.
+    d : int, optional
+        Input dimension; default for a sweep the one that it has.
     ax : Axes, optional
         Where to draw; default a new figure.
 
@@ -42,9 +46,14 @@ def plot_risk_curves(dots: pd.DataFrame, lines: pd.DataFrame | None, d: int, *, 
     KeyError
         If a table lacks one of its columns.
     TypeError, ValueError
-        If d is not a positive whole number, or a regime is not known.
+        If d is not a positive whole number, or missing where the table does not have one; or a regime is not
+        known.
     """
-    check_count("d", d)
+    if "ratio" in dots:
+        dots = dots[dots["status"] == "done"].rename(columns={"ratio": "measured"})
+        lines = dots.drop_duplicates(["regime", "N"]) if lines is None else lines
+        d = _only_dimension(dots) if d is None else d
+    d = check_count("d", d)
     unknown = sorted(
         {str(regime) for table in (dots, lines) if table is not None for regime in table["regime"]} - {*_STYLES}
     )
@@ -85,3 +94,12 @@ def plot_risk_curves(dots: pd.DataFrame, lines: pd.DataFrame | None, d: int, *, 
         handlelength=3.2, columnspacing=1.5,
     )  # fmt: skip
     return ax
+
+
+def _only_dimension(table: pd.DataFrame) -> int:
+    dimensions = table["d"].unique()
+    if len(dimensions) != 1:
+        raise ValueError(
+            f"the table has finished cells of {len(dimensions)} dimensions d, a figure is of one; pass rows of one d"
+        )
+    return int(dimensions[0])

@@ -6,10 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fastlazy._blocks import operand
-from fastlazy._core import gram as core
+from fastlazy._blocks import operand, room
 from fastlazy._core.series import fill_series
-from fastlazy._team import available_cores
 from fastlazy._validate import Array
 from fastlazy.activations import Activation
 from fastlazy.hermite import hermite_coefficients, square_moments
@@ -47,9 +45,11 @@ def fill_rf_gram(together: Callable[..., None], W: Array, activation: Activation
     columns = np.zeros((panels * width, _TERMS + 1))
     columns[: len(r)] = coefficients
     right = np.ascontiguousarray(columns.reshape(panels, width, -1).transpose(0, 2, 1), out.dtype)
-    room = core.allocate_blocks(width, available_cores(), out.dtype)
-    steep = np.zeros(len(room), np.int64)
-    together(fill_series, unit_operand, coefficients.astype(out.dtype), right, cuts.astype(out.dtype), room, steep, out)
+    blocks = room(width, out.dtype)
+    steep = np.zeros(len(blocks), np.int64)
+    together(
+        fill_series, unit_operand, coefficients.astype(out.dtype), right, cuts.astype(out.dtype), blocks, steep, out
+    )
     np.fill_diagonal(out, squares - means**2 if center else squares)
     if steep.any():
         _fill_steep(activation, unit, r, means if center else np.zeros_like(r), float(cuts[-1]), out)

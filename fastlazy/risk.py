@@ -19,7 +19,6 @@ from scipy.linalg import lapack
 
 from fastlazy._validate import Array, check_array, check_choice, check_columns, check_count, check_real
 from fastlazy.activations import Activation, check_activation, get_activation
-from fastlazy.gram import rf_gram
 from fastlazy.hermite import hermite_coefficients
 from fastlazy.targets import QuadraticTarget, check_target
 
@@ -84,6 +83,8 @@ def rf_risk(
         _check_size(weights, 1e75, "ridge by its fourth power")
     if len(weights) == 0:
         return target.null_risk
+    from fastlazy.gram import rf_gram  # and with it the compiler, which nothing else here needs
+
     U = rf_gram(weights, center=True, parallel=parallel)
     U.flat[:: len(U) + 1] += penalty
     V = 2 * np.einsum("ij,ij->i", weights @ target.B, weights)
@@ -225,6 +226,8 @@ def network_risk(target: QuadraticTarget, W: ArrayLike, a: ArrayLike = 1.0, c: f
 def _rf_risk_any(target: QuadraticTarget, W: Array, sigma: Activation, ridge: float, parallel: bool) -> float:
     """The risk of random features for any sigma."""
     _check_size(W, 1e150, "the argument of sigma by it")
+    from fastlazy.gram import rf_gram  # as above
+
     U = rf_gram(W, sigma, center=True, parallel=parallel)
     r = np.linalg.norm(W, axis=1)
     unit = W / np.where(r > 0, r, 1)[:, None]

@@ -11,6 +11,7 @@ Three exact simplifications, none of which changes the trajectory:
 from __future__ import annotations
 
 import math
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from fastlazy._validate import (
     check_real,
     check_rng,
 )
+from fastlazy.checkpoint import Checkpoint, Progress
 from fastlazy.risk import network_risk
 from fastlazy.schedule import Rule, StepSize, step_rule
 from fastlazy.targets import QuadraticTarget, check_target
@@ -90,6 +92,7 @@ def fit_nn(
     callback: Callable[[Fit], Any] | None = None,
     reduce: bool = True,
     n_threads: int | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
 ) -> Fit:
     """The network of N neurons trained by SGD, each sample used once.
 
@@ -131,6 +134,10 @@ def fit_nn(
         whole W: the same numbers to rounding, slower.
     n_threads : int, optional
         Threads to share each step; default as many as the process may use and the size is worth.
+    checkpoint : path, optional
+        File to which the state of the run is written every half minute, and from which the same call, if the
+        run was cut short, goes on to the same result, bit for bit. It needs a seed, stays when the run ends,
+        and is begun anew for any other call.
 
     Returns
     -------
@@ -145,6 +152,8 @@ def fit_nn(
     ------
     TypeError, ValueError
         If an argument is of the wrong kind, shape or size.
+    OSError
+        If the checkpoint cannot be written.
 
     Notes
     -----
@@ -211,7 +220,21 @@ def fit_nn(
 
     bound = _DIVERGED * max(risks[0], target.null_risk)
     marks = np.linspace(0, total, min(max(records, 2), total + 1)).round().astype(int)[1:].tolist()
-    for seen in _train(network, rotated, min(neurons, target.d), trained, total, b, rule, marks, key, threads):
+    start = 0
+    keep: Callable[[int], None] | None = None
+    if checkpoint is not None:
+        rates = rule(np.linspace(0, 1, 1000, endpoint=False))  # tells two rules apart
+        file = Checkpoint(checkpoint, network, beta, target.b0, trained, total, b, marks, key, rates)
+        if (saved := file.resume(network)) is not None:
+            start, samples, risks, state = saved
+
+        def keep_progress(seen: int) -> None:
+            file.keep(network, Progress(seen, samples, risks, state))
+
+        keep = keep_progress
+
+    size = min(neurons, target.d)  # of a network that could be the same function
+    for seen in _train(network, rotated, size, trained, total, b, rule, marks, key, threads, start, keep):
         new_state = core.unpack(network, *R.shape)
         risk = _risk(rotated, *new_state)
         if not risk <= bound:
@@ -244,11 +267,14 @@ def _train(
     marks: list[int],
     key: np.uint64,
     threads: int,
+    start: int,
+    keep: Callable[[int], None] | None,
 ) -> Iterator[int]:
     """Train *network* in place; yield the samples seen at the first return at or past each of *marks*.
 
     *target* has a diagonal B; no fewer than *neurons* could be the same function. The run is made of blocks
-    of m minibatches, the minibatches that are left, and the smaller one that ends it.
+    of m minibatches, the minibatches that are left, and the smaller one that ends it. *network* has seen *start*
+    samples already; *keep* is told of every return.
     """
     m = core.minibatches_per_block(b, neurons, trained)
     whole, rest = divmod(n_samples, b)
@@ -260,11 +286,17 @@ def _train(
     by_coefficients = core.has_coefficients(neurons, trained)
     samples, room = core.allocate(network, np.diag(target.B), target.b0, b * m, m > 1, by_coefficients, members)
     waiting = iter(marks)
-    mark = next(waiting)
+    mark = next((later for later in waiting if later > start), n_samples)
     seen = step = group = 0
     # BLAS has threads of its own, which spin for a while after the product that a record takes.
     with team(members) as together, threadpool_limits(1, user_api="blas"):
         for size, several, blocks in parts:
+            if size * several > 0 and seen < start:  # what was done before
+                done = min(blocks, (start - seen) // (size * several))
+                blocks -= done
+                step += done * several
+                seen += done * several * size
+                group += done * samples.X.shape[1]
             while blocks > 0 and size * several > 0:
                 chunk = min(blocks, longest, max(1, -(-(mark - seen) // (size * several))))
                 rates = rule(np.arange(step, step + chunk * several) / -(-n_samples // b))
@@ -276,6 +308,8 @@ def _train(
                 if seen >= mark or not np.isfinite(network.state).all():
                     yield seen
                     mark = next((later for later in waiting if later > seen), n_samples)
+                if keep is not None:
+                    keep(seen)
 
 
 def _risk(target: QuadraticTarget, rows: Array, a: Array, alpha: float, c: float) -> float:

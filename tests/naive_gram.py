@@ -43,7 +43,7 @@ def rf_normal_equations(X, y, W, activation):
 
 
 def plane_moment(sigma, r, s, theta):
-    """E[sigma(r u) sigma(s v)] for normals u, v at an angle: over the plane, in panels that shrink to lines of kinks."""
+    """E[sigma(r u) sigma(s v)] for normals u, v at an angle: over the plane, panels shrink towards kinks."""
     nodes, weights = np.polynomial.legendre.leggauss(10)
 
     def mesh(edges):

@@ -5,6 +5,7 @@ import inspect
 import itertools
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -16,22 +17,26 @@ sys.path.append(str(ROOT))  # the benchmarks are no part of the package
 from benchmarks import machine, peers, peers_sgd, side_by_side  # noqa: E402  (found only now)
 from benchmarks.sgd_problem import Problem  # noqa: E402  (as above)
 
+KINDS = ("time_", "track_", "peakmem_")
 BENCHMARKS = [
     pytest.param(module, name, id=f"{module}.{name}")
     for module in sorted(path.stem for path in (ROOT / "benchmarks").glob("bench_*.py"))
     for name, value in vars(importlib.import_module(f"benchmarks.{module}")).items()
     if inspect.isclass(value) and value.__module__ == f"benchmarks.{module}"
+    if any(method.startswith(KINDS) for method in vars(value))
 ]
-KINDS = ("time_", "track_", "peakmem_")
 
 
 @pytest.fixture
 def _small(monkeypatch):
-    from benchmarks import bench_sgd
+    from benchmarks import bench_sgd, bench_sweep
 
     monkeypatch.setattr(machine, "_TURNS", 100)
     for name, value in {"D": 6, "FLOPS": 1e5, "NORMALS": 10_000, "FIRST_STEP": "import fastlazy"}.items():
         monkeypatch.setattr(bench_sgd, name, value)
+    threads = {"Workers": ThreadPoolExecutor}  # which start faster
+    for name, value in {"CELLS": 20, "TRIVIAL": 10, "EQUAL": 2, "SAMPLES": 1000, **threads}.items():
+        monkeypatch.setattr(bench_sweep, name, value)
 
 
 @pytest.mark.parametrize(("module", "name"), BENCHMARKS)
@@ -39,7 +44,6 @@ def _small(monkeypatch):
 def test_benchmark_runs(module, name):
     kind = getattr(importlib.import_module(f"benchmarks.{module}"), name)
     methods = [method for method in vars(kind) if method.startswith(KINDS)]
-    assert methods
     params = getattr(kind, "params", ())
     assert len(params) == len(getattr(kind, "param_names", ()))
     all_values = list(itertools.product(*params))

@@ -2,10 +2,9 @@
 
 import os
 import re
-import signal
 import subprocess
 import sys
-import time
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,20 +15,28 @@ from matplotlib import image
 from numpy.testing import assert_array_equal
 
 import fastlazy
-from fastlazy import curves, theory
+from fastlazy import curves, sweep, theory
 from fastlazy.cli import main
+from fastlazy.engines import open_engine
 from fastlazy.risk import nt_risk, rf_risk
 from fastlazy.sgd import fit_nn
 from fastlazy.targets import draw_weights, exponential_target
 
 ROOT = Path(__file__).resolve().parents[1]
 COLUMNS = ["regime", "N", "draw", "measured", "predicted", "seconds", "seed"]
+FILES = ["figure.pdf", "figure.png", "figure.sqlite", "results.csv"]
 SMALL = ["--d", "20", "--widths", "3,20,41", "--draws", "2"]
 
 
+def run_small(patch):
+    """Few samples, and threads, which start faster than processes and give the same."""
+    patch.setattr(curves, "quick_samples", lambda N, d: 4000)
+    patch.setattr(sweep, "open_engine", lambda executor, n_workers: open_engine(ThreadPoolExecutor(2), n_workers))
+
+
 @pytest.fixture(autouse=True)
-def _few_samples(monkeypatch):
-    monkeypatch.setattr(curves, "quick_samples", lambda N, d: 4000)
+def _small(monkeypatch):
+    run_small(monkeypatch)
 
 
 def read(path):
@@ -41,7 +48,7 @@ def small_run(tmp_path_factory):
     """One run of a small figure: the folder, what it printed, and its dots."""
     out = tmp_path_factory.mktemp("figure") / "made" / "as needed"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(curves, "quick_samples", lambda N, d: 4000)
+        run_small(patch)
         assert main(["figure", *SMALL, "--seed", "5", "--out", str(out)]) == 0
     return out, read(out / "results.csv")
 
@@ -54,7 +61,7 @@ def test_results_have_one_row_per_dot(small_run):
     assert list(dots[["regime", "N", "draw"]].itertuples(index=False, name=None)) == expected
     assert np.all((dots["measured"] >= 0) & (dots["measured"] <= 1))
     assert np.all(dots["seconds"] > 0)
-    assert sorted(path.name for path in out.iterdir()) == ["figure.pdf", "figure.png", "results.csv"]
+    assert sorted(path.name for path in out.iterdir()) == FILES
 
 
 def test_images_are_valid(small_run):
@@ -115,8 +122,8 @@ def test_a_dot_does_not_depend_on_the_other_widths(small_run, tmp_path):
     _, dots = small_run
     assert main(["figure", "--d", "20", "--widths", "20", "--draws", "1", "--seed", "5", "--out", str(tmp_path)]) == 0
     alone = read(tmp_path / "results.csv")
-    shared = dots[(dots["N"] == 20) & (dots["draw"] == 0) & (dots["regime"] != "NN")]
-    alone = alone[alone["regime"] != "NN"]
+    shared = dots[(dots["N"] == 20) & (dots["draw"] == 0)]
+    assert len(alone) == 3
     assert_array_equal(alone["measured"], shared["measured"])
 
 
@@ -154,22 +161,22 @@ def test_default_widths_fit_small_dimensions(d, tmp_path):
 def test_presets(tmp_path, monkeypatch):
     cells = {}
 
-    def measure(target, jobs, **options):
+    def run_sweep(jobs, store, **options):
         cells["all"] = jobs
         raise KeyboardInterrupt
-        yield
 
-    monkeypatch.setattr(curves, "measure", measure)
+    monkeypatch.setattr(sweep, "run_sweep", run_sweep)
     assert main(["figure", "--preset", "paper", "--out", str(tmp_path)]) == 130
-    widths = sorted({cell.N for cell in cells["all"]})
+    widths = sorted({cell["N"] for cell in cells["all"]})
     assert (widths[:3], widths[-1], len(widths)) == ([30, 37, 45], 4767, 25)
-    assert {cell.n_samples for cell in cells["all"] if cell.regime == "NN"} == {10_000_000}
-    assert max(cell.draw for cell in cells["all"]) == 9
+    assert {cell["n_samples"] for cell in cells["all"] if cell["regime"] == "NN"} == {10_000_000}
+    assert max(cell["draw"] for cell in cells["all"] if cell["regime"] == "RF") == 9
     assert main(["figure", "--out", str(tmp_path)]) == 130
-    widths = sorted({cell.N for cell in cells["all"]})
+    widths = sorted({cell["N"] for cell in cells["all"]})
     assert widths == curves.geometric_widths(450, 12)
     assert (widths[0], widths[-1]) == (30, 4500)
-    assert max(cell.draw for cell in cells["all"]) == 3
+    assert max(cell["draw"] for cell in cells["all"] if cell["regime"] == "RF") == 3
+    assert {cell["d"] for cell in cells["all"]} == {450}
 
 
 def test_old_results_are_kept(tmp_path):
@@ -181,54 +188,7 @@ def test_old_results_are_kept(tmp_path):
 
 def test_no_temporary_file_is_left(tmp_path):
     assert main(["figure", "--d", "5", "--widths", "2", "--draws", "1", "--out", str(tmp_path)]) == 0
-    assert sorted(os.listdir(tmp_path)) == ["figure.pdf", "figure.png", "results.csv"]
-
-
-def test_an_interrupt_leaves_the_rows_so_far(tmp_path, monkeypatch, capsys):
-    dots = [curves.Dot("RF", 3, k, 0.5, 0.4, 0.1, 7 + k) for k in range(2)]
-
-    def measure(target, cells, **options):
-        yield from dots
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(curves, "measure", measure)
-    assert main(["figure", *SMALL, "--out", str(tmp_path)]) == 130
-    rows = read(tmp_path / "results.csv")
-    assert list(rows.itertuples(index=False, name=None)) == [tuple(dot) for dot in dots]
-    assert f"interrupted: 2 of 15 dots are in {tmp_path / 'results.csv'}" in capsys.readouterr().err
-    assert os.listdir(tmp_path) == ["results.csv"]
-
-
-INTERRUPTED = """
-import sys
-from fastlazy import cli, curves
-curves.quick_samples = lambda N, d: 400_000_000  # minutes
-curves.available_cores = lambda: 2  # one for the long dot, one for the others
-sys.exit(cli.main(["figure", "--d", "20", "--widths", "4", "--draws", "2", "--out", sys.argv[1]]))
-"""
-
-
-@pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
-def test_control_c_ends_a_run_soon(tmp_path):
-    command = [sys.executable, "-c", INTERRUPTED, str(tmp_path)]
-    results = tmp_path / "results.csv"
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
-        try:
-            deadline = time.monotonic() + 60
-            while not (results.exists() and results.read_text().count("\n") == 5):
-                assert child.poll() is None, child.stderr.read()
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
-            time.sleep(0.3)
-            child.send_signal(signal.SIGINT)
-            printed, errors = child.communicate(timeout=90)
-        finally:
-            child.kill()
-    assert child.returncode == 130
-    assert printed == ""
-    assert "interrupted: 4 of 5 dots are in" in errors
-    assert "Traceback" not in errors
-    assert sorted(read(results)["regime"]) == ["NT", "NT", "RF", "RF"]
+    assert sorted(os.listdir(tmp_path)) == FILES
 
 
 @pytest.fixture
@@ -236,7 +196,7 @@ def _nothing_is_computed(monkeypatch):
     def fail(*arguments, **options):
         raise AssertionError("computed before the arguments were checked")
 
-    monkeypatch.setattr(curves, "measure", fail)
+    monkeypatch.setattr(sweep, "run_sweep", fail)
 
 
 @pytest.mark.usefixtures("_nothing_is_computed")
@@ -263,6 +223,7 @@ BAD_ARGUMENTS = {
     "negative d": (["--d", "-4"], "--d must be at least 1, got -4"),
     "draws": (["--draws", "0"], "--draws must be at least 1, got 0"),
     "seed": (["--seed", "-1"], "--seed must be at least 0, got -1"),
+    "workers": (["--workers", "0"], "--workers must be at least 1, got 0"),
 }
 
 
@@ -302,21 +263,22 @@ def test_unknown_arguments(arguments, message, capsys):
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", [[], ["figure"], ["info"]], ids=["fastlazy", "figure", "info"])
+@pytest.mark.parametrize("command", [[], ["figure"], ["sweep"], ["info"]], ids=lambda command: " ".join(command))
 def test_help(command, capsys):
     with pytest.raises(SystemExit) as ended:
         main([*command, "--help"])
     assert ended.value.code == 0
     printed = capsys.readouterr().out
     assert printed.startswith(f"usage: {' '.join(['fastlazy', *command])} ")
-    for option in {"figure": ["--preset", "--out", "--d", "--widths", "--draws", "--seed"]}.get(
-        *command or ["none"], []
-    ):
+    for option in {
+        "figure": ["--preset", "--out", "--d", "--widths", "--draws", "--seed", "--workers", "--from"],
+        "sweep": ["--store", "--executor", "--workers", "--export", "--rerun-failed", "--dry-run"],
+    }.get(*command or ["none"], []):
         line = re.search(rf"\n  {option} .*(\n {{5,}}.*)*", printed)
         assert line, option
         assert "default" in line.group(), option
     if not command:
-        assert re.search(r"\n +figure +\w.*\n +info +\w", printed)
+        assert re.search(r"\n +figure +\w.*\n +sweep +\w.*\n +info +\w", printed)
 
 
 def test_version(capsys):

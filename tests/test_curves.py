@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from fastlazy import curves
+from fastlazy.cells import cell_stream, check_cells
 from fastlazy.figures import plot_risk_curves
-from fastlazy.sgd import fit_nn
 from fastlazy.targets import exponential_target
 
 matplotlib.use("Agg")  # no screen is needed
@@ -35,48 +35,60 @@ def test_widths_in_small_dimensions_are_distinct(d):
 
 
 def test_cells():
-    cells = curves.figure_cells([3, 8], 2, [100, 200], seed=1)
-    assert [cell[:4] for cell in cells] == [
-        *[(regime, 3, k, 0) for regime in ("RF", "NT") for k in (0, 1)],
+    cells = curves.figure_cells(20, [3, 8], 2, [100, 200], seed=1)
+    assert [(cell["regime"], cell["N"], cell.get("draw", 0), cell.get("n_samples")) for cell in cells] == [
+        *[(regime, 3, k, None) for regime in ("RF", "NT") for k in (0, 1)],
         ("NN", 3, 0, 100),
-        *[(regime, 8, k, 0) for regime in ("RF", "NT") for k in (0, 1)],
+        *[(regime, 8, k, None) for regime in ("RF", "NT") for k in (0, 1)],
         ("NN", 8, 0, 200),
     ]
-    assert [cell.seed for cell in cells[:2]] == [cell.seed for cell in cells[2:4]]
-    assert len({cell.seed for cell in cells}) == 6
-    # A cell's seed depends on its parameters alone.
-    assert curves.figure_cells([8], 1, [200], seed=1)[0].seed == cells[5].seed
-    assert curves.figure_cells([8], 1, [200], seed=2)[0].seed != cells[5].seed
+    streams = [cell_stream(parameters) for parameters in check_cells(cells).values()]
+    assert streams[:2] == streams[2:4]
+    assert len(set(streams)) == 6
+    # A cell's stream depends on its parameters alone.
+    assert streams[5] in map(cell_stream, check_cells(curves.figure_cells(20, [8], 1, [200], seed=1)).values())
+    assert streams[5] not in map(cell_stream, check_cells(curves.figure_cells(20, [8], 1, [200], seed=2)).values())
     with pytest.raises(ValueError, match="zip"):
-        curves.figure_cells([3, 8], 2, [100], seed=1)
+        curves.figure_cells(20, [3, 8], 2, [100], seed=1)
 
 
-def test_dots_do_not_depend_on_the_number_of_workers():
-    target = exponential_target(12, rng=0)
-    cells = curves.figure_cells([2, 5, 20], 2, [500, 500, 500], seed=3)
-    runs = []
-    for workers in (1, 3):
-        dots = sorted(curves.measure(target, cells, workers=workers))
-        assert len(dots) == len(cells)
-        runs.append([dot._replace(seconds=0.0) for dot in dots])
-    assert runs[0] == runs[1]
+def sweep_table():
+    """A sweep of two dimensions, with cells that a figure does not show."""
+    rows = [("done", "RF", 2, N, 0.0, np.nan, 0.9) for N in (1, 2)] + [("done", "NT", 2, 1, 0.0, np.nan, 0.5)]
+    rows += [("done", "NN", 2, 1, np.nan, samples, 0.3 / samples) for samples in (10, 20)]
+    rows += [("failed", "RF", 2, 4, 0.0, np.nan, np.nan), ("done", "RF", 2, 1, 0.1, np.nan, 0.95)]
+    rows += [("done", "RF", 4, 1, 0.0, np.nan, 0.7)]
+    found = pd.DataFrame(rows, columns=["status", "regime", "d", "N", "ridge", "n_samples", "ratio"])
+    given = {"activation": "square", "target": "exponential", "target_seed": 3, "exponent": np.nan, "seed": 3}
+    return found.assign(draw=0, predicted=0.25, seconds=1.0, stream=7, **given)
 
 
-def test_closing_cuts_the_measurement_short(monkeypatch):
-    fits = []
+def test_one_figure_of_many_cells():
+    found = curves.one_figure(sweep_table(), d=2)
+    assert list(zip(found["regime"], found["N"], found["n_samples"].fillna(0), strict=True)) == [
+        ("RF", 1, 0),
+        ("RF", 2, 0),
+        ("NT", 1, 0),
+        ("NN", 1, 20),
+    ]
+    dots = curves.figure_dots(found)
+    assert list(dots.columns) == curves.DOT_COLUMNS
+    assert list(dots["measured"]) == [0.3 / 20, 0.5, 0.9, 0.9]
+    np.testing.assert_array_equal(curves.figure_target(found).B, exponential_target(2, rng=3).B)
+    with pytest.raises(ValueError, match=r"of 2 targets, .*d = 2; .*d = 4\); choose with --d and --seed"):
+        curves.one_figure(sweep_table())
 
-    def recorded_fit(*arguments, **options):
-        fits.append(fit_nn(*arguments, **options))
-        return fits[-1]
 
-    monkeypatch.setattr(curves, "fit_nn", recorded_fit)
-    target = exponential_target(12, rng=0)
-    cells = curves.figure_cells([2], 30, [5 * 10**7], seed=3)[30:]
-    dots = curves.measure(target, cells, workers=2)
-    assert next(dots).regime == "NT"
-    dots.close()
-    assert list(dots) == []
-    assert [fit.status for fit in fits] == ["stopped"]
+def test_the_target_of_a_figure_by_its_eigenvalues():
+    rows = sweep_table().assign(target="[3.0, -1.0]", target_seed=pd.NA)
+    np.testing.assert_array_equal(curves.figure_target(curves.one_figure(rows, d=2)).eigenvalues, [3.0, -1.0])
+
+
+def test_lines_pass_through_all_widths():
+    lines = curves.figure_lines(exponential_target(6, rng=1), [2, 30])
+    for _, line in lines.groupby("regime"):
+        assert list(line["N"])[:3] == [2, 3, 4]
+        assert line["N"].max() == 30
 
 
 def table():
@@ -134,3 +146,19 @@ def test_picture_without_lines_and_of_its_own():
     assert sum(len(line.get_xdata()) > 0 and line.get_linestyle() != "None" for line in ax.lines) == 0
     pd.testing.assert_frame_equal(dots, kept)
     plt.close(ax.figure)
+
+
+def test_picture_of_a_sweep():
+    ax = plot_risk_curves(sweep_table()[lambda rows: rows["d"] == 2])
+    bars = {bar.lines[0].get_color(): bar.lines[0].get_xydata() for bar in ax.containers}
+    np.testing.assert_allclose(bars["#0072B2"], [[0.5, 0.925], [1.0, 0.9]])
+    drawn = {line.get_color(): line for line in ax.lines if len(line.get_xdata()) and line.get_linestyle() != "None"}
+    np.testing.assert_allclose(drawn["#0072B2"].get_xydata(), [[0.5, 0.25], [1.0, 0.25]])
+    plt.close(ax.figure)
+    with pytest.raises(ValueError, match="the table has finished cells of 2 dimensions d, a figure is of one"):
+        plot_risk_curves(sweep_table())
+
+
+def test_a_picture_needs_the_dimension():
+    with pytest.raises(TypeError, match="d must be a whole number, got None"):
+        plot_risk_curves(table(), None)

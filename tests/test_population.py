@@ -104,7 +104,7 @@ def test_odd_functions_learn_nothing_of_a_quadratic_target(activation):
 @pytest.mark.parametrize("activation", ["relu", "softplus", OWN])
 @pytest.mark.parametrize("ridge", [0.0, 0.1])
 def test_rf_risk_is_that_of_a_regression_on_many_samples(activation, ridge):
-    """Least squares on 400,000 samples; what it finds is nearly optimal, and its risk there is known to some permille."""
+    """Least squares on 400,000 samples: nearly optimal, and its risk is known to some permille."""
     d, N = 6, 9
     target, rng = fastlazy.exponential_target(d, rng=0), np.random.default_rng(1)
     W = fastlazy.draw_weights(N, d, rng=2)

@@ -1,0 +1,180 @@
+"""``fastlazy figure``: the headline figure, measured or drawn again from what was measured."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from fastlazy._files import replace_file
+from fastlazy._validate import check_count
+
+_STORE = "figure.sqlite"
+_FILES = ("figure.png", "figure.pdf", "results.csv", _STORE)
+_DESCRIPTION = """\
+Draw the risk of random features (RF), the neural tangent model (NT) and the trained
+network (NN) against the number of neurons N, for y = <x, Bx> + b0 with eigenvalues of
+B iid Exp(1).
+
+Lines are analytic predictions. Dots are measured: for RF and NT the exact risk of drawn
+weights, for NN the exact risk of a network trained by SGD. Writes figure.png, figure.pdf
+and results.csv. Dots go to figure.sqlite as they are finished: the same command after an
+interruption goes on from there.
+"""
+_EPILOG = """\
+examples:
+  fastlazy figure                          the headline figure: d = 450, 12 widths from 30 to 4500
+  fastlazy figure --preset paper           25 widths, 10 draws, 10 million samples for each NN dot
+  fastlazy figure --d 100 --widths 10,30,100,300 --out small
+  fastlazy figure --from sweep.sqlite      draw what a sweep has measured, measure nothing
+"""
+
+
+def add_figure_command(commands: Any) -> None:
+    """Add ``fastlazy figure`` to the *commands* of a parser, in place."""
+    parser = commands.add_parser(
+        "figure",
+        help="draw risk against the number of neurons for RF, NT and NN",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--preset", choices=["quick", "paper"], default="quick",
+        help="quick: two minutes on two cores; paper: as in the paper, some twenty minutes (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--out", metavar="DIR", default="fastlazy-figure", help="folder to write to (default: %(default)s)"
+    )
+    parser.add_argument("--d", type=int, help="input dimension (default: 450)")
+    parser.add_argument("--widths", metavar="N,N,...", help="numbers of neurons (default: the preset's, d/15 to 10 d)")
+    parser.add_argument("--draws", type=int, help="draws of the weights for each RF and NT dot (default: 4; paper: 10)")
+    parser.add_argument("--seed", type=int, help="seed of everything that is drawn (default: 0)")
+    parser.add_argument("--workers", type=int, help="processes to measure with (default: one for each core)")
+    parser.add_argument(
+        "--from", dest="store", metavar="STORE",
+        help="draw the cells of this store, all or those of --d and --seed (default: measure)",
+    )  # fmt: skip
+    parser.set_defaults(run=run_figure)
+
+
+def run_figure(arguments: argparse.Namespace) -> int:
+    """Measure or read, write and print the figure; the exit status."""
+    try:
+        for name, minimum in (("d", 1), ("draws", 1), ("seed", 0), ("workers", 1)):
+            if getattr(arguments, name) is not None:
+                check_count(f"--{name}", getattr(arguments, name), minimum)
+        widths = None if arguments.widths is None else _parse_widths(arguments.widths)
+        out = _writable_folder(arguments.out)
+        start = time.perf_counter()
+        table = _measured(arguments, widths, out) if arguments.store is None else _stored(arguments, widths)
+    except (ValueError, OSError, RuntimeError) as error:
+        print(f"fastlazy figure: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"\ninterrupted: dots are in {out / _STORE}; the same command goes on from there", file=sys.stderr)
+        return 130
+
+    from fastlazy import curves
+
+    failed = table[table["status"] != "done"]
+    for row in failed.itertuples():
+        print(f"fastlazy figure: no dot {row.regime} N = {row.N}: {row.error}", file=sys.stderr)
+    dots = curves.figure_dots(table)
+    if dots.empty:
+        return 1
+    target = curves.figure_target(table)
+    results = out / "results.csv"
+    text = dots.to_csv(index=False)
+    if results.exists() and results.read_text() != text:
+        results.replace(out / "results.previous.csv")
+    replace_file(results, lambda path: path.write_text(text))
+    _save_figure(dots, curves.figure_lines(target, sorted(set(dots["N"]))), target.d, out)
+    print(_format_summary(curves.summary(dots), target.d))
+    print(f"{len(dots)} dots in {time.perf_counter() - start:.0f} s: {out / 'figure.png'}, figure.pdf, results.csv")
+    return 1 if len(failed) else 0
+
+
+def _measured(arguments: argparse.Namespace, widths: list[int] | None, out: Path) -> Any:
+    """The rows of the figure's sweep, whose store is in the folder *out*."""
+    # The heavy modules are loaded once the arguments are known to be good.
+    from fastlazy import curves
+    from fastlazy.sweep import run_sweep
+
+    paper = arguments.preset == "paper"
+    d, seed = 450 if arguments.d is None else arguments.d, arguments.seed or 0
+    draws = (10 if paper else 4) if arguments.draws is None else arguments.draws
+    if widths is None:
+        widths = curves.authors_widths(d) if paper else curves.geometric_widths(d, 12)
+    samples = [10_000_000 if paper else curves.quick_samples(N, d) for N in widths]
+    cells = curves.figure_cells(d, widths, draws, samples, seed)
+    return run_sweep(cells, out / _STORE, n_workers=arguments.workers, rerun_failed=True)
+
+
+def _stored(arguments: argparse.Namespace, widths: list[int] | None) -> Any:
+    """The rows of a store that make one figure."""
+    from fastlazy import curves
+    from fastlazy.sweep import load_sweep
+
+    table = load_sweep(arguments.store)
+    if widths is not None:
+        table = table[table["N"].isin(widths)]
+    return curves.one_figure(table, d=arguments.d, seed=arguments.seed)
+
+
+def _parse_widths(text: str) -> list[int]:
+    try:
+        widths = sorted({int(part) for part in text.replace(",", " ").split()})
+    except ValueError:
+        raise ValueError(
+            f"--widths must be whole numbers separated by commas, got {text!r}; try --widths 30,450,4500"
+        ) from None
+    if not widths or widths[0] < 1:
+        raise ValueError(f"--widths must be numbers of at least 1, got {text!r}; try --widths 30,450,4500")
+    return widths
+
+
+def _writable_folder(name: str) -> Path:
+    """The folder, made if need be, once it is known that files can be written there."""
+    folder = Path(name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+        for taken in (folder / file for file in _FILES):
+            if taken.is_dir():
+                raise IsADirectoryError(f"{taken} is a folder")
+    except OSError as error:
+        raise OSError(f"cannot write to the folder {name!r} ({error}); choose another with --out") from None
+    return folder
+
+
+def _save_figure(dots: Any, lines: Any, d: int, out: Path) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")  # no screen is needed to write files
+    import matplotlib.pyplot as plt
+
+    from fastlazy.figures import plot_risk_curves
+
+    with plt.rc_context({"font.size": 13}):
+        figure, ax = plt.subplots(figsize=(7.2, 4.8), layout="constrained")
+        plot_risk_curves(dots, lines, d, ax=ax)
+        for name in ("figure.png", "figure.pdf"):
+            replace_file(out / name, lambda path: figure.savefig(path, dpi=200))
+        plt.close(figure)
+
+
+def _format_summary(summary: Any, d: int) -> str:
+    """The table of measured beside predicted."""
+    lines = [f"{'':6}{'N':>6}{'N/d':>8}{'measured':>11}{'+-':>8}{'predicted':>11}{'difference':>12}"]
+    for row in summary.itertuples():
+        spread = f"{row.std:8.4f}" if row.dots > 1 else " " * 8
+        lines.append(
+            f"{row.regime:6}{row.N:6d}{row.N / d:8.3f}{row.measured:11.4f}{spread}{row.predicted:11.4f}"
+            f"{row.difference:+12.4f}"
+        )
+    return "\n".join(lines)

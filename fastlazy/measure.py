@@ -1,0 +1,169 @@
+"""One cell, measured: on one thread, from its parameters alone."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache, partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastlazy._team import one_blas_thread
+from fastlazy._version import __version__
+from fastlazy.cells import cell_stream, cell_target
+from fastlazy.risk import nt_risk, rf_risk
+from fastlazy.sgd import fit_nn
+from fastlazy.targets import QuadraticTarget, draw_weights, exponential_target
+from fastlazy.theory import nn_risk_limit, nt_risk_limit, rf_risk_limit
+
+# What a measurement finds, and its kind. Ratios are divided by the null risk; predicted is a ratio.
+RESULTS: dict[str, type] = {"risk": float, "null_risk": float, "ratio": float, "predicted": float, "fit_status": str}
+
+COSTLY = ("N", "d", "n_samples")  # the parameters, besides the regime, by which `cost` goes
+
+_SPEED = 2e10  # multiply-adds a second of one thread, roughly
+_OVERHEAD = 1e7  # of any cell, in the same unit
+
+Parameters = Mapping[str, Any]
+
+
+def attempt(parameters: Parameters, checkpoint: str | None = None) -> dict[str, Any]:
+    """What became of one cell: status "done" and its results, or "failed" and the error; where and how long.
+
+    Parameters
+    ----------
+    parameters : mapping
+        Canonical parameters (see `fastlazy.cells`).
+    checkpoint : str, optional
+        File for the state of a long run; used where its folder is at hand.
+    """
+    _reset_peak()
+    start = time.perf_counter()
+    try:
+        with one_blas_thread():
+            found = {"status": "done", **measure(parameters, checkpoint)}
+    except (Exception, SystemExit) as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        message = f"{type(error).__name__}: {error} ({Path(where.filename).name}, line {where.lineno})"
+        found = {"status": "failed", "error": message}
+    return {
+        **found,
+        "seconds": time.perf_counter() - start,
+        "peak_mb": _peak_mb(),
+        "worker": f"{platform.node()}/{os.getpid()}",
+        "versions": _versions(),
+    }
+
+
+def measure(parameters: Parameters, checkpoint: str | None = None) -> dict[str, Any]:
+    """The results of the cell with canonical *parameters*: a value for each of `RESULTS`, or none."""
+    target = cell_target(parameters)
+    found = _MEASURES[parameters["regime"]](target, parameters, checkpoint)
+    ratios = {"null_risk": target.null_risk, "ratio": found["risk"] / target.null_risk}
+    return {**found, **ratios, "predicted": _predicted(target, parameters)}
+
+
+def _measure_lazy(
+    risk: Callable[..., float], target: QuadraticTarget, parameters: Parameters, _checkpoint: str | None
+) -> dict[str, Any]:
+    W = draw_weights(parameters["N"], target.d, rng=cell_stream(parameters))
+    return {"risk": risk(target, W, parameters["activation"], ridge=parameters["ridge"])}
+
+
+def _measure_trained(target: QuadraticTarget, parameters: Parameters, checkpoint: str | None) -> dict[str, Any]:
+    if checkpoint is not None and not os.access(os.path.dirname(checkpoint), os.W_OK):
+        checkpoint = None  # on another machine, perhaps
+    options = {name: parameters[name] for name in ("n_samples", "batch_size", "step_size", "second_layer", "dtype")}
+    fit = fit_nn(
+        target, parameters["N"], rng=cell_stream(parameters), n_threads=1, checkpoint=checkpoint, **options
+    )  # fmt: skip
+    return {"risk": float(fit.risk[-1]), "fit_status": fit.status}
+
+
+_MEASURES: dict[str, Callable[[QuadraticTarget, Parameters, str | None], dict[str, Any]]] = {
+    "RF": lambda *arguments: _measure_lazy(partial(rf_risk, parallel=False), *arguments),
+    "NT": lambda *arguments: _measure_lazy(nt_risk, *arguments),
+    "NN": _measure_trained,
+}
+
+
+def predicted_ratio(target: QuadraticTarget, regime: str, N: int, activation: str = "square") -> float:
+    """The height of a line at N, RF and NT without ridge and in their refined form for this d."""
+    if regime == "NN":
+        risk = nn_risk_limit(target, N)
+    elif regime == "NT":
+        risk = nt_risk_limit(target, N, refined=True)
+    else:
+        risk = rf_risk_limit(target, N, activation, refined=True)
+    return risk / target.null_risk
+
+
+def _predicted(target: QuadraticTarget, parameters: Parameters) -> float | None:
+    """The ratio that theory has for a cell, or None if it has none."""
+    if parameters.get("ridge", 0.0) > 0:
+        return None
+    if parameters.get("second_layer") in ("ones", "scalar"):  # no neuron can learn a negative eigenvalue
+        positive = np.maximum(target.eigenvalues, 0.0)
+        if not positive.any():
+            return 1.0
+        lost = 2 * float(np.sum(np.minimum(target.eigenvalues, 0.0) ** 2))
+        return (lost + nn_risk_limit(QuadraticTarget(positive), parameters["N"])) / target.null_risk
+    return predicted_ratio(target, parameters["regime"], parameters["N"], parameters["activation"])
+
+
+def cost(parameters: Parameters) -> float:
+    """Seconds that a cell takes on one thread, very roughly; their order is what matters."""
+    N, d = parameters["N"], parameters["d"]
+    work = {
+        "RF": lambda: N**3 / 6 + N**2 * d / 2,
+        "NT": lambda: 10.0 * d**3 + N * d * min(N, d),
+        "NN": lambda: 2.0 * parameters["n_samples"] * d * min(N, d),
+    }[parameters["regime"]]()
+    return (work + _OVERHEAD) / _SPEED
+
+
+def warm_up(cells: Iterable[Parameters]) -> None:
+    """Compile what *cells* need, here and now, so that workers that start find it in the cache."""
+    cells = list(cells)
+    if any(parameters["regime"] == "RF" for parameters in cells):
+        for activation in ("square", "relu"):  # one of each kind of Gram matrix
+            rf_risk(exponential_target(2, rng=0), np.eye(2), activation, parallel=False)
+    for dtype in sorted({parameters["dtype"] for parameters in cells if parameters["regime"] == "NN"}):
+        fit_nn(exponential_target(2, rng=0), 2, n_samples=2, dtype=dtype, rng=0, n_threads=1)
+
+
+@cache
+def _versions() -> str:
+    packages = ", ".join(f"{name} {version(name)}" for name in ("numpy", "scipy", "numba"))
+    return f"fastlazy {__version__}, {packages}, Python {platform.python_version()}"
+
+
+def _reset_peak() -> None:
+    """Let the peak memory of this process be counted from now on, where the system can do that."""
+    try:
+        with open("/proc/self/clear_refs", "w") as file:
+            file.write("5")
+    except OSError:
+        pass
+
+
+def _peak_mb() -> float | None:
+    """Peak resident memory of this process in MB, since the last reset or its start."""
+    try:
+        with open("/proc/self/status") as file:
+            return next(int(line.split()[1]) / 1000 for line in file if line.startswith("VmHWM"))
+    except (OSError, StopIteration):
+        pass
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak / 1000

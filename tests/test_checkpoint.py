@@ -1,0 +1,148 @@
+"""A run that is cut short goes on from its checkpoint to the same result, bit for bit."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from fastlazy import checkpoint
+from fastlazy._core.sgd import minibatches_per_block
+from fastlazy.sgd import fit_nn
+from fastlazy.targets import QuadraticTarget, exponential_target
+
+TARGET = exponential_target(12, rng=0)
+SIGNED = QuadraticTarget(np.linspace(-1, 2, 12))
+RUNS = {
+    "wide": (TARGET, 20, {"n_samples": 5013}),
+    "narrow": (TARGET, 3, {"n_samples": 5013, "dtype": np.float64}),
+    "one by one": (TARGET, 5, {"n_samples": 1517, "batch_size": 1}),
+    "free": (SIGNED, 7, {"n_samples": 5013, "second_layer": "free"}),
+    "scalar, small batches": (TARGET, 7, {"n_samples": 1999, "batch_size": 5, "second_layer": "scalar"}),
+    "signs": (SIGNED, 30, {"n_samples": 5013, "second_layer": "signs"}),
+    "full matrix": (QuadraticTarget(np.diag(np.ones(11), 1) + np.diag(np.ones(11), -1)), 4, {"n_samples": 5013}),
+}
+
+
+class CutShort(Exception):  # noqa: N818  (it is no error)
+    """Stands for the end of the process."""
+
+
+@pytest.fixture(autouse=True)
+def _at_every_return(monkeypatch):
+    monkeypatch.setattr(checkpoint, "_SECONDS", 0.0)
+
+
+@pytest.fixture
+def _short_chunks(monkeypatch):
+    monkeypatch.setattr("fastlazy.sgd._CHUNK", 1.0)
+
+
+def assert_equal(fit, other):
+    assert fit.status == other.status
+    for name in ("W", "a", "c", "samples", "risk"):
+        assert_array_equal(getattr(fit, name), getattr(other, name), err_msg=name)
+
+
+def cut_after(monkeypatch, count):
+    """Let the process end right after the checkpoint has been written *count* times."""
+    real, left = checkpoint.Checkpoint.keep, [count]
+
+    def keep(self, *arguments):
+        real(self, *arguments)
+        left[0] -= 1
+        if left[0] == 0:
+            raise CutShort
+
+    monkeypatch.setattr(checkpoint.Checkpoint, "keep", keep)
+
+
+@pytest.mark.usefixtures("_short_chunks")
+@pytest.mark.parametrize(("target", "N", "options"), RUNS.values(), ids=RUNS)
+def test_a_run_cut_anywhere_ends_the_same(target, N, options, tmp_path, monkeypatch):
+    whole = fit_nn(target, N, rng=1, n_records=7, **options)
+    rng = np.random.default_rng(5)
+    file = tmp_path / "state.npz"
+    b = options.get("batch_size", 100)
+    returns = options["n_samples"] // (b * minibatches_per_block(b))
+    for count in rng.integers(1, returns, 2):
+        with monkeypatch.context() as patch:
+            cut_after(patch, count)
+            with pytest.raises(CutShort):
+                fit_nn(target, N, rng=1, n_records=7, checkpoint=file, **options)
+        steps = []
+        resumed = fit_nn(target, N, rng=1, n_records=7, checkpoint=file, callback=steps.append, **options)
+        assert_equal(resumed, whole)
+        assert len(steps) < 6 or count < returns / 6  # it did not begin anew
+        file.unlink()
+
+
+def test_a_finished_run_is_not_run_again(tmp_path):
+    file = tmp_path / "state.npz"
+    fit = fit_nn(TARGET, 4, n_samples=3000, rng=1, checkpoint=file)
+    assert_equal(fit, fit_nn(TARGET, 4, n_samples=3000, rng=1))
+    called = []
+    assert_equal(fit_nn(TARGET, 4, n_samples=3000, rng=1, checkpoint=file, callback=called.append), fit)
+    assert called == []
+    assert [path.name for path in tmp_path.iterdir()] == ["state.npz"]
+
+
+def test_a_run_that_diverges_after_it_was_cut_returns_the_same_state(tmp_path, monkeypatch):
+    options = {"n_samples": 4000, "step_size": lambda u: 0.0 if u < 0.6 else 10.0, "rng": 3, "n_records": 5}
+    with pytest.warns(RuntimeWarning, match="diverged"):
+        whole = fit_nn(TARGET, 4, **options)
+    with monkeypatch.context() as patch:
+        cut_after(patch, 2)
+        with pytest.raises(CutShort):
+            fit_nn(TARGET, 4, checkpoint=tmp_path / "state", **options)
+    with pytest.warns(RuntimeWarning, match="diverged"):
+        assert_equal(fit_nn(TARGET, 4, checkpoint=tmp_path / "state", **options), whole)
+
+
+OTHERS = {
+    "seed": {"rng": 2},
+    "samples": {"n_samples": 3100},
+    "batch": {"batch_size": 50},
+    "steps": {"step_size": 1e-4},
+    "records": {"n_records": 9},
+    "dtype": {"dtype": np.float64},
+}
+
+
+@pytest.mark.parametrize("changed", OTHERS.values(), ids=OTHERS)
+def test_the_file_of_another_run_is_not_used(changed, tmp_path):
+    options = {"n_samples": 3000, "rng": 1}
+    fit_nn(TARGET, 4, checkpoint=tmp_path / "state", **options)
+    other = {**options, **changed}
+    assert_equal(fit_nn(TARGET, 4, checkpoint=tmp_path / "state", **other), fit_nn(TARGET, 4, **other))
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", None], ids=["empty", "text", "cut"])
+def test_a_damaged_file_is_not_used(content, tmp_path):
+    file = tmp_path / "state"
+    fit = fit_nn(TARGET, 4, n_samples=3000, rng=1, checkpoint=file)
+    file.write_bytes(file.read_bytes()[:-200] if content is None else content)
+    assert_equal(fit_nn(TARGET, 4, n_samples=3000, rng=1, checkpoint=file), fit)
+
+
+def test_a_place_where_nothing_can_be_written_is_found_at_once(tmp_path):
+    called = []
+    with pytest.raises(OSError, match=r"checkpoint '.*state' cannot be written \(.*\); choose another path"):
+        fit_nn(TARGET, 4, n_samples=300, checkpoint=tmp_path / "none" / "state", callback=called.append)
+    assert called == []
+
+
+def test_a_disk_that_fills_up_does_not_end_the_run(tmp_path, monkeypatch):
+    def full(path, write):
+        if not path.name.endswith(".tried"):
+            raise OSError(28, "No space left on device")
+        path.touch()
+
+    monkeypatch.setattr(checkpoint, "replace_file", full)
+    with pytest.warns(RuntimeWarning, match=r"could not be written: .*No space left"):
+        fit = fit_nn(TARGET, 4, n_samples=300, rng=1, checkpoint=tmp_path / "state")
+    assert_equal(fit, fit_nn(TARGET, 4, n_samples=300, rng=1))
+
+
+def test_it_is_written_only_when_due(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "_SECONDS", 1000.0)
+    fit_nn(TARGET, 4, n_samples=3000, rng=1, checkpoint=tmp_path / "state")
+    assert list(tmp_path.iterdir()) == []

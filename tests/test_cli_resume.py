@@ -1,0 +1,122 @@
+"""The figure's store: runs that go on, are drawn again, or are cut short."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pandas as pd
+import pytest
+from matplotlib import image
+from numpy.testing import assert_array_equal
+from test_cli import COLUMNS, ROOT, SMALL, _small, read, run_small, small_run  # noqa: F401  (fixtures)
+
+from fastlazy import measure, sweep
+from fastlazy.cli import main
+from fastlazy.engines import open_engine
+
+
+def test_a_run_goes_on_from_its_store(tmp_path, monkeypatch):
+    """Each dot is computed once, and the picture is that of an uninterrupted run."""
+    computed = []
+
+    def attempt(parameters, checkpoint):
+        if len(computed) == 7:
+            raise KeyboardInterrupt
+        computed.append(parameters)
+        return measure.attempt(parameters, checkpoint)
+
+    monkeypatch.setattr(sweep, "attempt", attempt)
+    monkeypatch.setattr(sweep, "open_engine", lambda *_: open_engine(ThreadPoolExecutor(1), 1))
+    assert main(["figure", *SMALL, "--out", str(tmp_path / "a")]) == 130
+    assert os.listdir(tmp_path / "a") == ["figure.sqlite"]
+    monkeypatch.setattr(
+        sweep, "attempt", lambda *arguments: computed.append(arguments[0]) or measure.attempt(*arguments)
+    )
+    assert main(["figure", *SMALL, "--out", str(tmp_path / "a")]) == 0
+    assert len(computed) == 15
+    assert main(["figure", *SMALL, "--out", str(tmp_path / "b")]) == 0
+    kept = [column for column in COLUMNS if column != "seconds"]
+    resumed, whole = (read(tmp_path / folder / "results.csv")[kept] for folder in "ab")
+    pd.testing.assert_frame_equal(resumed, whole, check_exact=True)
+
+
+def test_a_figure_is_drawn_again_from_its_store(small_run, tmp_path, monkeypatch):  # noqa: F811
+    out, dots = small_run
+    monkeypatch.delattr(sweep, "run_sweep")
+    assert main(["figure", "--from", str(out / "figure.sqlite"), "--out", str(tmp_path)]) == 0
+    pd.testing.assert_frame_equal(read(tmp_path / "results.csv"), dots)
+    assert_array_equal(image.imread(tmp_path / "figure.png"), image.imread(out / "figure.png"))
+    assert main(["figure", "--from", str(out / "figure.sqlite"), "--widths", "3,41", "--out", str(tmp_path)]) == 0
+    assert set(read(tmp_path / "results.csv")["N"]) == {3, 41}
+
+
+def test_a_store_of_several_figures_asks_which(tmp_path, capsys):
+    for seed in ("1", "2"):
+        few = ["--d", "5", "--widths", "2", "--draws", "1", "--seed", seed]
+        assert main(["figure", *few, "--out", str(tmp_path)]) == 0
+    capsys.readouterr()
+    again = ["figure", "--from", str(tmp_path / "figure.sqlite"), "--out", str(tmp_path)]
+    assert main(again) == 2
+    assert re.search(
+        r"of 2 targets, .*target_seed = 1.*target_seed = 2.*; choose with --d and --seed", capsys.readouterr().err
+    )
+    assert main([*again, "--seed", "2"]) == 0
+    assert len(read(tmp_path / "results.csv")) == 3
+    assert main([*again, "--d", "7"]) == 2
+    assert "finished cells of 0 targets" in capsys.readouterr().err
+    assert main(["figure", "--from", str(tmp_path / "none.sqlite"), "--out", str(tmp_path)]) == 2
+    assert "there is no store" in capsys.readouterr().err
+
+
+def test_a_dot_that_fails_is_told_and_the_rest_drawn(tmp_path, monkeypatch, capsys):
+    def attempt(parameters, checkpoint):
+        if parameters["regime"] == "RF":
+            return {"status": "failed", "error": "no reason"}
+        return measure.attempt(parameters, checkpoint)
+
+    monkeypatch.setattr(sweep, "attempt", attempt)
+    assert main(["figure", "--d", "5", "--widths", "2", "--draws", "1", "--out", str(tmp_path)]) == 1
+    assert "no dot RF N = 2: no reason" in capsys.readouterr().err
+    assert list(read(tmp_path / "results.csv")["regime"]) == ["NN", "NT"]
+    monkeypatch.undo()
+    run_small(monkeypatch)
+    assert main(["figure", "--d", "5", "--widths", "2", "--draws", "1", "--out", str(tmp_path)]) == 0
+    assert len(read(tmp_path / "results.csv")) == 3
+
+
+INTERRUPTED = """
+import sys
+from fastlazy import cli, curves
+curves.quick_samples = lambda N, d: 4_000_000_000  # minutes
+sys.exit(cli.main(["figure", "--d", "20", "--widths", "4", "--draws", "2", "--workers", "2", "--out", sys.argv[1]]))
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
+def test_control_c_ends_a_run_soon(tmp_path):
+    command = [sys.executable, "-c", INTERRUPTED, str(tmp_path)]
+    store = tmp_path / "figure.sqlite"
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as child:
+        try:
+            deadline = time.monotonic() + 120
+            while not (store.exists() and len(sweep.load_sweep(store)) == 4):
+                assert child.poll() is None, child.stderr.read()
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+            time.sleep(0.3)
+            os.killpg(child.pid, signal.SIGINT)  # as a terminal does: to the workers, too
+            printed, errors = child.communicate(timeout=90)  # the workers hold the pipes: they have ended as well
+        finally:
+            child.kill()
+    assert child.returncode == 130
+    assert printed == ""
+    assert f"interrupted: dots are in {store}; the same command goes on from there" in errors
+    assert "Traceback" not in errors
+    assert sorted(sweep.load_sweep(store)["regime"]) == ["NT", "NT", "RF", "RF"]
+    assert sorted(os.listdir(tmp_path)) in (["figure.sqlite"], ["figure.sqlite", "figure.sqlite.checkpoints"])

@@ -1,0 +1,173 @@
+"""fastlazy sweep: files of cells, real runs at small size, and what it says."""
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fastlazy import sweep
+from fastlazy.cells import check_cells, grid
+from fastlazy.cli import main
+from fastlazy.cli_sweep import read_cells
+from fastlazy.engines import open_engine
+from fastlazy.sweep import load_sweep, run_sweep
+
+ROOT = Path(__file__).resolve().parents[1]
+FILES = sorted((ROOT / "docs" / "sweeps").glob("*.toml"))
+SMALL = """
+[shared]
+d = 10
+N = { geom = [3, 30, 3] }
+
+[[grid]]
+regime = ["RF", "NT"]
+draw = { range = [1, 2] }
+
+[[grid]]
+regime = "nn"
+N = 3
+n_samples = 2_000
+target = [[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]]
+"""
+
+
+@pytest.fixture(autouse=True)
+def _threads(monkeypatch, tmp_path):
+    """Threads start faster than processes, and give the same (`test_sweep`)."""
+    monkeypatch.setattr(sweep, "open_engine", lambda executor, n_workers: open_engine(ThreadPoolExecutor(2), n_workers))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "small.toml"
+    path.write_text(SMALL)
+    return str(path)
+
+
+def test_a_file_is_a_sum_of_grids(file):
+    expected = grid(d=10, N=[3, 9, 30], regime=["RF", "NT"], draw=[1, 2])
+    expected += grid(d=10, N=3, regime="NN", n_samples=2000, target=[np.arange(1, 11)])
+    assert list(check_cells(read_cells(file))) == list(check_cells(expected))
+
+
+def test_a_sweep_runs_goes_on_and_is_exported(file, tmp_path, capsys):
+    assert main(["sweep", file, "--dry-run"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("13 cells: 0 finished and 0 failed in small.sqlite, 13 to run\n")
+    assert re.search(r"about \d+\.\d s with \d+ workers? \(a guess: no cell has been measured yet\)", printed)
+    assert not (tmp_path / "small.sqlite").exists()
+    run_sweep(read_cells(file)[:4], "small.sqlite", progress=False)
+    assert main(["sweep", file, "--dry-run"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("13 cells: 4 finished and 0 failed in small.sqlite, 9 to run\n")
+    assert "(from 4 measured cells)" in printed
+
+    assert main(["sweep", file, "--export", "out.csv"]) == 0
+    captured = capsys.readouterr()
+    assert "13/13 cells" in captured.err
+    assert re.search(r"\n13 cells in \d+\.\d s, 0 failed: small\.sqlite\n$", captured.out)
+    table = load_sweep("small.sqlite")
+    assert len(table) == 13
+    out = pd.read_csv("out.csv")
+    assert sorted(out["id"]) == sorted(table["id"])
+    header, *lines = captured.out.splitlines()[:-1]
+    assert header.split() == ["regime", "N", "target", "cells", "measured", "+-", "predicted"]
+    assert len(lines) == 7
+    rf = table[(table["regime"] == "RF") & (table["N"] == 9)]["ratio"]
+    rows = [line.split() for line in lines]
+    assert ["RF", "9", "exponential", "2", f"{rf.mean():.4f}", f"{rf.std():.4f}"] in [row[:6] for row in rows]
+    assert lines[0].split()[:6] == ["NN", "3", "[1.0,", "2.0,", "3.0,", "4.0,"]
+
+
+def test_another_store(file, tmp_path):
+    assert main(["sweep", file, "--store", str(tmp_path / "other.db")]) == 0
+    assert len(load_sweep("other.db")) == 13
+
+
+def test_cells_that_fail_are_told(tmp_path, capsys):
+    Path("bad.toml").write_text('[[grid]]\nregime = "RF"\nd = 3\nN = [2, 1_000_000_000_000]\n')
+    assert main(["sweep", "bad.toml"]) == 1
+    captured = capsys.readouterr()
+    assert ", 1 failed: bad.sqlite" in captured.out
+    assert "1 x MemoryError: Unable to allocate" in captured.err
+    assert main(["sweep", "bad.toml", "--dry-run"]) == 0
+    assert "1 finished and 1 failed in bad.sqlite, 0 to run" in capsys.readouterr().out
+    assert main(["sweep", "bad.toml", "--dry-run", "--rerun-failed"]) == 0
+    assert "1 finished and 1 failed in bad.sqlite, 1 to run" in capsys.readouterr().out
+
+
+def test_a_long_summary_is_cut(capsys):
+    Path("long.toml").write_text('[[grid]]\nregime = "NT"\nd = 3\nN = { range = [1, 70] }\n')
+    assert main(["sweep", "long.toml"]) == 0
+    assert capsys.readouterr().out.splitlines()[-2] == "and 10 rows more"
+
+
+def test_an_interrupt_says_where_the_cells_are(file, monkeypatch, capsys):
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sweep, "run_sweep", interrupted)
+    assert main(["sweep", file]) == 130
+    assert "interrupted: finished cells are in small.sqlite; the same command goes on" in capsys.readouterr().err
+
+
+BAD = {
+    "TOML": ("[[grid", "bad.toml is not TOML: "),
+    "empty": ("", r"bad.toml has no [[grid]]; write one for each product of axes"),
+    "one table": ("[grid]\nd = 3", r"bad.toml has no [[grid]]"),
+    "other": ("[[cells]]\nd = 3", "bad.toml has 'cells'; it may have only [shared] and [[grid]]"),
+    "range": ("[[grid]]\nN = { range = 3 }", "bad.toml, [[grid]] number 1: N = {'range': 3} is not an axis; write {"),
+    "geom": ("[[grid]]\nN = { geom = [0, 3, 2] }", "bad.toml, [[grid]] number 1: N = {'geom': [0, 3, 2]} is not an"),
+    "nothing": ("[[grid]]\nN = []", "bad.toml, [[grid]] number 1: axis N of the grid is empty"),
+    "key": (
+        '[[grid]]\nregime = "RF"\nd = 3\nN = 2\nM = 1',
+        "cell 0: a cell of regime RF with target 'expon",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "message"), BAD.values(), ids=BAD)
+def test_bad_files(text, message, capsys):
+    Path("bad.toml").write_text(text)
+    assert main(["sweep", "bad.toml"]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("fastlazy sweep: ")
+    assert message in captured.err
+    assert captured.out == ""
+    assert not Path("bad.sqlite").exists()
+
+
+def test_bad_arguments(file, capsys):
+    for arguments, message in [
+        (["none.toml"], "No such file or directory: 'none.toml'"),
+        ([file, "--workers", "0"], "--workers must be at least 1, got 0"),
+        ([file, "--export", "out.xls"], "cannot export to 'out.xls'; pass a file name that ends in .csv or .parquet"),
+        ([file, "--store", "none/a.sqlite"], "the folder of the store 'none/a.sqlite' does not exist; make it first"),
+    ]:
+        assert main(["sweep", *arguments]) == 2
+        assert message in capsys.readouterr().err
+    assert not Path("small.sqlite").exists()
+
+
+def test_there_are_worked_files():
+    assert len(FILES) >= 2
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_worked_files_are_sweeps(path, capsys):
+    assert main(["sweep", str(path), "--dry-run"]) == 0
+    cells = check_cells(read_cells(str(path)))
+    assert capsys.readouterr().out.startswith(f"{len(cells)} cells: 0 finished")
+    assert {parameters["regime"] for parameters in cells.values()} == {"RF", "NT", "NN"}
+
+
+def test_the_file_in_the_help_is_a_sweep(capsys):
+    with pytest.raises(SystemExit):
+        main(["sweep", "--help"])
+    example = capsys.readouterr().out.split("example of a FILE:\n")[1]
+    Path("help.toml").write_text(example)
+    assert len(check_cells(read_cells("help.toml"))) == 12 * (2 * 10 + 1)

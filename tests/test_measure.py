@@ -1,0 +1,123 @@
+"""One cell measured is what the functions for it give."""
+
+import math
+import sys
+
+import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from fastlazy import measure
+from fastlazy._team import one_blas_thread
+from fastlazy.cells import canonical_cell, cell_stream, cell_target
+from fastlazy.risk import nn_risk, nt_risk, rf_risk
+from fastlazy.sgd import fit_nn
+from fastlazy.targets import draw_weights
+from fastlazy.theory import nt_risk_limit, rf_risk_limit
+
+
+def found(**cell):
+    parameters = canonical_cell({"d": 8, "N": 5, **cell})
+    return measure.measure(parameters), cell_target(parameters), cell_stream(parameters)
+
+
+@pytest.mark.parametrize("regime", ["RF", "NT"])
+@pytest.mark.parametrize("ridge", [0.0, 0.3])
+def test_lazy_regimes(regime, ridge):
+    results, target, stream = found(regime=regime, ridge=ridge, target="power_law", draw=2)
+    W = draw_weights(5, 8, rng=stream)
+    risk = {"RF": rf_risk, "NT": nt_risk}[regime](target, W, ridge=ridge)
+    assert (results["risk"], results["null_risk"]) == (risk, target.null_risk)
+    assert results["ratio"] == risk / target.null_risk
+    limit = {"RF": rf_risk_limit, "NT": nt_risk_limit}[regime](target, 5, refined=True) / target.null_risk
+    assert results["predicted"] == (None if ridge else limit)
+    assert set(results) <= set(measure.RESULTS)
+
+
+def test_training():
+    options = {"n_samples": 3000, "batch_size": 10, "second_layer": "free", "dtype": "float64", "step_size": 1e-3}
+    results, target, stream = found(regime="NN", **options)
+    fit = fit_nn(target, 5, rng=stream, **options)
+    assert results["risk"] == fit.risk[-1]
+    assert results["fit_status"] == "finished"
+    assert results["predicted"] == nn_risk(target, 5) / target.null_risk
+
+
+def test_a_run_that_diverges_is_told():
+    with pytest.warns(RuntimeWarning, match="diverged"):
+        results, _, _ = found(regime="NN", n_samples=3000, step_size=10.0)
+    assert results["fit_status"] == "diverged"
+    assert math.isfinite(results["risk"])
+
+
+@pytest.mark.parametrize("layer", ["ones", "scalar", "signs", "free"])
+def test_the_prediction_knows_what_neurons_cannot_learn(layer):
+    eigenvalues = [3.0, 2.0, 1.0, -4.0]
+    options = {"target": eigenvalues, "d": 4, "n_samples": 100, "second_layer": layer}
+    lost = [1, 16] if layer in ("ones", "scalar") else [1, 4]  # squares of what two neurons cannot reach
+    assert found(regime="NN", N=2, **options)[0]["predicted"] == pytest.approx(sum(lost) / 30)
+    negative = {**options, "target": [-1.0, -2.0, -1.0, -1.0]}
+    assert found(regime="NN", N=4, **negative)[0]["predicted"] == (1.0 if layer in ("ones", "scalar") else 0.0)
+
+
+def test_an_attempt_says_how_it_went():
+    outcome = measure.attempt(canonical_cell({"regime": "RF", "d": 8, "N": 5}))
+    assert outcome["status"] == "done"
+    assert outcome["seconds"] > 0
+    assert 10 < outcome["peak_mb"] < 10_000
+    assert outcome["versions"].startswith("fastlazy ")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="cannot be reset")
+def test_peak_memory_is_that_of_the_cell():
+    big = measure.attempt(canonical_cell({"regime": "RF", "d": 4, "N": 4000}))
+    small = measure.attempt(canonical_cell({"regime": "RF", "d": 4, "N": 4}))
+    assert big["peak_mb"] - small["peak_mb"] > 8 * 4000**2 / 1e6 * 0.9
+
+
+def test_an_attempt_that_raises_is_a_failure():
+    outcome = measure.attempt(canonical_cell({"regime": "RF", "d": 8, "N": 10**12}))
+    assert outcome["status"] == "failed"
+    assert outcome["error"].startswith("MemoryError: Unable to allocate")
+    assert outcome["seconds"] > 0
+
+
+def test_a_checkpoint_is_used_where_its_folder_is(tmp_path, monkeypatch):
+    monkeypatch.setattr("fastlazy.checkpoint._SECONDS", 0.0)
+    parameters = canonical_cell({"regime": "NN", "d": 8, "N": 5, "n_samples": 3000})
+    alone = measure.measure(parameters)
+    assert measure.measure(parameters, str(tmp_path / "state")) == alone
+    assert (tmp_path / "state").exists()
+    assert measure.measure(parameters, str(tmp_path / "none" / "state")) == alone
+
+
+def test_costs_are_in_order():
+    def cost(**cell):
+        return measure.cost(canonical_cell({"d": 450, **cell}))
+
+    assert cost(regime="RF", N=4500) > cost(regime="RF", N=450) > cost(regime="RF", N=30)
+    assert cost(regime="NN", N=450, n_samples=10**7) > 10 * cost(regime="NN", N=450, n_samples=10**5)
+    assert cost(regime="NN", N=450, n_samples=10**6) == cost(regime="NN", N=4500, n_samples=10**6)
+
+
+def test_warming_up_compiles_what_is_needed(monkeypatch):
+    trained = []
+    monkeypatch.setattr(measure, "fit_nn", lambda *_, dtype, **__: trained.append(dtype))
+    cells = [{"regime": "RF"}, *({"regime": "NN", "dtype": dtype} for dtype in ("float64", "float32", "float32"))]
+    measure.warm_up(cells)
+    assert trained == ["float32", "float64"]
+
+
+def test_one_blas_thread_holds_until_the_last_has_left():
+    def threads():
+        return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+    with threadpool_limits(2, user_api="blas"):
+        if threads() != {2}:
+            pytest.skip("BLAS has one thread at most")
+        first, second = one_blas_thread(), one_blas_thread()
+        with first:
+            second.__enter__()
+            assert threads() == {1}
+        assert threads() == {1}
+        second.__exit__()
+        assert threads() == {2}

@@ -1,0 +1,263 @@
+"""Sweeps: the same table however they run, and nothing lost whatever happens."""
+
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from sweep_cells import CELLS
+
+from fastlazy import measure, sweep
+from fastlazy.cells import grid
+from fastlazy.store import TIMINGS
+from fastlazy.sweep import load_sweep, plan_sweep, run_sweep
+
+ROOT = Path(__file__).resolve().parents[1]
+BAD_CELL = {"regime": "RF", "d": 5, "N": 10**12}  # more memory than there is
+SWEEP = "import sys, sweep_cells, fastlazy; fastlazy.run_sweep(sweep_cells.CELLS, sys.argv[1], n_workers=2)"
+
+
+def assert_same(table, other):
+    pd.testing.assert_frame_equal(
+        table.drop(columns=list(TIMINGS)), other.drop(columns=list(TIMINGS)), check_exact=True
+    )  # fmt: skip
+
+
+def pick(table, ids):
+    """The rows of the cells *ids*, in that order."""
+    return table.iloc[pd.Index(table["id"]).get_indexer(list(ids))].reset_index(drop=True)
+
+
+@pytest.fixture(scope="module")
+def threads():
+    with ThreadPoolExecutor(2) as pool:
+        yield pool
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, threads):
+    """The table of an uninterrupted sweep, in threads."""
+    return run_sweep(CELLS, tmp_path_factory.mktemp("whole") / "a.sqlite", executor=threads, progress=False)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "sweep.sqlite"
+
+
+def test_the_table(whole):
+    assert len(whole) == 60
+    assert list(whole["regime"]) == [cell["regime"] for cell in CELLS]
+    assert list(whole["draw"]) == [cell.get("draw", 0) for cell in CELLS]
+    assert set(whole["status"]) == {"done"}
+    assert whole["ratio"].between(0, 1.1).all()
+    assert whole["attempts"].eq(1).all()
+
+
+def test_workers_order_and_interruptions_do_not_matter(whole, path, threads, monkeypatch):
+    """In processes; with two cells before the rest; in another order; from one sweep to the next."""
+    first = run_sweep(CELLS[3:5], path, executor=threads, progress=False)
+    assert_same(first, whole[3:5].reset_index(drop=True))
+    ran = []
+    real = sweep.drive
+    monkeypatch.setattr(
+        sweep, "drive", lambda run, jobs, *others: real(run, (ran.append(job) or job for job in jobs), *others)
+    )
+    shuffled = random.Random(1).sample(CELLS, len(CELLS))
+    table = run_sweep(shuffled, path, n_workers=2, progress=False)
+    assert len(ran) == 58
+    costs = [measure.cost(arguments[0]) for _, arguments in ran]
+    assert costs == sorted(costs, reverse=True)
+    assert_same(pick(table, whole["id"]), whole)
+    assert len(set(table["worker"])) in (2, 3)  # a second of two workers may come too late
+    again = run_sweep(CELLS, path, progress=False)
+    assert len(ran) == 58
+    pd.testing.assert_frame_equal(again, pick(table, whole["id"]))
+    assert_same(pick(load_sweep(path), whole["id"]), whole)
+    assert os.listdir(path.parent) == ["sweep.sqlite"]
+
+
+def start_sweep(path):
+    """A child process that sweeps."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
+    return subprocess.Popen(
+        [sys.executable, "-c", SWEEP, str(path)], env=environment, stderr=subprocess.PIPE, text=True
+    )  # fmt: skip
+
+
+def rows(path):
+    return len(load_sweep(path)) if path.exists() and path.stat().st_size else 0
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGKILL")
+def test_a_sweep_that_is_killed_again_and_again_loses_nothing(whole, path):
+    rng = random.Random()
+    finished = 0
+    for _ in range(5):
+        with start_sweep(path) as child:
+            target, deadline = finished + rng.randrange(9), time.monotonic() + 600
+            while rows(path) < target and child.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.02)
+            time.sleep(rng.uniform(0, 0.3))
+            child.kill()
+            child.communicate(timeout=300)  # ends when the workers have ended, too, who hold the other end
+        found = rows(path)
+        assert found >= min(target, 60)
+        finished = found
+    if finished:
+        assert_same(load_sweep(path), pick(whole, load_sweep(path)["id"]))
+    with start_sweep(path) as child:
+        errors = child.communicate()[1]
+    assert child.returncode == 0, errors
+    assert_same(pick(load_sweep(path), whole["id"]), whole)
+    assert os.listdir(path.parent) == ["sweep.sqlite"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGKILL")
+def test_workers_that_are_killed_are_replaced_and_nothing_is_lost(whole, path, monkeypatch):
+    killed = []
+    real = sweep.Store.record
+
+    def record(self, row):
+        real(self, row)
+        worker = int(row["worker"].split("/")[1])
+        if len(killed) < 3 and worker not in killed:
+            killed.append(worker)
+            os.kill(worker, signal.SIGKILL)
+
+    monkeypatch.setattr(sweep.Store, "record", record)
+    table = run_sweep(CELLS, path, n_workers=2, progress=False)
+    assert len(killed) == 3
+    assert_same(table, whole)
+    assert table["attempts"].max() <= 4
+
+
+def test_a_cell_that_crashes_is_recorded_and_can_be_tried_again(path, monkeypatch, threads):
+    def crash(run, jobs, engine, tries):
+        assert tries == 4
+        yield from ((key, tries, sweep._crash(tries, "SIGKILL(-9)")) for key, _ in jobs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sweep, "drive", crash)
+        table = run_sweep(CELLS[:2], path, executor=threads, retries=3, progress=False)
+    assert list(table["status"]) == ["crashed"] * 2
+    assert table["error"][0] == "its worker ended 4 times (SIGKILL(-9)), most often for lack of memory"
+    assert table["ratio"].isna().all()
+    assert list(run_sweep(CELLS[:2], path, executor=threads, progress=False)["status"]) == ["crashed"] * 2
+    table = run_sweep(CELLS[:2], path, executor=threads, progress=False, rerun_failed=True)
+    assert list(table["status"]) == ["done"] * 2
+    assert list(table["error"]) == [None, None]
+
+
+def test_a_cell_that_raises_is_recorded_and_the_sweep_goes_on(path, threads):
+    table = run_sweep([BAD_CELL, *CELLS[:3]], path, executor=threads, progress=False)
+    assert list(table["status"]) == ["failed", "done", "done", "done"]
+    assert table["error"][0].startswith("MemoryError: Unable to allocate")
+    assert pd.isna(table["ratio"][0])
+
+
+def test_a_cell_that_raises_ends_the_sweep_if_asked(path, threads):
+    with pytest.raises(RuntimeError, match=r"the cell \{.*'N': 1000000000000.*\} failed: MemoryError"):
+        run_sweep([BAD_CELL, *CELLS[:3]], path, executor=threads, progress=False, on_error="raise")
+    assert "failed" in set(load_sweep(path)["status"])
+
+
+def test_equal_cells_are_measured_once(path, threads):
+    table = run_sweep([CELLS[0], dict(CELLS[0]), {**CELLS[0], "ridge": 0}], path, executor=threads, progress=False)
+    assert len(table) == 1
+
+
+def test_no_cells(path):
+    assert len(run_sweep([], path)) == 0
+
+
+def test_long_cells_go_on_from_their_checkpoints(path, monkeypatch, threads):
+    """The sweep is cut in the midst of a cell, which then begins where it was."""
+    monkeypatch.setattr(sweep, "_LONG", 0.0)
+    monkeypatch.setattr("fastlazy.checkpoint._SECONDS", 0.0)
+    cells = grid(regime="NN", d=12, N=5, n_samples=20_000, draw=range(2))
+    reference = run_sweep(cells, path.parent / "b.sqlite", executor=threads, progress=False)
+    from fastlazy import checkpoint
+
+    kept, real = [], checkpoint.Checkpoint.keep
+
+    def keep(self, network, progress):
+        real(self, network, progress)
+        kept.append(progress.seen)
+        if len(kept) == 20:
+            raise SystemExit("cut")
+
+    with monkeypatch.context() as patch, ThreadPoolExecutor(1) as one:
+        patch.setattr(checkpoint.Checkpoint, "keep", keep)
+        table = run_sweep(cells[:1], path, executor=one, progress=False)
+        assert list(table["status"]) == ["failed"]
+        assert len(list((path.parent / "sweep.sqlite.checkpoints").iterdir())) == 1
+        kept[:] = [*range(20)]
+        table = run_sweep(cells, path, executor=one, progress=False, rerun_failed=True)
+    assert kept[20] > 20_000 / 50 * 15  # it went on from there
+    assert_same(table, reference)
+    assert sorted(os.listdir(path.parent)) == ["b.sqlite", "sweep.sqlite"]
+
+
+def test_a_plan(path, threads):
+    plan = plan_sweep(CELLS, path)
+    assert plan[:3] == (60, 0, 0)
+    assert plan.measured == 0
+    assert 0 < plan.longest < plan.seconds
+    assert not path.exists()
+    table = run_sweep([BAD_CELL, *CELLS[:20]], path, executor=threads, progress=False)
+    plan = plan_sweep([BAD_CELL, *CELLS], path)
+    assert plan[:3] == (61, 20, 1)
+    assert plan.measured == 20
+    done = table[table["status"] == "done"]
+    fresh = grid(regime="RF", d=60, N=[30, 400], draw=range(100, 110))  # as much again
+    assert plan_sweep(fresh, path).seconds == pytest.approx(done["seconds"].sum())
+    assert plan_sweep([BAD_CELL], path, rerun_failed=True).seconds > 1e6
+    assert plan_sweep([BAD_CELL], path).seconds == 0
+
+
+def test_progress_says_what_is_left(path, threads, capsys):
+    run_sweep([BAD_CELL, *CELLS[:2]], path, executor=threads)
+    shown = capsys.readouterr().err
+    assert "3/3 cells" in shown
+    assert re.search(r"failed 1, left 0, time left 0.0 s", shown)
+    run_sweep(CELLS[:3], path, executor=threads, progress=False)
+    assert capsys.readouterr().err == ""
+
+
+BAD = {
+    "cells": ({"cells": CELLS[0]}, TypeError, "cells must be a list of mappings, got one dict"),
+    "cell": ({"cells": [{**CELLS[0], "M": 3}]}, ValueError, "cell 0: .* has no key 'M'"),
+    "executor": ({"executor": 3}, TypeError, "executor must be None, a concurrent.futures.Executor, a dask Client or"),
+    "scheduler": ({"executor": "slurm"}, ValueError, "executor = 'slurm' is not known; pass 'dask:tcp://host:port'"),
+    "workers": ({"n_workers": 0}, ValueError, "n_workers must be at least 1, got 0"),
+    "retries": ({"retries": -1}, ValueError, "retries must be at least 0, got -1"),
+    "on_error": ({"on_error": "ignore"}, ValueError, "on_error = 'ignore' is not known; pass one of 'record', 'raise'"),
+}
+
+
+@pytest.mark.parametrize(("options", "error", "message"), BAD.values(), ids=BAD)
+def test_bad_arguments(options, error, message, path):
+    with pytest.raises(error, match=message):
+        run_sweep(**{"cells": CELLS, "store": path, "progress": False, **options})
+    assert not path.exists() or rows(path) == 0
+
+
+def test_dask_that_is_not_installed(path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(ModuleNotFoundError, match=r"needs dask.distributed, .*pip install 'fastlazy\[dask\]'"):
+        run_sweep(CELLS, path, executor="dask:tcp://127.0.0.1:1")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.04, "0.0 s"), (59.9, "59.9 s"), (3700, "1:01:40"), (1e14, "1.16e+09 days")]
+)
+def test_durations(seconds, text):
+    assert sweep.duration(seconds) == text
