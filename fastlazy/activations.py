@@ -120,7 +120,23 @@ class Activation:
         return activation.scalar(self.derivative)
 
     def values(self, x: Array, derivative: int = 0) -> Array:
-        """sigma, or sigma', of every entry of *x*, float64 of any shape; nothing is checked."""
+        """The values of sigma or sigma', for the package's own use: infinite and NaN where they are.
+
+        Parameters
+        ----------
+        x : ndarray of float64, any shape
+        derivative : {0, 1}
+            1: of sigma' in place of sigma.
+
+        Returns
+        -------
+        ndarray, of that shape
+
+        Raises
+        ------
+        ValueError
+            If sigma' is asked for and not there.
+        """
         from fastlazy._core import activation
 
         loops = self._loops
