@@ -120,13 +120,13 @@ class Activation:
         return activation.scalar(self.derivative)
 
     def values(self, x: Array, derivative: int = 0) -> Array:
-        """The values of sigma, or of sigma', at float64 numbers; nothing is checked.
+        """The values of sigma or sigma', for the package's own use: infinite and NaN where they are.
 
         Parameters
         ----------
-        x : ndarray, any shape
+        x : ndarray of float64, any shape
         derivative : {0, 1}
-            1: of sigma'.
+            1: of sigma' in place of sigma.
 
         Returns
         -------
@@ -135,7 +135,7 @@ class Activation:
         Raises
         ------
         ValueError
-            If sigma' is asked for and not known.
+            If sigma' is asked for and not there.
         """
         from fastlazy._core import activation
 

@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from fastlazy import checkpoint
-from fastlazy._core.sgd import minibatches_per_block
+from fastlazy._core.sgd import FIXED, FREE, minibatches_per_block
 from fastlazy.sgd import fit_nn
 from fastlazy.targets import QuadraticTarget, exponential_target
 
@@ -62,7 +62,8 @@ def test_a_run_cut_anywhere_ends_the_same(target, N, options, tmp_path, monkeypa
     rng = np.random.default_rng(5)
     file = tmp_path / "state.npz"
     b = options.get("batch_size", 100)
-    returns = options["n_samples"] // (b * minibatches_per_block(b))
+    trained = FREE if options.get("second_layer") == "free" else FIXED
+    returns = options["n_samples"] // (b * minibatches_per_block(b, min(N, target.d), trained))
     for count in rng.integers(1, returns, 2):
         with monkeypatch.context() as patch:
             cut_after(patch, count)
