@@ -33,6 +33,16 @@ def test_lazy_regimes(regime, ridge):
     assert set(results) <= set(measure.RESULTS)
 
 
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_random_features_of_another_non_linearity(activation):
+    results, target, stream = found(regime="RF", activation=activation)
+    assert stream == found(regime="RF")[2]
+    assert results["risk"] == rf_risk(target, draw_weights(5, 8, rng=stream), activation)
+    assert results["predicted"] == rf_risk_limit(target, 5, activation, refined=True) / target.null_risk
+    with pytest.raises(ValueError, match="activation = 'relu' is not known; pass one of 'square'"):
+        found(regime="NT", activation="relu")
+
+
 def test_training():
     options = {"n_samples": 3000, "batch_size": 10, "second_layer": "free", "dtype": "float64", "step_size": 1e-3}
     results, target, stream = found(regime="NN", **options)
