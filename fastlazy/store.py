@@ -16,7 +16,7 @@ import os
 import socket
 import sqlite3
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -244,22 +244,28 @@ def _read(db: sqlite3.Connection, path: Path) -> pd.DataFrame:
         declared = {row[1]: (row[2], bool(row[3])) for row in db.execute("PRAGMA table_info(cells)")}
         if not declared:
             raise ValueError(f"{str(path)!r} is an empty file, not the store of a sweep; choose another name")
-        columns: list[list[Any]] = [[] for _ in declared]
         same: list[dict[Any, Any]] = [{} for _ in declared]
         rows = db.execute(f"SELECT * FROM cells ORDER BY {_ORDER}")
+        frames = [_frame(rows.fetchmany(_PART), declared, same)]
         while part := rows.fetchmany(_PART):
-            for column, known, values in zip(columns, same, zip(*part, strict=True), strict=True):
-                # equal texts are one object: most columns have few
-                column += map(known.setdefault, values, values) if isinstance(values[0], str) else values
+            frames.append(_frame(part, declared, same))
+    return frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
+
+
+def _frame(
+    rows: list[tuple[Any, ...]], declared: Mapping[str, tuple[str, bool]], same: list[dict[Any, Any]]
+) -> pd.DataFrame:
+    """A table of *rows* whose equal texts are one object, which *same* keeps for the next."""
+    columns = zip(*rows, strict=True) if rows else [()] * len(declared)
     return pd.DataFrame(
         {
-            name: _column(values, *kind)
-            for (name, kind), values in zip(declared.items(), columns, strict=True)
+            name: _column([*map(known.setdefault, values, values)] if kind == "TEXT" else values, kind, never_null)
+            for (name, (kind, never_null)), known, values in zip(declared.items(), same, columns, strict=True)
         }
-    )  # fmt: skip
+    )
 
 
-def _column(values: list[Any], kind: str, never_null: bool) -> Any:
+def _column(values: Sequence[Any], kind: str, never_null: bool) -> Any:
     if kind == "REAL":
         return np.array(values, np.float64)  # None is NaN
     if kind == "INTEGER":

@@ -98,7 +98,9 @@ def run_sweep(
                     warm_up(left.values())
                 _run(left, db, engine, tries, _Progress(wanted, left, progress), on_error)
         _clean(db)
-        return db.table(wanted)
+        ids = list(wanted)
+        del wanted, left  # as large as the table
+        return db.table(ids)
 
 
 def load_sweep(store: str | os.PathLike[str]) -> pd.DataFrame:
