@@ -85,6 +85,14 @@ def test_more_neurons_and_samples_than_are_taken_at_a_time():
         assert_close(fast, twin, np.float64)
 
 
+@pytest.mark.parametrize("activation", ["relu", "square", "tanh"])
+def test_neurons_that_are_zero(activation):
+    """The slope of ReLU at 0 is 0."""
+    X, W = draw(9, 70, 5, np.float64)
+    W[::3] = 0
+    assert_close(fastlazy.nt_kernel(X, W, activation), naive.nt_kernel(X, W, activation, X), np.float64)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_same_bits_for_any_number_of_threads(monkeypatch, dtype):
     X, W = draw(300, 333, 129, dtype)
