@@ -129,7 +129,7 @@ class SklearnGram(_Peer):
 
 
 class TorchGram(_Peer):
-    """PyTorch, in place; "float32 counts" as for NumPy; "autodiff": torch.func's Jacobian, contracted block by block."""
+    """PyTorch, in place; "float32 counts" as for NumPy; "autodiff": torch.func's Jacobian, contracted in blocks."""
 
     def __init__(self, problem: Problem, variant: str, threads: int) -> None:
         super().__init__(problem, variant, threads)

@@ -7,6 +7,7 @@ of a call that makes its results anew. Memory is measured in processes of their 
 from __future__ import annotations
 
 import math
+import statistics
 import sys
 import time
 from contextlib import ExitStack
@@ -40,7 +41,6 @@ CASES = [
 ]
 QUICK_SAMPLES = 10_000  # at most, with --quick
 AUTODIFF_SAMPLES = 256  # at most: half a minute and more for a few thousand
-LONG_SAMPLES = 20_000  # from here on a round takes a minute: nobody is timed with one thread
 MEMORY = [
     (Problem("rf_normal_equations", "relu", 50_000), "under 0.5 GB above inputs and results"),
     (Problem("nt_kernel", "relu", 20_000, "float32"), "under 4 GB in all"),
@@ -48,7 +48,8 @@ MEMORY = [
 TOLERANCE = {"float64": 1e-10, "float32": 1e-4}  # of each entry, relative to the largest
 LIBRARIES = ["numpy", "scipy", "numba", "scikit-learn", "torch", "jax"]
 PEERS = {"numpy": NumpyGram, "scikit-learn": SklearnGram, "torch": TorchGram, "jax": JaxGram}
-HOPELESS = 2.0  # times as long as the best peer in the first round: not timed again
+HOPELESS = 1.5  # times as long as the best peer in the first round: not timed again
+LONG = {False: 0.5, True: 5.0}  # seconds of a peer's call, or ours, with all threads: not timed with one
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,7 @@ class Row:
 
 
 def rows(problem: Problem, threads: int) -> list[Row]:
-    """The rows of a case, ours first; each once for one thread and once for all."""
-    several = [threads] if problem.n >= LONG_SAMPLES else sorted({threads, 1}, reverse=True)
+    """The rows of a case with all threads, ours first."""
     variants: dict[str, list[str]] = {library: [""] for library in ["fastlazy", *PEERS]}
     if problem.work == "rf_normal_equations":
         variants["numpy"], variants["scikit-learn"] = ["matmul", "blas"], []
@@ -80,12 +80,7 @@ def rows(problem: Problem, threads: int) -> list[Row]:
         if problem.n <= AUTODIFF_SAMPLES:
             for library in ("torch", "jax"):
                 variants[library] += ["autodiff"]
-    return [
-        Row(library, variant, count)
-        for library, of_library in variants.items()
-        for variant in of_library
-        for count in several
-    ]
+    return [Row(library, variant, threads) for library, of_library in variants.items() for variant in of_library]
 
 
 def compare(threads: int, quick: bool) -> tuple[str, dict[str, Any]]:
@@ -139,27 +134,33 @@ def _measured(threads: int, quick: bool) -> dict[str, Any]:
 def _timed(problem: Problem, children: dict[tuple[str, int], Child], threads: int, quick: bool) -> list[dict[str, Any]]:
     """Each row with the seconds of a call: the median of as many rounds as are worth their time.
 
-    A first round is for all; after it, rows that no further round would make the best keep what they took.
+    A first round is for all, one thread after all threads, and without it where all threads take long already;
+    after it, peers that no further round would make the best keep what they took.
     """
-    least, enough, seconds = (2, 4.0, 0.05) if quick else (3, 15.0, 0.2)
-    named = {f"{row.name} x{row.threads}": row for row in rows(problem, threads)}
-    jobs = {
-        name: (
-            children[row.library, row.threads],
-            {"row": asdict(row), "problem": asdict(problem), "seconds": seconds},
-        )
-        for name, row in named.items()
-    }
-    timed = medians(jobs, 1)
-    ours = {name for name, row in named.items() if row.library == "fastlazy"}
-    limit = HOPELESS * min(timed[name]["call"] for name in jobs if name not in ours)
-    again = {name: job for name, job in jobs.items() if name in ours or timed[name]["call"] <= limit}
-    a_round = sum(max(timed[name]["call"], seconds) for name in again)
-    rounds = min(max(math.ceil(enough / a_round), least), 7)
-    timed.update(medians(again, rounds))
+    least, enough, seconds = (2, 3.0, 0.05) if quick else (3, 15.0, 0.2)
+    answers: dict[Row, list[float]] = {}
+
+    def ask(row: Row) -> None:
+        request = {"row": asdict(row), "problem": asdict(problem), "seconds": seconds}
+        call = medians({row.name: (children[row.library, row.threads], request)}, 1)[row.name]["call"]
+        answers.setdefault(row, []).append(call)
+
+    several = rows(problem, threads)
+    names = [row.name for row in several]
+    for row in several:
+        ask(row)
+    for row in several:
+        if threads > 1 and answers[row][0] < LONG[row.library == "fastlazy"]:
+            ask(replace(row, threads=1))
+    limit = HOPELESS * min(calls[0] for row, calls in answers.items() if row.library != "fastlazy")
+    again = [row for row, calls in answers.items() if row.library == "fastlazy" or calls[0] <= limit]
+    a_round = sum(max(answers[row][0], seconds) for row in again)
+    for _ in range(1, min(max(math.ceil(enough / a_round), least), 7)):
+        for row in again:
+            ask(row)
     return [
-        {**asdict(row), "name": row.name, "rounds": rounds if name in again else 1, **timed[name]}
-        for name, row in named.items()
+        {**asdict(row), "name": row.name, "rounds": len(calls), "call": statistics.median(calls)}
+        for row, calls in sorted(answers.items(), key=lambda item: names.index(item[0].name))
     ]
 
 
@@ -213,10 +214,10 @@ def _heading(threads: int, facts: dict[str, str]) -> str:
     return (
         f"# Gram matrices, kernels and normal equations, d = {Problem.d}, up to {threads} threads\n\n"
         f"{time.strftime('%Y-%m-%d')}; {said}. Results are new arrays in every call. Medians of rounds in turn; a peer "
-        f"that took over {HOPELESS:g} times as long as the best one in a first round was not timed again, and from "
-        f"n = {LONG_SAMPLES} on nobody with one thread. GFLOP/s count the useful operations of products, the half of "
-        "symmetric ones, and nothing else: not the counting of bits. A peer is shown with the thread count it is "
-        "fastest with, the best in bold."
+        f"that took over {HOPELESS:g} times as long as the best one in a first round was not timed again, and one that "
+        f"took over {LONG[False]:g} s (fastlazy: {LONG[True]:g} s) not with one thread. GFLOP/s count the useful "
+        "operations of products, the half of symmetric ones, and nothing else: not the counting of bits. A peer is "
+        "shown with the thread count it is fastest with, the best in bold."
     )
 
 
