@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT))  # the benchmarks are no part of the package
 
-from benchmarks import gram_problem, machine, peers, peers_gram, peers_sgd, side_by_side  # noqa: E402  (found only now)
+from benchmarks import gram_peers, gram_problem, machine, peers, peers_gram, peers_sgd, side_by_side  # noqa: E402
 from benchmarks.sgd_problem import Problem  # noqa: E402  (as above)
 
 BENCHMARKS = [
@@ -159,9 +159,10 @@ GRAM_ROWS = [
 
 @pytest.mark.parametrize(("row", "problem"), GRAM_ROWS)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the other libraries
-def test_every_row_gives_what_the_formulas_give(row, problem):
+def test_every_row_gives_what_the_formulas_give(row, problem, monkeypatch):
     module = {"scikit-learn": "sklearn"}.get(row.library, row.library)
     pytest.importorskip(module)
+    monkeypatch.setattr(gram_peers, "SAMPLES", 20)  # so that there are several blocks here, too
     problem = gram_problem.Problem(problem.work, problem.activation, min(problem.n, 47), problem.dtype, N=231, d=13)
     ready = peers_gram.prepare(row, problem)
     first, second = ready.call(), ready.call()
