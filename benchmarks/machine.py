@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.metadata
 import platform
 import threading
 import time
@@ -16,6 +17,7 @@ from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
+import fastlazy
 from fastlazy._core.tile import REGISTER_BYTES
 
 # Independent chains: a core starts 2 (some: 4) multiply-adds a cycle and each takes 4 cycles, so 8 to 16 must be
@@ -58,6 +60,12 @@ def processor_name() -> str:
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
+
+
+def facts(libraries: list[str]) -> dict[str, str]:
+    """The processor's name, and the versions of fastlazy and *libraries*."""
+    versions = {name: importlib.metadata.version(name) for name in libraries}
+    return {"processor": processor_name(), "fastlazy": fastlazy.__version__, **versions}
 
 
 @functools.cache

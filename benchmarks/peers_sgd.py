@@ -6,7 +6,6 @@ step, its samples drawn, its errors and its update, in a run of many.
 
 from __future__ import annotations
 
-import importlib.metadata
 import sys
 import time
 from collections.abc import Callable
@@ -20,12 +19,13 @@ from benchmarks import machine
 from benchmarks.sgd_ours import FastlazySgd
 from benchmarks.sgd_peers import JaxSgd, NumpySgd, TorchSgd
 from benchmarks.sgd_problem import Problem
-from benchmarks.side_by_side import Child, markdown, medians
+from benchmarks.side_by_side import Child, duration, markdown, medians
 
 # neurons, batch, and how many times faster than the best peer we mean to be
 CASES = [(30, 100, 4.0), (450, 100, 1.7), (4500, 100, 10.0), (450, 1, 15.0), (4500, 1, 150.0)]
 # Relative to the way W went: float32 leaves some 1e-6; any difference of formula, rate or sample far more.
 TOLERANCE = 1e-4
+LIBRARIES = ["numpy", "scipy", "numba", "torch", "jax"]
 PEERS = {"numpy": NumpySgd, "torch": TorchSgd, "jax": JaxSgd}
 
 
@@ -69,7 +69,8 @@ def rows(N: int, d: int, threads: int) -> list[Row]:
 def compare(threads: int, quick: bool) -> tuple[str, dict[str, Any]]:
     """The tables as markdown, and all that they show as plain numbers."""
     rounds, seconds = (3, 0.1) if quick else (7, 0.5)
-    report, numbers = [_heading(threads)], {"machine": _machine(), "threads": threads, "cases": []}
+    facts = machine.facts(LIBRARIES)
+    report, numbers = [_heading(threads, facts)], {"machine": facts, "threads": threads, "cases": []}
     summary = []
     with ExitStack() as stack:
         children = {
@@ -123,17 +124,17 @@ def _tables(case: dict[str, Any], peaks: dict[str, float], threads: int) -> tupl
         lines.append([
             f"**{row['name']}**" if row is peer else row["name"],
             str(row["threads"]),
-            _duration(row["step"]),
+            duration(row["step"]),
             f"{row['step'] / ours[row['scalar']]['step']:.2f}",
             f"{gflops:.0f}" if mine else "",
             (f"{gflops / peak:.0%}" if gflops <= 1.05 * peak else "INVALID: above peak") if mine else "",
-            _duration(row["once"]) if mine else "",
+            duration(row["once"]) if mine else "",
         ])  # fmt: skip
     head = ["", "threads", "step", "/ ours", "GFLOP/s", "of peak", "once a run"]
     table = f"N = {N}, batch {b}\n\n" + markdown(head, lines)
     factor = peer["step"] / ours[False]["step"]
     verdict = "LOSES" if factor < 1 else "short" if factor < case["wanted"] else ""
-    times = [_duration(ours[False]["step"]), peer["name"], _duration(peer["step"])]
+    times = [duration(ours[False]["step"]), peer["name"], duration(peer["step"])]
     return table, [f"N = {N}, batch {b}", *times, f"{factor:.2f}", f"{case['wanted']:g}", verdict]
 
 
@@ -147,33 +148,13 @@ def _is_rival(row: dict[str, Any]) -> bool:
     return row["library"] != "fastlazy" and not row["scalar"]
 
 
-def _heading(threads: int) -> str:
-    facts = ", ".join(f"{name} {version}" for name, version in _machine().items())
+def _heading(threads: int, facts: dict[str, str]) -> str:
+    said = ", ".join(f"{name} {fact}" for name, fact in facts.items())
     return (
         f"# One step of SGD, d = {Problem.d}, data drawn inside, float32 unless said, up to {threads} threads\n\n"
-        f"{time.strftime('%Y-%m-%d')}; {facts}. Medians of rounds in turn. GFLOP/s count 4 b d min(N, d) operations a "
+        f"{time.strftime('%Y-%m-%d')}; {said}. Medians of rounds in turn. GFLOP/s count 4 b d min(N, d) operations a "
         "step (4 b d N for reduce=False); a peer is shown with the thread count it is fastest with, the best in bold."
     )
-
-
-def _machine() -> dict[str, str]:
-    libraries = ["fastlazy", "numpy", "scipy", "numba", "torch", "jax"]
-    return {"processor": machine.processor_name(), **{name: _version(name) for name in libraries}}
-
-
-def _version(library: str) -> str:
-    if library == "fastlazy":
-        import fastlazy
-
-        return fastlazy.__version__
-    return importlib.metadata.version(library)
-
-
-def _duration(seconds: float) -> str:
-    for unit, size in (("s", 1.0), ("ms", 1e-3)):
-        if seconds >= size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds / 1e-6:.3g} us"
 
 
 _ready: dict[tuple[tuple[int, int], Row], tuple[Callable[[int], tuple[float, float]], int]] = {}

@@ -81,6 +81,14 @@ def markdown(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join([line(head), rule, *map(line, rows)])
 
 
+def duration(seconds: float) -> str:
+    """Seconds as a table shows them."""
+    for unit, size in (("s", 1.0), ("ms", 1e-3)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds / 1e-6:.3g} us"
+
+
 def _environment(threads: int) -> dict[str, str]:
     counts = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NPROC"), str(threads))
     # XLA sizes its pool by NPROC; Eigen within it must be told to stay on one thread

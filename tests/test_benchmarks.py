@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT))  # the benchmarks are no part of the package
 
-from benchmarks import machine, peers, peers_sgd, side_by_side  # noqa: E402  (found only now)
+from benchmarks import gram_peers, gram_problem, machine, peers, peers_gram, peers_sgd, side_by_side  # noqa: E402
 from benchmarks.sgd_problem import Problem  # noqa: E402  (as above)
 
 KINDS = ("time_", "track_", "peakmem_")
@@ -29,7 +29,7 @@ BENCHMARKS = [
 
 @pytest.fixture
 def _small(monkeypatch):
-    from benchmarks import bench_sgd, bench_sweep
+    from benchmarks import bench_gram, bench_sgd, bench_sweep
 
     monkeypatch.setattr(machine, "_TURNS", 100)
     for name, value in {"D": 6, "FLOPS": 1e5, "NORMALS": 10_000, "FIRST_STEP": "import fastlazy"}.items():
@@ -37,6 +37,8 @@ def _small(monkeypatch):
     threads = {"Workers": ThreadPoolExecutor}  # which start faster
     for name, value in {"CELLS": 20, "TRIVIAL": 10, "EQUAL": 2, "SAMPLES": 1000, **threads}.items():
         monkeypatch.setattr(bench_sweep, name, value)
+    for name, value in {"D": 6, "N": 30, "SAMPLES": 20, "STREAMED": 50}.items():
+        monkeypatch.setattr(bench_gram, name, value)
 
 
 @pytest.mark.parametrize(("module", "name"), BENCHMARKS)
@@ -112,7 +114,13 @@ def _instant(monkeypatch):
             self.threads = threads
 
         def ask(self, request):
-            return {"gflops": 100.0} if "peak" in request else {"step": 1e-4 * next(asked), "once": 0.5}
+            if "peak" in request:
+                return {"gflops": 1e6}
+            if "memory" in request:
+                return {"in_all": 3e9, "arrays": 2e9, "before": 1e8}
+            return (
+                {"call": 1e-2 * next(asked)} if "n" in request["problem"] else {"step": 1e-4 * next(asked), "once": 0.5}
+            )
 
         def __enter__(self):
             return self
@@ -120,8 +128,9 @@ def _instant(monkeypatch):
         def __exit__(self, *_):
             pass
 
-    monkeypatch.setattr(peers_sgd, "Child", Instant)
-    monkeypatch.setattr(peers_sgd, "_version", lambda _: "1.0")
+    for comparison in (peers_sgd, peers_gram):
+        monkeypatch.setattr(comparison, "Child", Instant)
+    monkeypatch.setattr(machine, "facts", lambda _: {"processor": "AB 1"})
 
 
 @pytest.mark.usefixtures("_instant")
@@ -140,5 +149,88 @@ def test_the_report_shows_all(tmp_path, capsys):
     ):
         assert text in report
     numbers = json.loads(file.read_text())
-    assert numbers["peak_gflops"] == {f"{dtype} x{k}": 100.0 for dtype in ("float32", "float64") for k in (1, 2)}
+    assert numbers["peak_gflops"] == {f"{dtype} x{k}": 1e6 for dtype in ("float32", "float64") for k in (1, 2)}
     assert [case["N"] for case in numbers["cases"]] == [30, 450, 4500, 450, 4500]
+
+
+GRAM_ROWS = [
+    pytest.param(row, case.problem, id=f"{row.name}-{case.problem.name}-{row.threads}")
+    for case in peers_gram.CASES
+    for threads in (1, 2)
+    for row in peers_gram.rows(case.problem, threads)
+]
+
+
+@pytest.mark.parametrize(("row", "problem"), GRAM_ROWS)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the other libraries
+def test_every_row_gives_what_the_formulas_give(row, problem, monkeypatch):
+    module = {"scikit-learn": "sklearn"}.get(row.library, row.library)
+    pytest.importorskip(module)
+    monkeypatch.setattr(gram_peers, "SAMPLES", 20)  # so that there are several blocks here, too
+    problem = gram_problem.Problem(problem.work, problem.activation, min(problem.n, 47), problem.dtype, N=231, d=13)
+    ready = peers_gram.prepare(row, problem)
+    first, second = ready.call(), ready.call()
+    for results in (first, second):
+        assert problem.error(results) < peers_gram.TOLERANCE[problem.dtype]
+    assert all(one is not other for one, other in zip(first, second, strict=True))
+    assert str(first[0].dtype).endswith(problem.dtype)
+
+
+def test_a_wrong_result_is_not_timed(monkeypatch):
+    monkeypatch.setattr(gram_problem.Problem, "error", lambda *_: 1e-3)
+    problem = gram_problem.Problem("rf_gram", "square", 0, N=30, d=5)
+    with pytest.raises(
+        RuntimeError, match=r"numpy does not give rf_gram square, N = 30, float64: relative error 0\.001"
+    ):
+        peers_gram.prepare(peers_gram.Row("numpy", "", 1), problem)
+
+
+def test_error_sees_each_result():
+    problem = gram_problem.Problem("rf_normal_equations", "relu", 40, N=20, d=5)
+    Gram, vector = problem.plain()
+    assert problem.error((Gram, vector)) == 0
+    assert problem.error((Gram, vector + 0.01 * vector.max())) == pytest.approx(0.01)
+    Gram[3, 4] += 0.1 * Gram.max()
+    assert problem.error((Gram, vector)) == pytest.approx(0.1, rel=0.01)
+    with pytest.raises(ValueError, match="gives 2 arrays, got 1"):
+        problem.error((Gram,))
+
+
+def test_useful_operations():
+    def flops(work, activation):
+        return gram_problem.Problem(work, activation, n=3, N=5, d=2).flops()
+
+    assert flops("rf_gram", "square") == 2 * 5 * 5 * 2 / 2
+    assert flops("rf_kernel", "relu") == 2 * (3 * 5 * 2 + 3 * 3 * 5 / 2)
+    assert flops("nt_kernel", "square") == 2 * (2 * 2 * 5 / 2 + 3 * 2 * 2 + 2 * 3 * 3 * 2 / 2)
+    assert flops("nt_kernel", "relu") == 2 * (3 * 5 * 2 + 3 * 3 * 2 / 2)
+    assert flops("rf_normal_equations", "relu") == 2 * (3 * 5 * 2 + 5 * 5 * 3 / 2)
+
+
+def test_a_process_says_what_it_held():
+    problem = {"work": "rf_kernel", "activation": "relu", "n": 4000, "dtype": "float64", "N": 10, "d": 5}
+    with side_by_side.Child("benchmarks.peers_gram", 1) as child:
+        held = child.ask({"memory": problem})
+        row = {"library": "numpy", "variant": "", "threads": 1}
+        assert child.ask({"row": row, "problem": problem, "seconds": 1e-3})["call"] > 0
+    assert held["arrays"] == 8 * (4000 * 5 + 10 * 5 + 4000 + 4000**2)
+    assert held["in_all"] >= held["before"] + held["arrays"] / 2  # what was freed before may be used again
+
+
+@pytest.mark.usefixtures("_instant")
+def test_the_gram_report_shows_all(tmp_path, capsys):
+    file = tmp_path / "numbers.json"
+    peers.main(["gram", "--quick", "--threads", "2", "--json", str(file)])
+    report = capsys.readouterr().out
+    for case in peers_gram.CASES:
+        assert case.problem.name.replace("50000", "10000") + "\n" in report
+    for text in ("**numpy**", "torch, autodiff", "jax, float32 counts", "numpy, cholesky", "short", "1.00 |"):
+        assert text in report
+    numbers = json.loads(file.read_text())
+    assert len(numbers["cases"]) == len(peers_gram.CASES)
+    first = numbers["cases"][0]["rows"]
+    assert [(row["name"], row["threads"]) for row in first[:3]] == [("fastlazy", 2), ("fastlazy", 1), ("numpy", 2)]
+    rounds = {(row["name"], row["threads"]): row["rounds"] for row in first}
+    assert rounds["fastlazy", 1] == rounds["numpy", 2] > rounds["jax", 2] == 1  # jax: over 1.5 times numpy's time
+    late = numbers["cases"][5]["rows"]
+    assert {row["threads"] for row in late if row["library"] != "fastlazy"} == {2}  # by then half a second each

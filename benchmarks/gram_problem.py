@@ -1,0 +1,89 @@
+"""The Gram matrices, kernels and normal equations that every library is given, and each of them in plain float64."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class Inputs(NamedTuple):
+    """What a call takes."""
+
+    X: np.ndarray  # (n, d) samples
+    W: np.ndarray  # (N, d) weights
+    y: np.ndarray  # (n,) responses
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A call of the public function *work*; rf_gram has no part for the n samples."""
+
+    work: str
+    activation: str
+    n: int
+    dtype: str = "float64"
+    N: int = 4500
+    d: int = 450
+
+    @property
+    def name(self) -> str:
+        """How the problem is called in the tables."""
+        samples = f"n = {self.n}, " if self.n else ""
+        return f"{self.work} {self.activation}, {samples}N = {self.N}, {self.dtype}"
+
+    def small(self) -> Problem:
+        """The same call at a size where every entry is checked in no time, of more than one block of anyone."""
+        n, N = (5300, 300) if self.work == "rf_normal_equations" else (300, 2500)
+        return replace(self, n=min(self.n, n), N=min(self.N, N), d=min(self.d, 40))
+
+    def inputs(self) -> Inputs:
+        """Samples x ~ N(0, I), weights w ~ N(0, I / d), responses of the size of 1; made without temporaries."""
+        rng = np.random.default_rng(1)
+        W = rng.standard_normal((self.N, self.d), np.dtype(self.dtype))
+        W /= np.sqrt(self.d)
+        X = rng.standard_normal((self.n, self.d), np.dtype(self.dtype))
+        return Inputs(X, W, np.einsum("ij,ij->i", X, X) / self.d)
+
+    def flops(self) -> float:
+        """Useful operations: two for each multiply-add, of symmetric products the half, none but those of products.
+
+        Passes over features or entries do not count, nor does what is done on bits: of the ReLU NT kernel only W x
+        and <x, y>.
+        """
+        n, N, d = self.n, self.N, self.d
+        counts = {
+            "rf_gram": N**2 * d,
+            "rf_kernel": 2 * n * N * d + n**2 * N,
+            "nt_kernel": 2 * n**2 * d + 2 * n * d**2 + N * d**2
+            if self.activation == "square"
+            else 2 * n * N * d + n**2 * d,
+            "rf_normal_equations": 2 * n * N * d + n * N**2,
+        }
+        return float(counts[self.work])
+
+    def plain(self) -> tuple[np.ndarray, ...]:
+        """The results in float64, from the formulas as they stand; x^2 and ReLU."""
+        X, W, y = (array.astype(float) for array in self.inputs())
+        if self.work == "rf_gram":
+            norms = np.sum(W**2, axis=1)
+            return (2 * (W @ W.T) ** 2 + np.outer(norms, norms),)
+        products = X @ W.T
+        if self.work == "nt_kernel":
+            slopes = 2 * products if self.activation == "square" else np.where(products > 0, 1.0, 0.0)
+            return (X @ X.T * (slopes @ slopes.T) / self.N,)
+        features = products**2 if self.activation == "square" else np.where(products > 0, products, 0.0)
+        if self.work == "rf_kernel":
+            return (features @ features.T / self.N,)
+        return features.T @ features / self.n, features.T @ y / self.n
+
+    def error(self, results: tuple[Any, ...]) -> float:
+        """The largest error of *results*, each relative to its largest entry."""
+        wanted = self.plain()
+        if len(results) != len(wanted):
+            raise ValueError(f"{self.work} gives {len(wanted)} arrays, got {len(results)}")
+        return max(
+            float(np.abs(np.asarray(result, float) - plain).max() / np.abs(plain).max())
+            for result, plain in zip(results, wanted, strict=True)
+        )
