@@ -91,7 +91,7 @@ def fill_features(member, members, board, inner, count, outer, loop, features, e
     chunks = ceil_div(count, ROWS)
     item = take(board, outers * chunks, member, members)
     while item < outers * chunks:
-        p, chunk = divmod(item, chunks)
+        chunk, p = divmod(item, outers)  # in this order inner rows stay near while panels, which are less, come and go
         start, stop = chunk * ROWS, min((chunk + 1) * ROWS, count)
         panel = features.panels[p]
         multiply(inner, start // 4, _TALL * ceil_div(stop, HEIGHT), outer[p], 0, d4, False, panel[start:])
@@ -114,7 +114,7 @@ def fill_bits(member, members, board, inner, count, outer, room, bits):
     words = ceil_div(count, WORD)
     item = take(board, outers * words, member, members)
     while item < outers * words:
-        p, word = divmod(item, words)
+        word, p = divmod(item, outers)  # as above
         start, stop = word * WORD, min((word + 1) * WORD, count)
         Z = room[member]
         multiply(inner, start // 4, _TALL * ceil_div(stop, HEIGHT), outer[p], 0, d4, False, Z)
