@@ -188,7 +188,8 @@ def drive(
                 submit(waiting.popleft(), alone=False)
             if not in_flight:
                 submit(suspects.popleft(), alone=True)
-            for future in wait(in_flight, return_when=FIRST_COMPLETED).done:
+            ended = wait(in_flight, return_when=FIRST_COMPLETED).done
+            for future in sorted(ended, key=_has_failed):  # results first: an error may end the sweep
                 job, alone = in_flight.pop(future)
                 key = job[0]
                 try:
@@ -225,6 +226,10 @@ def duration(seconds: float) -> str:
     if seconds < 60:
         return f"{seconds:.1f} s"
     return str(timedelta(seconds=round(seconds))) if seconds < 86_400 else f"{seconds / 86_400:.3g} days"
+
+
+def _has_failed(future: Future[Any]) -> bool:
+    return future.cancelled() or future.exception() is not None
 
 
 def _crash(times: int, how: str) -> dict[str, Any]:

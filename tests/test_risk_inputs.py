@@ -76,7 +76,7 @@ def test_bad_options_are_refused(risk):
             risk(target, W, ridge=ridge)
     with pytest.raises(ValueError, match=r"^activation = 'cubic' is not known; pass one of .*'square'"):
         risk(target, W, "cubic")
-    with pytest.raises(TypeError, match=r"^activation must be a name, got 2; pass one of .*'square'"):
+    with pytest.raises(TypeError, match=r"^activation must be a name.*, got 2; pass "):
         risk(target, W, 2)
     with pytest.raises(TypeError, match="positional"):
         risk(target, W, "square", 0.1)
