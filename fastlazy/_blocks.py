@@ -76,10 +76,10 @@ def room(width: int, dtype: Any) -> Array:
     return core.allocate_blocks(width, available_cores(), dtype)
 
 
-def operand(together: Callable[..., None], matrix: Array) -> core.Operand:
-    """A matrix (n, k) in the layouts of the core."""
+def operand(together: Callable[..., None], matrix: Array, *, left_only: bool = False) -> core.Operand:
+    """A matrix (n, k) in the layouts of the core, or in that of the left side only."""
     n, k = matrix.shape
-    result = core.allocate_operand(n, k, matrix.dtype)
+    result = core.allocate_operand(n, k, matrix.dtype, left_only)
     together(core.fill_operand, np.ascontiguousarray(matrix), result)
     return result
 

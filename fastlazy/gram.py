@@ -214,7 +214,7 @@ class _Problem(NamedTuple):
 def _add_features(together: Callable[..., None], problem: _Problem, loop: int, blocks: Blocks, *, how: int) -> None:
     """Fill the result with (1/N) sum_i loop(<w_i, x>) loop(<w_i, y>), times <x, y> if *how* says so, in place."""
     N = len(problem.W)
-    W, X = operand(together, problem.W), operand(together, problem.X)
+    W, X = operand(together, problem.W, left_only=True), operand(together, problem.X)
     Y = X if problem.Y is None else operand(together, problem.Y)
     inner = min(N, core.INNER)
     left = core.allocate_operand(len(problem.X), inner, problem.dtype)
@@ -234,7 +234,7 @@ def _add_features(together: Callable[..., None], problem: _Problem, loop: int, b
 def _count_bits(together: Callable[..., None], problem: _Problem, blocks: Blocks) -> None:
     """Fill the result with <x, y> times the share of neurons that both x and y switch on, in place."""
     N = len(problem.W)
-    W, X = operand(together, problem.W), operand(together, problem.X)
+    W, X = operand(together, problem.W, left_only=True), operand(together, problem.X)
     Y = X if problem.Y is None else operand(together, problem.Y)
 
     def bits_of(samples: core.Operand) -> Any:

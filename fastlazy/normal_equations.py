@@ -70,7 +70,7 @@ def rf_normal_equations(
         features = core.allocate_operand(N, core.INNER, dtype)
         moments = np.zeros((targets, features.panels.shape[0] * features.panels.shape[2]))
         blocks = Blocks(together, Gram, symmetric=True)
-        samples = core.allocate_operand(core.INNER, d, dtype)
+        samples = core.allocate_operand(core.INNER, d, dtype, left_only=True)
         for rows, responses in _chunks(first, stream, d, targets, dtype, weights):
             count = len(rows)
             together(core.fill_operand, rows, samples)

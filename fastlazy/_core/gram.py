@@ -52,13 +52,13 @@ class Operand(NamedTuple):
     panels: np.ndarray  # (panels, k4, width)
 
 
-def allocate_operand(n: int, k: int, dtype: Any) -> Operand:
-    """Room for a matrix (n, k), all zero."""
+def allocate_operand(n: int, k: int, dtype: Any, left_only: bool = False) -> Operand:
+    """Room for a matrix (n, k), all zero; without panels if it will stand only on the left."""
     groups, k4 = _TALL * ceil_div(n, HEIGHT), 4 * ceil_div(k, 4)
     width = panel_width(n, dtype)
     return Operand(
         rows=aligned_zeros((groups, k4, 4), dtype),
-        panels=aligned_zeros((ceil_div(4 * groups, width), k4, width), dtype),
+        panels=aligned_zeros((0 if left_only else ceil_div(4 * groups, width), k4, width), dtype),
     )
 
 
@@ -74,7 +74,8 @@ def fill_operand(member, members, board, A, operand):
     g = take(board, groups, member, members)
     while g < groups:
         interleave(A, g, operand.rows[g])
-        copy_to_panels(operand.rows[g], g, 0, A.shape[1], operand.panels)
+        if len(operand.panels) > 0:
+            copy_to_panels(operand.rows[g], g, 0, A.shape[1], operand.panels)
         g = take(board, groups, member, members)
     meet(board, members)
 
