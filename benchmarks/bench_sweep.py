@@ -20,7 +20,7 @@ from fastlazy.store import Store
 CELLS = 100_000  # finished cells in a store, and tiny cells of one sweep
 TRIVIAL = 1000
 EQUAL = 40  # cells of one second
-SAMPLES = 1_000_000  # of one of them
+SAMPLES = 100_000  # of one of them
 # In a process of its own, whose memory is the driver's alone; threads in place of workers would count, too.
 DRIVER = """
 import resource, sys
