@@ -225,7 +225,7 @@ def network_risk(target: QuadraticTarget, W: ArrayLike, a: ArrayLike = 1.0, c: f
 
 def _rf_risk_any(target: QuadraticTarget, W: Array, sigma: Activation, ridge: float, parallel: bool) -> float:
     """The risk of random features for any sigma."""
-    _check_size(W, 1e150, "the argument of sigma by it")
+    _check_size(W, 1e150, "argument of sigma by its inverse")
     from fastlazy.gram import rf_gram  # as above
 
     U = rf_gram(W, sigma, center=True, parallel=parallel)
