@@ -15,11 +15,14 @@ from fastlazy._validate import Array
 
 _SHARE = 2e6  # multiply-adds that are worth a thread
 
+Together = Callable[..., None]
+"""A function that calls a compiled one for all members of a team at once (see `fastlazy._team`)."""
+
 
 class Blocks:
     """A result that is filled block by block (see `fastlazy._core.gram.fill_blocks`)."""
 
-    def __init__(self, together: Callable[..., None], out: Array, symmetric: bool) -> None:
+    def __init__(self, together: Together, out: Array, symmetric: bool) -> None:
         self.together, self.out, self.symmetric = together, out, symmetric
         self.errors = np.zeros(available_cores(), np.int64)
 
@@ -65,7 +68,7 @@ class Blocks:
 
 
 @contextmanager
-def threads(work: float, parallel: bool) -> Iterator[Callable[..., None]]:
+def threads(work: float, parallel: bool) -> Iterator[Together]:
     """A team for so much *work* (multiply-adds)."""
     with team(max(1, min(available_cores(), int(work / _SHARE))) if parallel else 1) as together:
         yield together
@@ -76,12 +79,20 @@ def room(width: int, dtype: Any) -> Array:
     return core.allocate_blocks(width, available_cores(), dtype)
 
 
-def operand(together: Callable[..., None], matrix: Array, *, left_only: bool = False) -> core.Operand:
+def operand(together: Together, matrix: Array, *, left_only: bool = False) -> core.Operand:
     """A matrix (n, k) in the layouts of the core, or in that of the left side only."""
     n, k = matrix.shape
     result = core.allocate_operand(n, k, matrix.dtype, left_only)
     together(core.fill_operand, np.ascontiguousarray(matrix), result)
     return result
+
+
+def in_panels(table: Array, rows: core.Operand) -> Array:
+    """The numbers (n, K) of the n rows of an operand as (panels, K, width), one column for each, of its dtype."""
+    panels, _, width = rows.panels.shape
+    columns = np.zeros((panels * width, table.shape[1]), rows.panels.dtype)
+    columns[: len(table)] = table
+    return np.ascontiguousarray(columns.reshape(panels, width, -1).transpose(0, 2, 1))
 
 
 def dtype_of(*arrays: ArrayLike | None) -> np.dtype[Any]:

@@ -7,7 +7,7 @@ in polar coordinates, whose panels shrink towards the lines on which an argument
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.polynomial import legendre
@@ -19,8 +19,31 @@ from fastlazy.hermite import hermite_coefficients, square_moments
 _TERMS = 1000
 _TOLERANCE = 1e-13  # relative to the norms of both features
 _CHUNK = 4096  # pairs at a time
+_ROWS = 1024  # at a time, where pairs are looked for
 
 Form = Callable[[Array, Array, Array], Array]
+
+
+def unit_rows(W: Array) -> tuple[Array, Array]:
+    """The directions (N, d) of the rows of W, zero for a zero row, and their norms (N,)."""
+    rows = W.astype(np.float64)
+    largest = np.abs(rows).max(axis=1, keepdims=True)
+    scaled = rows / np.where(largest > 0, largest, 1)  # first to order one: squares neither over- nor underflow
+    norms = np.linalg.norm(scaled, axis=1, keepdims=True)
+    return scaled / np.where(norms > 0, norms, 1), (norms * largest)[:, 0]
+
+
+def steep_pairs(unit: Array, cut: float) -> Iterator[tuple[Array, Array, Array]]:
+    """Pairs i > j of rows of *unit* (N, d) whose |cosine| is beyond the *cut*, and their angles: i, j, theta (m,)."""
+    for start in range(0, len(unit), _ROWS):
+        block = unit[start : start + _ROWS]
+        i, j = np.nonzero(np.abs(block @ unit[: start + len(block)].T) > cut * (1 - 1e-6))
+        i += start
+        i, j = i[j < i], j[j < i]
+        if len(i):
+            same = np.linalg.norm(unit[i] - unit[j], axis=1)
+            opposite = np.linalg.norm(unit[i] + unit[j], axis=1)
+            yield i, j, 2 * np.arctan2(same, opposite)
 
 
 def pair_moments(activation: Activation, r: Array, s: Array, theta: Array) -> Array:
@@ -73,16 +96,24 @@ def _series_or_integral(activation: Activation, r: Array, s: Array, theta: Array
 
 
 def _polar(activation: Activation, r: float, s: float, theta: float) -> float:
-    """The integral over radius and angle; each quarter between two lines of zeros is graded towards both."""
-    radii, weights = _RADII
+    radii, angles, weights = polar_nodes(theta)
+    u = r * np.outer(np.cos(angles), radii)
+    v = s * np.outer(np.cos(angles - theta), radii)
+    return float(np.sum(activation.values(u) * activation.values(v) * weights))
+
+
+def polar_nodes(theta: float) -> tuple[Array, Array, Array]:
+    """Radii (n,), angles (m,) and weights (m, n) that integrate over the plane, x ~ N(0, I).
+
+    The kinks are on the lines across the directions 0 and *theta*: each sector between two of the lines is graded
+    towards both.
+    """
     zeros = np.sort(np.mod([np.pi / 2, 3 * np.pi / 2, np.pi / 2 + theta, 3 * np.pi / 2 + theta], 2 * np.pi))
-    total = 0.0
-    for begin, end in zip(zeros, [*zeros[1:], zeros[0] + 2 * np.pi], strict=True):
-        angles, angle_weights = begin + (end - begin) * _GRADED[0], (end - begin) * _GRADED[1]
-        u = r * np.cos(angles)[:, None] * radii
-        v = s * np.cos(angles - theta)[:, None] * radii
-        total += float(angle_weights @ (activation.values(u) * activation.values(v)) @ weights)
-    return total / (2 * np.pi)
+    ends = np.append(zeros[1:], zeros[0] + 2 * np.pi)
+    angles = zeros[:, None] + (ends - zeros)[:, None] * _GRADED[0]
+    weights = (ends - zeros)[:, None] * _GRADED[1] / (2 * np.pi)
+    radii, radial_weights = _RADII
+    return radii, angles.ravel(), np.outer(weights.ravel(), radial_weights)
 
 
 def _graded_nodes() -> tuple[Array, Array]:
