@@ -27,6 +27,7 @@ from fastlazy._core.team import meet, take
 from fastlazy._core.tile import HEIGHT, INTERLEAVE, aligned_zeros, ceil_div
 
 CHUNK = 256  # neurons j at a time; a multiple of HEIGHT
+_PART = 64  # of them while their coefficients are at hand
 
 _TALL = HEIGHT // INTERLEAVE
 
@@ -126,11 +127,13 @@ def add_tangent(member, members, board, coefficients, unit, unit_columns, X, X_c
         sums[:] = 0
         for start in range(0, k4, CHUNK):
             stop = min(start + CHUNK, k4)
-            for p in range(p0, p1):
-                last = _TALL * ceil_div(stop, HEIGHT)
-                multiply(X, start // 4, last, unit.panels[p], 0, unit.panels.shape[1], False, P)
-                combine(coefficients, p, start, stop, along, P, sums[(p - p0) * width :])
-                copy_from_panel(P, p - p0, 0, stop - start, H)
+            for j in range(start, stop, _PART):
+                end = min(j + _PART, stop)
+                for p in range(p0, p1):
+                    last = _TALL * ceil_div(end, HEIGHT)
+                    multiply(X, j // 4, last, unit.panels[p], 0, unit.panels.shape[1], False, P)
+                    combine(coefficients, p, j, end, along, P, sums[(p - p0) * width :])
+                    copy_from_panel(P, p - p0, 0, end - j, H[:, j - start :])
             for q in range(len(block)):
                 A, g = coefficients.A, first // 4
                 multiply(A, g, g + groups, X_columns[q], start, stop - start, start > 0, block[q])
