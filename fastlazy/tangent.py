@@ -134,6 +134,15 @@ def tangent_product(gram: TangentGram, b: Array) -> Array:
     return result
 
 
+def rotate(gram: TangentGram, basis: Array) -> TangentGram:
+    """The Gram matrix for coefficients b_i in an orthonormal *basis* (d, d), its columns."""
+    unit = gram.unit @ basis
+    rows = unit.astype(gram.mean.dtype)
+    with threads(unit.size, gram.parallel) as together:
+        both = operand(together, rows), operand(together, rows.T).panels
+    return gram._replace(unit=unit, mean=(gram.mean @ basis), operand=both[0], columns=both[1])
+
+
 def _fill(together: Together, unit: Operand, g: Array, squares: Array) -> tuple[core.Coefficients, float]:
     """The coefficients off the diagonal, and the |cosine| beyond which they are not good, or 1 if there is none."""
     N, dtype = len(g), unit.panels.dtype

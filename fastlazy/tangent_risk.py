@@ -17,7 +17,7 @@ import numpy as np
 
 from fastlazy._validate import Array
 from fastlazy.activations import Activation
-from fastlazy.tangent import TangentGram, tangent_gram, tangent_product
+from fastlazy.tangent import TangentGram, rotate, tangent_gram, tangent_product
 from fastlazy.targets import QuadraticTarget
 
 _FLOOR = 1e-3  # of E sigma'^2, the least that counts as noise
@@ -38,7 +38,10 @@ def solve_nt_risk(
     V = _covariance(target, gram)
     if not V.any():
         return target.null_risk
-    solution = _solve(gram, V, target.null_risk, ridge, tolerance, max_iterations)
+    model = _model(gram, ridge)
+    gram = rotate(gram, model.basis)
+    precondition = _inverse(model, gram.unit)
+    solution = _solve(gram, V @ model.basis, precondition, ridge, target.null_risk, tolerance, max_iterations)
     if solution.excess > max(tolerance * solution.risk, _ROUNDING * target.null_risk):
         warnings.warn(
             f"nt_risk did not converge in {solution.iterations} iterations: the risk returned, {solution.risk:.6g}, may "
@@ -65,10 +68,15 @@ def _covariance(target: QuadraticTarget, gram: TangentGram) -> Array:
 
 
 def _solve(
-    gram: TangentGram, V: Array, null_risk: float, ridge: float, tolerance: float, max_iterations: int
+    gram: TangentGram,
+    V: Array,
+    precondition: Callable[[Array], Array],
+    ridge: float,
+    null_risk: float,
+    tolerance: float,
+    max_iterations: int,
 ) -> _Solution:
     """Conjugate gradients, until what is left of the excess risk seems to be below the tolerance."""
-    precondition = _preconditioner(gram, ridge)
     b, residual = np.zeros_like(V), V.copy()
     direction = correction = precondition(residual)
     size = float(np.vdot(residual, correction))
@@ -96,44 +104,57 @@ def _solve(
 def _excess(gains: list[float], penalty: float) -> float:
     """How far the risk may be off after steps that lowered the penalised risk by *gains*.
 
-    They fall about geometrically, so the worst of the last four ratios bounds the rest of the series. The risk itself
-    differs from the penalised risk by ridge |b|^2, the *penalty*, which is off by the square root.
+    What the last three gained stands for what is left, or a multiple of it where steps gain little less than those
+    before. The risk itself differs from the penalised risk by ridge |b|^2, the *penalty*, which is off by the root.
     """
-    if len(gains) < 4:
+    if len(gains) < 6:
         return math.inf
-    last = gains[-5:]
-    ratio = min(max(after / before for before, after in zip(last, last[1:], strict=False)), 0.95)
-    rest = max(last[-2:]) * ratio / (1 - ratio)
+    last, before = math.fsum(gains[-3:]), math.fsum(gains[-6:-3])
+    ratio = min((last / before) ** (1 / 3), 0.98)
+    rest = last * max(1.0, ratio / (1 - ratio))
     return rest + 2 * math.sqrt(penalty * rest)
 
 
-def _preconditioner(gram: TangentGram, ridge: float) -> Callable[[Array], Array]:
-    """The function R -> M^-1 R for M = D + F_1^T F_1 + F_2^T F_2, by the formula of Woodbury.
+class _Model(NamedTuple):
+    """The simple operator M = D + F_1^T F_1 + F_2^T F_2, near K + ridge.
 
-    F_1 b = sum_i g_0 b_i and F_2 b = sum_i g_1 sym(u_i b_i^T) are what the model has of degree one and two, but for
-    terms along u_i; F_2 has half its weight here, as along u_i there is less. D = noise_i I is what is left of
-    E sigma'^2, doubled likewise. F_2 D^-1 F_2^T is T -> (G T + T G) / 2, diagonal in the eigenbasis of G (d, d).
+    F_1 b = sum_i g_0 b_i and F_2 b = sum_i g_1 sym(u_i b_i^T) are what the tangent model has of degree one and two,
+    but for terms along u_i; F_2 has half its weight here, as along u_i there is less. D = noise_i I is what is left
+    of E sigma'^2, doubled likewise. F_2 D^-1 F_2^T T = (G T + T G) / 2, diagonal in the eigenbasis of G (d, d).
     """
+
+    g_0: Array  # (N,)
+    g_1: Array  # (N,)
+    noise: Array  # (N,)
+    values: Array  # (d,) eigenvalues of G
+    basis: Array  # (d, d)
+
+
+def _model(gram: TangentGram, ridge: float) -> _Model:
     g_0, g_1 = gram.g[:, 0], gram.g[:, 1]
     noise = np.maximum(2 * (gram.squares - g_0**2 - g_1**2), _FLOOR * gram.squares) + ridge
     noise[noise == 0] = 1  # sigma' is zero there
-    slopes = g_1 / noise
-    values, basis = np.linalg.eigh((gram.unit.T * (g_1 * slopes)) @ gram.unit)
-    unit = gram.unit @ basis
+    G = (gram.unit.T * (g_1**2 / noise)) @ gram.unit
+    return _Model(g_0, g_1, noise, *np.linalg.eigh(G))
+
+
+def _inverse(model: _Model, unit: Array) -> Callable[[Array], Array]:
+    """The function R -> M^-1 R, R (N, d) and *unit* (N, d) in the eigenbasis of G, by the formula of Woodbury."""
+    g_0, g_1, noise, values, _ = model
     gain = 1 / (1 + (values[:, None] + values) / 2)
-    drift = unit.T @ (g_0 * slopes)
-    # what F_2 takes from F_1 D^-1 F_1^T, in that basis
+    drift = unit.T @ (g_0 * g_1 / noise)
+    # F_1 D^-1 F_1^T is a number, less what F_2 takes of it
     taken = (np.diag(gain @ drift**2) + gain * np.outer(drift, drift)) / 2
     inner = np.linalg.inv((1 + np.sum(g_0**2 / noise)) * np.eye(len(values)) - taken)
 
     def precondition(R: Array) -> Array:
-        Q = (R @ basis) / noise[:, None]
+        Q = R / noise[:, None]
         T = unit.T @ (g_1[:, None] * Q)
         T = gain * (T + T.T) / 2
         v = inner @ (g_0 @ Q - T @ drift)
         pair = np.outer(drift, v)
         T -= gain * (pair + pair.T) / 2
-        Q -= slopes[:, None] * (unit @ T) + (g_0 / noise)[:, None] * v
-        return Q @ basis.T
+        Q -= (g_1 / noise)[:, None] * (unit @ T) + (g_0 / noise)[:, None] * v
+        return Q
 
     return precondition
