@@ -82,7 +82,6 @@ class TangentGram(NamedTuple):
     unit: Array  # (N, d) directions of the rows
     g: Array  # (N, K) normalised Hermite coefficients of sigma' at the lengths of the rows
     squares: Array  # (N,) E sigma'^2
-    own_squares: Array  # (N,) E (sigma' <u_i, x>)^2
     mean: Array  # (N, d) means of the features, zero if not centred; its dtype is the operator's
     blocks: core.Coefficients
     operand: Operand  # of the directions
@@ -114,7 +113,7 @@ def tangent_gram(W: Array, activation: Activation, center: bool, parallel: bool)
             f"{r.max():.3g}; divide W by a number"
         )
     mean = (g[:, 1:2] * unit if center else np.zeros_like(unit)).astype(W.dtype)
-    return TangentGram(unit, g, squares, own_squares, mean, blocks, unit_operand, columns, parallel)
+    return TangentGram(unit, g, squares, mean, blocks, unit_operand, columns, parallel)
 
 
 def tangent_product(gram: TangentGram, b: Array) -> Array:
@@ -140,7 +139,19 @@ def rotate(gram: TangentGram, basis: Array) -> TangentGram:
     rows = unit.astype(gram.mean.dtype)
     with threads(unit.size, gram.parallel) as together:
         both = operand(together, rows), operand(together, rows.T).panels
-    return gram._replace(unit=unit, mean=(gram.mean @ basis), operand=both[0], columns=both[1])
+    return gram._replace(unit=unit, mean=(gram.mean @ basis).astype(gram.mean.dtype), operand=both[0], columns=both[1])
+
+
+def dense(gram: TangentGram) -> Array:
+    """The whole matrix K, (N d, N d); for small ones."""
+    N, d = gram.mean.shape
+    A = gram.blocks.A.transpose(0, 2, 1).reshape(-1, gram.blocks.A.shape[1])[:N, :N]
+    own, other, cross = (part.transpose(0, 2, 1).reshape(-1, part.shape[1])[:N, :N] for part in gram.blocks[1:])
+    u = gram.unit
+    K = np.einsum("ij,kl->ikjl", A, np.eye(d))
+    K += np.einsum("ij,ik,il->ikjl", own, u, u) + np.einsum("ij,jk,jl->ikjl", other, u, u)
+    K += np.einsum("ij,ik,jl->ikjl", cross, u, u) + np.einsum("ij,jk,il->ikjl", cross, u, u)
+    return K.reshape(N * d, N * d) - np.outer(gram.mean, gram.mean)
 
 
 def _fill(together: Together, unit: Operand, g: Array, squares: Array) -> tuple[core.Coefficients, float]:

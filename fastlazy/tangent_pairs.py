@@ -105,7 +105,11 @@ def _integral(activation: Activation, r: float, s: float, theta: float) -> tuple
     by_angle, squares = product.sum(axis=1), product @ radii**2
     along, across = np.cos(angles - theta / 2), -np.sin(angles - theta / 2)
     A = float(by_angle.sum())
-    first, second, mixed = float(squares @ along**2) - A, float(squares @ across**2) - A, float(squares @ (along * across))
+    first, second, mixed = (
+        float(squares @ along**2) - A,
+        float(squares @ across**2) - A,
+        float(squares @ (along * across)),
+    )
     near, far = np.cos(theta / 2) ** 2, np.sin(theta / 2) ** 2
     if far < _PARALLEL**2 / 4:
         return A, first / 2, first / 2, 0.0

@@ -14,14 +14,16 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+import scipy.linalg
 
 from fastlazy._validate import Array
 from fastlazy.activations import Activation
-from fastlazy.tangent import TangentGram, rotate, tangent_gram, tangent_product
+from fastlazy.tangent import TangentGram, dense, rotate, tangent_gram, tangent_product
 from fastlazy.targets import QuadraticTarget
 
 _FLOOR = 1e-3  # of E sigma'^2, the least that counts as noise
 _ROUNDING = 1e-13  # of the null risk, which no iteration can resolve
+_SMALL = 1500  # N d up to which K is factorized
 
 
 def solve_nt_risk(
@@ -38,26 +40,34 @@ def solve_nt_risk(
     V = _covariance(target, gram)
     if not V.any():
         return target.null_risk
+    if W.size <= _SMALL:
+        return _solve_dense(dense(gram), V.ravel(), target.null_risk, ridge)
     model = _model(gram, ridge)
-    gram = rotate(gram, model.basis)
-    precondition = _inverse(model, gram.unit)
-    solution = _solve(gram, V @ model.basis, precondition, ridge, target.null_risk, tolerance, max_iterations)
-    if solution.excess > max(tolerance * solution.risk, _ROUNDING * target.null_risk):
+    problem = _Problem(rotate(gram, model.basis), V @ model.basis, ridge, target.null_risk, tolerance, max_iterations)
+    risk, excess, iterations = _solve(problem, _inverse(model, problem.gram.unit))
+    if excess > problem.goal(risk):
         warnings.warn(
-            f"nt_risk did not converge in {solution.iterations} iterations: the risk returned, {solution.risk:.6g}, may "
-            f"be off by {solution.excess:.1e}; pass a larger max_iterations or tolerance, or a ridge",
+            f"nt_risk did not converge in {iterations} iterations: the risk returned, {risk:.6g}, may be off by "
+            f"{excess:.1e}; pass a larger max_iterations or tolerance, or a ridge",
             RuntimeWarning,
             stacklevel=3,
         )
-    return solution.risk
+    return risk
 
 
-class _Solution(NamedTuple):
-    """Where conjugate gradients ended."""
+class _Problem(NamedTuple):
+    """(K + ridge) b = V, to be solved to a tolerance."""
 
-    risk: float
-    excess: float  # estimated, by which the risk may be off
-    iterations: int
+    gram: TangentGram
+    V: Array  # (N, d)
+    ridge: float
+    null_risk: float
+    tolerance: float
+    max_iterations: int
+
+    def goal(self, risk: float) -> float:
+        """The excess that is small enough."""
+        return max(self.tolerance * risk, _ROUNDING * self.null_risk)
 
 
 def _covariance(target: QuadraticTarget, gram: TangentGram) -> Array:
@@ -67,51 +77,58 @@ def _covariance(target: QuadraticTarget, gram: TangentGram) -> Array:
     return 2 * h_1 * image + h_3 * np.sum(gram.unit * image, axis=1, keepdims=True) * gram.unit
 
 
-def _solve(
-    gram: TangentGram,
-    V: Array,
-    precondition: Callable[[Array], Array],
-    ridge: float,
-    null_risk: float,
-    tolerance: float,
-    max_iterations: int,
-) -> _Solution:
-    """Conjugate gradients, until what is left of the excess risk seems to be below the tolerance."""
-    b, residual = np.zeros_like(V), V.copy()
-    direction = correction = precondition(residual)
-    size = float(np.vdot(residual, correction))
-    gains: list[float] = []
-    risk, excess = null_risk, math.inf
-    while len(gains) < max_iterations and excess > max(tolerance * risk, _ROUNDING * null_risk):
-        image = tangent_product(gram, direction)
-        image += ridge * direction
+def _solve_dense(K: Array, V: Array, null_risk: float, ridge: float) -> float:
+    """The risk by the eigenvalues of K; those that are rounding count as zero, and V has nothing there."""
+    values, vectors = np.linalg.eigh(K)
+    kept = values > len(K) * np.finfo(float).eps * values[-1]
+    values, shares = values[kept], (V @ vectors[:, kept]) ** 2
+    # 2 V b - b K b for b = V / (K + ridge)
+    return max(0.0, null_risk - float(np.sum(shares * (values + 2 * ridge) / (values + ridge) ** 2)))
+
+
+def _solve(problem: _Problem, precondition: Callable[[Array], Array]) -> tuple[float, float, int]:
+    """The risk, by how much it may be off, and the iterations: conjugate gradients until it is close enough."""
+    b, residual = np.zeros_like(problem.V), problem.V.copy()
+    correction = precondition(residual)
+    direction = correction.copy()
+    gains: list[float] = []  # of the penalised risk
+    sizes = [float(np.vdot(residual, correction))]  # of the residuals
+    risk, excess = problem.null_risk, math.inf
+    while excess > problem.goal(risk) and len(gains) < problem.max_iterations:
+        image = tangent_product(problem.gram, direction)
+        _axpy(direction, image, problem.ridge)
         curvature = float(np.vdot(direction, image))
-        if not curvature > 0 or size <= 0:  # nothing but rounding is left
+        if not curvature > 0:  # nothing but rounding is left
             break
-        step = size / curvature
-        b += step * direction
-        residual -= step * image
-        gains.append(step * size)
-        norm = float(np.vdot(b, b))
-        risk = null_risk - float(np.vdot(V, b)) - float(np.vdot(residual, b)) - ridge * norm
-        excess = _excess(gains, ridge * norm)
+        step = sizes[-1] / curvature
+        _axpy(direction, b, step)
+        _axpy(image, residual, -step)
         correction = precondition(residual)
-        size, before = float(np.vdot(residual, correction)), size
-        direction = correction + (size / before) * direction
-    return _Solution(max(risk, 0.0), excess, len(gains))
+        gains.append(step * sizes[-1])
+        sizes.append(float(np.vdot(residual, correction)))
+        direction *= sizes[-1] / sizes[-2]
+        direction += correction
+        penalty = problem.ridge * float(np.vdot(b, b))
+        # 2 V b - b K b, in terms of what is known
+        risk = max(0.0, problem.null_risk - float(np.vdot(problem.V, b) + np.vdot(residual, b)) - penalty)
+        excess = _excess(gains, sizes, penalty)
+    return risk, excess, len(gains)
 
 
-def _excess(gains: list[float], penalty: float) -> float:
-    """How far the risk may be off after steps that lowered the penalised risk by *gains*.
+def _axpy(x: Array, y: Array, factor: float) -> None:
+    """Add *factor* x to y, in place and without a copy."""
+    scipy.linalg.blas.daxpy(x.reshape(-1), y.reshape(-1), a=factor)
 
-    What the last three gained stands for what is left, or a multiple of it where steps gain little less than those
-    before. The risk itself differs from the penalised risk by ridge |b|^2, the *penalty*, which is off by the root.
+
+def _excess(gains: list[float], sizes: list[float], penalty: float) -> float:
+    """How far the risk may be off, given all *gains* of the penalised risk and all *sizes* of residuals.
+
+    What has been gained since a residual of some size bounds from below what it was worth: its excess risk. The most
+    that any was worth for its size, thrice, is what the last one is taken to be worth. The risk itself differs from the
+    penalised risk by ridge |b|^2, the *penalty*, which is off by the root.
     """
-    if len(gains) < 6:
-        return math.inf
-    last, before = math.fsum(gains[-3:]), math.fsum(gains[-6:-3])
-    ratio = min((last / before) ** (1 / 3), 0.98)
-    rest = last * max(1.0, ratio / (1 - ratio))
+    since = np.cumsum(gains[::-1])[::-1]
+    rest = 3 * float(np.max(since / sizes[:-1])) * sizes[-1]
     return rest + 2 * math.sqrt(penalty * rest)
 
 
@@ -141,20 +158,21 @@ def _model(gram: TangentGram, ridge: float) -> _Model:
 def _inverse(model: _Model, unit: Array) -> Callable[[Array], Array]:
     """The function R -> M^-1 R, R (N, d) and *unit* (N, d) in the eigenbasis of G, by the formula of Woodbury."""
     g_0, g_1, noise, values, _ = model
+    d = len(values)
     gain = 1 / (1 + (values[:, None] + values) / 2)
     drift = unit.T @ (g_0 * g_1 / noise)
     # F_1 D^-1 F_1^T is a number, less what F_2 takes of it
     taken = (np.diag(gain @ drift**2) + gain * np.outer(drift, drift)) / 2
-    inner = np.linalg.inv((1 + np.sum(g_0**2 / noise)) * np.eye(len(values)) - taken)
+    inner = np.linalg.inv((1 + np.sum(g_0**2 / noise)) * np.eye(d) - taken)
+    weighted = np.column_stack([unit * g_1[:, None], g_0]) / noise[:, None]
+    share = np.repeat(1 / noise[:, None], d, axis=1)
 
     def precondition(R: Array) -> Array:
-        Q = R / noise[:, None]
-        T = unit.T @ (g_1[:, None] * Q)
-        T = gain * (T + T.T) / 2
-        v = inner @ (g_0 @ Q - T @ drift)
+        parts = weighted.T @ R  # F_2 and F_1 of D^-1 R, but for the symmetry
+        T = gain * (parts[:d] + parts[:d].T) / 2
+        v = inner @ (parts[d] - T @ drift)
         pair = np.outer(drift, v)
         T -= gain * (pair + pair.T) / 2
-        Q -= (g_1 / noise)[:, None] * (unit @ T) + (g_0 / noise)[:, None] * v
-        return Q
+        return share * R - weighted @ np.vstack([T, v])
 
     return precondition

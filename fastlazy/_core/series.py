@@ -6,10 +6,16 @@ as all; each panel of a block takes as many as its largest cosine needs.
 
 from __future__ import annotations
 
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
 from fastlazy._core.gram import PANELS, ROWS, copy_out, copy_transposed, multiply
-from fastlazy._core.jit import jit
+from fastlazy._core.jit import jit, jit_inline
 from fastlazy._core.team import meet, take
-from fastlazy._core.tile import ceil_div
+from fastlazy._core.tile import NARROW, REGISTER_BYTES, WIDE, ceil_div, pointer, vectors_of
 
 
 @jit
@@ -22,7 +28,7 @@ def fill_series(member, members, board, unit, left, right, cuts, room, steep, ou
     """
     n, width = len(out), room.shape[3]
     panels = ceil_div(n, width)
-    C, sums = room[member], room[member, PANELS]
+    C = room[member]
     chunks = ceil_div(panels, PANELS)
     items = ceil_div(n, ROWS) * chunks
     item = take(board, items, member, members)
@@ -39,7 +45,7 @@ def fill_series(member, members, board, unit, left, right, cuts, room, steep, ou
             while terms < len(cuts) and cuts[terms - 1] < largest:
                 terms += 1
             steep[member] += largest > cuts[len(cuts) - 1]
-            sum_series(C[p - p0], left, right[p], start, stop, terms, sums)
+            sum_series(C[p - p0], left, right[p], start, stop, terms)
         copy_out(True, start, stop, p0, p1, C, out)
         copy_transposed(start, stop, p0, p1, C, out)
         item = take(board, items, member, members)
@@ -60,15 +66,113 @@ def largest_cosine(C, start, stop, first):
 
 
 @jit
-def sum_series(C, left, right, start, stop, terms, sums):
-    """Replace cosines C (rows, width) by their series, in place; *sums* (rows, width) is work."""
-    width = C.shape[1]
-    for i in range(start, stop):
-        t, total = C[i - start], sums[0]
-        for j in range(width):
-            total[j] = 0
-        for k in range(terms - 1, -1, -1):
-            for j in range(width):
-                total[j] = total[j] * t[j] + left[i, k] * right[k, j]
-        for j in range(width):
-            t[j] = total[j]
+def sum_series(C, left, right, start, stop, terms):
+    """Replace cosines C (rows, width) of rows *start* to *stop* by their series, in place.
+
+    left (N, K) holds the coefficients of all rows, right (K, width) those of the panel's columns.
+    """
+    width, vectors, i = C.shape[1], vectors_of(C), start
+    while i + 2 <= stop:
+        sum_two(
+            vectors,
+            pointer(left, i * left.shape[1]),
+            left.shape[1],
+            pointer(right, 0),
+            terms,
+            pointer(C, (i - start) * width),
+        )
+        i += 2
+    if i < stop:
+        sum_one(
+            vectors,
+            pointer(left, i * left.shape[1]),
+            left.shape[1],
+            pointer(right, 0),
+            terms,
+            pointer(C, (i - start) * width),
+        )
+
+
+def _horner(height: int, vectors: int) -> Any:
+    """The intrinsic that sums the series of *height* rows of *vectors* vectors in registers, by Horner's rule.
+
+    Arguments, pointers and int64: left (first coefficient of the first row), left_row (from one row's to the next),
+    right (first coefficients of the columns), terms, c (first cosine; its rows are a panel's width apart).
+    """
+
+    @intrinsic
+    def horner(typingctx, left, left_row, right, terms, c):
+        bits = c.dtype.bitwidth
+        lanes = REGISTER_BYTES * 8 // bits
+        i64 = ir.IntType(64)
+        signature = types.void(left, types.int64, right, types.int64, c)
+
+        def codegen(context, builder, signature, args):
+            left, left_row, right, terms, c = args
+            vector = ir.VectorType(ir.DoubleType() if bits == 64 else ir.FloatType(), lanes)
+            fma = builder.module.declare_intrinsic(
+                f"llvm.fmuladd.v{lanes}f{bits}", (), ir.FunctionType(vector, [vector] * 3)
+            )
+            undefined, zero = ir.Constant(vector, ir.Undefined), ir.Constant(vector, [0.0] * lanes)
+            mask = ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes)
+
+            def broadcast(value):
+                first = builder.insert_element(undefined, value, ir.Constant(ir.IntType(32), 0))
+                return builder.shuffle_vector(first, undefined, mask)
+
+            def vector_at(pointer, j):
+                return builder.bitcast(builder.gep(pointer, [j]), vector.as_pointer())
+
+            places = [vector_at(c, i64(e * lanes)) for e in range(height * vectors)]
+            t = [builder.load(place, align=bits // 8) for place in places]
+            entry = builder.block
+            loop = builder.append_basic_block("horner.loop")
+            done = builder.append_basic_block("horner.done")
+            builder.branch(loop)
+
+            builder.position_at_end(loop)
+            after = builder.phi(i64)  # one more than the term's number
+            sums = [builder.phi(vector) for _ in t]
+            k = builder.sub(after, i64(1))
+            at = builder.mul(k, i64(vectors * lanes))
+            columns = [
+                builder.load(vector_at(right, builder.add(at, i64(j * lanes))), align=bits // 8) for j in range(vectors)
+            ]
+            new = []
+            for r in range(height):
+                value = broadcast(builder.load(builder.gep(left, [builder.add(k, builder.mul(left_row, i64(r)))])))
+                for j, column in enumerate(columns):
+                    e = r * vectors + j
+                    new.append(builder.call(fma, [sums[e], t[e], builder.fmul(value, column)]))
+            builder.cbranch(builder.icmp_signed(">", k, i64(0)), loop, done)
+            after.add_incoming(terms, entry)
+            after.add_incoming(k, loop)
+            for phi, following in zip(sums, new, strict=True):
+                phi.add_incoming(zero, entry)
+                phi.add_incoming(following, loop)
+
+            builder.position_at_end(done)
+            for place, value in zip(places, new, strict=True):
+                builder.store(value, place, align=bits // 8)
+            return context.get_dummy_value()
+
+        return signature, codegen
+
+    return horner
+
+
+def _dispatched(height: int) -> Any:
+    """The compiled function that sums series of wide or narrow panels, as its first argument says."""
+    wide, narrow = _horner(height, WIDE), _horner(height, NARROW)
+
+    @jit_inline
+    def horner(vectors, left, left_row, right, terms, c):
+        if vectors == WIDE:
+            wide(left, left_row, right, terms, c)
+        else:
+            narrow(left, left_row, right, terms, c)
+
+    return horner
+
+
+sum_one, sum_two = _dispatched(1), _dispatched(2)

@@ -73,12 +73,12 @@ def fill_coefficients(member, members, board, unit, left, right, cuts, room, coe
 
     *unit* is the operand of the rows. left (3, N, K) and right (3, panels, K, width) hold the numbers g_k,
     sqrt(k + 1) g_{k+1} and sqrt((k + 1) (k + 2)) g_{k+2} of every row; k terms are enough for cosines up to
-    cuts[k - 1], which do not fall with k; room (members, 3 or more, ROWS, width). Each member counts in *steep* (members,) the pieces with a cosine beyond
-    the last cut. What the diagonal holds is not meant.
+    cuts[k - 1], which do not fall with k. *room* is (members, 2 or more, ROWS, width). Each member counts in *steep*
+    (members,) the pieces with a cosine beyond the last cut. What the diagonal holds is not meant.
     """
     N, width = left.shape[1], right.shape[3]
     panels, chunks = ceil_div(N, width), ceil_div(N, ROWS)
-    C, S, sums = room[member, 0], room[member, 1], room[member, 2]
+    C, S = room[member, 0], room[member, 1]
     item = take(board, panels * chunks, member, members)
     while item < panels * chunks:
         p, chunk = divmod(item, chunks)
@@ -94,7 +94,7 @@ def fill_coefficients(member, members, board, unit, left, right, cuts, room, coe
         for which in range(4):
             j, i = ((0, 0), (0, 2), (2, 0), (1, 1))[which]
             S[:rows] = C[:rows]
-            sum_series(S, left[j], right[i, p], start, stop, terms, sums)
+            sum_series(S, left[j], right[i, p], start, stop, terms)
             if which == 0:
                 copy_from_panel(S, p, 0, rows, coefficients.A[:, start:])
             elif which == 1:
