@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from fastlazy.sgd import fit_nn as fit_nn
     from fastlazy.sweep import load_sweep as load_sweep
     from fastlazy.sweep import run_sweep as run_sweep
+    from fastlazy.tangent import nt_gram as nt_gram
     from fastlazy.targets import QuadraticTarget as QuadraticTarget
     from fastlazy.targets import draw_weights as draw_weights
     from fastlazy.targets import exponential_target as exponential_target
@@ -49,6 +50,7 @@ _MODULES = {
     "network_risk": "risk",
     "nn_risk": "risk",
     "nn_risk_limit": "theory",
+    "nt_gram": "tangent",
     "nt_kernel": "gram",
     "nt_risk": "risk",
     "nt_risk_limit": "theory",

@@ -26,6 +26,7 @@ _MOST_PANELS = 50_000
 _FARTHEST = 50.0  # e^(-x^2 / 4) is a float
 _NEGLIGIBLE = -75.0  # log of sigma^2 e^(-x^2 / 2) over its largest value, where integrals are cut off
 _TOLERANCE = 1e-14  # of a panel, relative to sqrt(E sigma^2)
+_NARROW = 1e-6  # of panels, where there is a kink
 _SMALLEST_SCALE = 1e-2  # down to which sigma is differentiated numerically
 _JUMPS = "activation {!r} jumps, so its derivative is no function and it has no tangent model; pass one without jumps"
 
@@ -140,6 +141,34 @@ def line_gram(activation: Activation, t: Array, *, derivative: int = 0, power: i
             values *= np.sqrt(weight * x**power)
             gram += values @ values.T
     return _finite(activation, gram, float(np.abs(t).max()))
+
+
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # as above
+def kinks(activation: Activation, r: float, *, derivative: int = 0) -> Array:
+    """The x > 0 at which sigma(r x) or sigma(-r x) has a kink or a jump, (m,); 0 is not looked at.
+
+    Parameters
+    ----------
+    activation : Activation
+    r : float
+        Scale, > 0.
+    derivative : {0, 1}
+        1: of sigma' in place of sigma.
+
+    Returns
+    -------
+    ndarray, shape (m,)
+
+    Raises
+    ------
+    ValueError
+        As `hermite_coefficients`.
+    """
+    edges = _panels(activation, r, derivative)
+    width, right = np.diff(edges), edges[1:]
+    narrow = np.flatnonzero((width < _NARROW) & (right > _NARROW))
+    clusters = np.split(narrow, np.flatnonzero(np.diff(right[narrow]) > 10 * _NARROW) + 1)
+    return np.array([right[cluster[np.argmin(width[cluster])]] for cluster in clusters if len(cluster)])
 
 
 class _Samples(NamedTuple):

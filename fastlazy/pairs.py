@@ -8,13 +8,14 @@ in polar coordinates, whose panels shrink towards the lines on which an argument
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.polynomial import legendre
 
 from fastlazy._validate import Array
 from fastlazy.activations import Activation, get_activation
-from fastlazy.hermite import hermite_coefficients, square_moments
+from fastlazy.hermite import hermite_coefficients, kinks, square_moments
 
 _TERMS = 1000
 _TOLERANCE = 1e-13  # relative to the norms of both features
@@ -22,6 +23,7 @@ _CHUNK = 4096  # pairs at a time
 _ROWS = 1024  # at a time, where pairs are looked for
 
 Form = Callable[[Array, Array, Array], Array]
+Indices = np.ndarray[Any, np.dtype[np.signedinteger[Any]]]
 
 
 def unit_rows(W: Array) -> tuple[Array, Array]:
@@ -33,7 +35,7 @@ def unit_rows(W: Array) -> tuple[Array, Array]:
     return scaled / np.where(norms > 0, norms, 1), (norms * largest)[:, 0]
 
 
-def steep_pairs(unit: Array, cut: float) -> Iterator[tuple[Array, Array, Array]]:
+def steep_pairs(unit: Array, cut: float) -> Iterator[tuple[Indices, Indices, Array]]:
     """Pairs i > j of rows of *unit* (N, d) whose |cosine| is beyond the *cut*, and their angles: i, j, theta (m,)."""
     for start in range(0, len(unit), _ROWS):
         block = unit[start : start + _ROWS]
@@ -60,8 +62,7 @@ def pair_moments(activation: Activation, r: Array, s: Array, theta: Array) -> Ar
     Returns
     -------
     ndarray, shape (m,)
-        With an error of about 1e-13 sqrt(E sigma(r G)^2 E sigma(s G)^2); some 1e-7 where sigma has kinks away from
-        zero and the angle is small.
+        With an error of about 1e-13 sqrt(E sigma(r G)^2 E sigma(s G)^2).
 
     Raises
     ------
@@ -96,24 +97,49 @@ def _series_or_integral(activation: Activation, r: Array, s: Array, theta: Array
 
 
 def _polar(activation: Activation, r: float, s: float, theta: float) -> float:
-    radii, angles, weights = polar_nodes(theta)
-    u = r * np.outer(np.cos(angles), radii)
-    v = s * np.outer(np.cos(angles - theta), radii)
-    return float(np.sum(activation.values(u) * activation.values(v) * weights))
+    nodes = polar_nodes(theta, kinks(activation, r), kinks(activation, s))
+    return float(np.sum(activation.values(r * nodes.u) * activation.values(s * nodes.v) * nodes.weights))
 
 
-def polar_nodes(theta: float) -> tuple[Array, Array, Array]:
-    """Radii (n,), angles (m,) and weights (m, n) that integrate over the plane, x ~ N(0, I).
+class PolarNodes(NamedTuple):
+    """Nodes that integrate over the plane, x ~ N(0, I): angles times radii."""
 
-    The kinks are on the lines across the directions 0 and *theta*: each sector between two of the lines is graded
-    towards both.
+    angles: Array  # (m,)
+    radii: Array  # (m, n)
+    weights: Array  # (m, n)
+    u: Array  # (m, n) component along the direction 0
+    v: Array  # (m, n) along the direction theta
+
+
+def polar_nodes(theta: float, u_kinks: Array, v_kinks: Array) -> PolarNodes:
+    """Nodes for a function of u and v with kinks at u = 0, v = 0, u = +- u_kinks and v = +- v_kinks.
+
+    Sectors between the two lines through the origin, and the directions in which two others cross, are graded towards
+    both their ends; radii are cut where they meet a line.
     """
-    zeros = np.sort(np.mod([np.pi / 2, 3 * np.pi / 2, np.pi / 2 + theta, 3 * np.pi / 2 + theta], 2 * np.pi))
-    ends = np.append(zeros[1:], zeros[0] + 2 * np.pi)
-    angles = zeros[:, None] + (ends - zeros)[:, None] * _GRADED[0]
-    weights = (ends - zeros)[:, None] * _GRADED[1] / (2 * np.pi)
-    radii, radial_weights = _RADII
-    return radii, angles.ravel(), np.outer(weights.ravel(), radial_weights)
+    breaks = [np.pi / 2, 3 * np.pi / 2, np.pi / 2 + theta, 3 * np.pi / 2 + theta]
+    if np.sin(theta) > 0:
+        a, b = np.meshgrid([*u_kinks, *-u_kinks], [*v_kinks, *-v_kinks])
+        breaks = [*breaks, *np.arctan2((b - a * np.cos(theta)) / np.sin(theta), a).ravel()]
+    starts = np.unique(np.mod(breaks, 2 * np.pi))
+    width = np.diff(np.append(starts, starts[0] + 2 * np.pi))[:, None]
+    angles, angle_weights = (starts[:, None] + width * _GRADED[0]).ravel(), (width * _GRADED[1]).ravel()
+    along = np.cos(angles)[:, None], np.cos(angles - theta)[:, None]
+    with np.errstate(divide="ignore"):
+        cuts = np.concatenate([np.abs(k / c) for k, c in zip((u_kinks, v_kinks), along, strict=True)], axis=1)
+    edges = np.concatenate([np.broadcast_to(_RADII, (len(angles), len(_RADII))), np.clip(cuts, 0, _RADII[-1])], axis=1)
+    radii, weights = _panel_nodes(np.sort(edges, axis=1))
+    weights *= radii * np.exp(-radii * radii / 2) * angle_weights[:, None] / (2 * np.pi)
+    return PolarNodes(angles, radii, weights, radii * along[0], radii * along[1])
+
+
+def _panel_nodes(edges: Array) -> tuple[Array, Array]:
+    """Nodes and weights (..., 12 panels) on the panels between *edges* (..., panels + 1)."""
+    nodes, weights = legendre.leggauss(12)
+    half = np.diff(edges)[..., None] / 2
+    places = edges[..., :-1, None] + half * (1 + nodes)
+    shape = (*edges.shape[:-1], -1)
+    return places.reshape(shape), (half * weights).reshape(shape)
 
 
 def _graded_nodes() -> tuple[Array, Array]:
@@ -122,21 +148,8 @@ def _graded_nodes() -> tuple[Array, Array]:
     return _panel_nodes(np.concatenate([half, 1 - half[-2::-1]]))
 
 
-def _panel_nodes(edges: Array) -> tuple[Array, Array]:
-    nodes, weights = legendre.leggauss(12)
-    width = np.diff(edges)[:, None] / 2
-    return (edges[:-1, None] + width * (1 + nodes)).ravel(), (width * weights).ravel()
-
-
-def _radial_nodes() -> tuple[Array, Array]:
-    """Nodes and weights on (0, 9), times rho e^(-rho^2 / 2), on panels that shrink towards 0."""
-    edges = np.concatenate([[0.0], 2.0 ** np.arange(-8, -1), np.arange(0.5, 9.25, 0.25)])
-    nodes, weights = _panel_nodes(edges)
-    return nodes, weights * nodes * np.exp(-nodes * nodes / 2)
-
-
 _GRADED = _graded_nodes()
-_RADII = _radial_nodes()
+_RADII = np.concatenate([[0.0], 2.0 ** np.arange(-8, -1), np.arange(0.5, 9.25, 0.25)])  # edges that shrink towards 0
 
 
 def _relu(r: Array, s: Array, theta: Array) -> Array:

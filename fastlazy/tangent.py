@@ -15,7 +15,7 @@ from fastlazy._team import available_cores
 from fastlazy._validate import Array, check_array
 from fastlazy.activations import Activation, check_activation
 from fastlazy.hermite import hermite_coefficients, square_moments
-from fastlazy.pairs import steep_pairs, unit_rows
+from fastlazy.pairs import Indices, steep_pairs, unit_rows
 from fastlazy.tangent_pairs import block_moments, differentiated
 
 _TERMS = 64
@@ -170,13 +170,14 @@ def _fill(together: Together, unit: Operand, g: Array, squares: Array) -> tuple[
     blocks = core.allocate_coefficients(N, unit.panels.shape[2], dtype)
     spaces = room(unit.panels.shape[2], dtype)
     steep = np.zeros(len(spaces), np.int64)
-    left = np.stack(tables).astype(dtype)
-    right = np.stack([in_panels(table, unit) for table in tables])
+    with np.errstate(over="ignore"):  # looked for by the caller
+        left = np.stack(tables).astype(dtype)
+        right = np.stack([in_panels(table, unit) for table in tables])
     together(core.fill_coefficients, unit, left, right, cuts, spaces, blocks, steep)
     return blocks, float(cuts[-1]) if steep.any() else 1.0
 
 
-def _set(blocks: core.Coefficients, i: Array, j: Array, values: Array) -> None:
+def _set(blocks: core.Coefficients, i: Indices, j: Indices, values: Array) -> None:
     """Set entries (i, j) of A, b_ij, b_ji and D to *values* (4, m), in place."""
     width = blocks.own.shape[2]
     with np.errstate(over="ignore"):  # looked for by the caller

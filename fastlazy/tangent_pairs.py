@@ -18,7 +18,7 @@ import numpy as np
 
 from fastlazy._validate import Array
 from fastlazy.activations import Activation, get_activation
-from fastlazy.hermite import hermite_coefficients, square_moments
+from fastlazy.hermite import hermite_coefficients, kinks, line_gram, square_moments
 from fastlazy.pairs import polar_nodes
 
 _TERMS = 1000
@@ -43,8 +43,8 @@ def block_moments(activation: Activation, r: Array, s: Array, theta: Array) -> A
     Returns
     -------
     ndarray, shape (4, m)
-        Blocks come out with an error of about 1e-13 sqrt(E sigma'^2 E sigma'^2), of some 1e-7 where sigma has kinks
-        away from zero and the angle is small. Below 1e-7 of 0 or pi, rows count as parallel.
+        Blocks come out with an error of about 1e-13 sqrt(E sigma'^2 E sigma'^2). Less than 1e-7 from the angles 0 and
+        pi, rows count as parallel.
 
     Raises
     ------
@@ -87,7 +87,8 @@ def _series_or_integral(activation: Activation, r: Array, s: Array, theta: Array
         moments = moments * cosine + [g * h, g2 * h, g * h2, g1 * h1]
     rest = tail * _TERMS**2 * np.abs(cosine) ** _TERMS / np.maximum(1 - np.abs(cosine), 1 / _TERMS)
     for p in np.flatnonzero(rest > _TOLERANCE * norm):
-        moments[:, p] = _integral(activation, float(r[p]), float(s[p]), float(theta[p]))
+        integral = _integral if np.sin(theta[p]) > _PARALLEL else _line
+        moments[:, p] = integral(activation, float(r[p]), float(s[p]), float(theta[p]))
     return moments
 
 
@@ -98,12 +99,10 @@ def _integral(activation: Activation, r: float, s: float, theta: float) -> tuple
             f"activation {activation.name!r} has no derivative, which two rows of W at an angle of {theta:.3g} need; "
             "pass Activation(name, function, derivative=...)"
         )
-    radii, angles, weights = polar_nodes(theta)
-    product = activation.values(r * np.outer(np.cos(angles), radii), 1)
-    product *= activation.values(s * np.outer(np.cos(angles - theta), radii), 1)
-    product *= weights
-    by_angle, squares = product.sum(axis=1), product @ radii**2
-    along, across = np.cos(angles - theta / 2), -np.sin(angles - theta / 2)
+    nodes = polar_nodes(theta, kinks(activation, r, derivative=1), kinks(activation, s, derivative=1))
+    product = activation.values(r * nodes.u, 1) * activation.values(s * nodes.v, 1) * nodes.weights
+    by_angle, squares = product.sum(axis=1), np.sum(product * nodes.radii**2, axis=1)
+    along, across = np.cos(nodes.angles - theta / 2), -np.sin(nodes.angles - theta / 2)
     A = float(by_angle.sum())
     first, second, mixed = (
         float(squares @ along**2) - A,
@@ -111,12 +110,15 @@ def _integral(activation: Activation, r: float, s: float, theta: float) -> tuple
         float(squares @ (along * across)),
     )
     near, far = np.cos(theta / 2) ** 2, np.sin(theta / 2) ** 2
-    if far < _PARALLEL**2 / 4:
-        return A, first / 2, first / 2, 0.0
-    if near < _PARALLEL**2 / 4:
-        return A, second / 2, second / 2, 0.0
     mean, difference = (first / near + second / far) / 4, mixed / np.sqrt(near * far) / 2
     return A, mean + difference, mean - difference, (first / near - second / far) / 4
+
+
+def _line(activation: Activation, r: float, s: float, theta: float) -> tuple[float, float, float, float]:
+    """The block's numbers for rows that are parallel, or opposite."""
+    ends = np.array([r, s if theta < 1 else -s])
+    A, second = (float(line_gram(activation, ends, derivative=1, power=power)[0, 1]) for power in (0, 2))
+    return A, (second - A) / 2, (second - A) / 2, 0.0
 
 
 def _relu(r: Array, s: Array, theta: Array) -> tuple[Array, Array, Array, Array]:

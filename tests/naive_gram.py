@@ -42,9 +42,13 @@ def rf_normal_equations(X, y, W, activation):
     return features.T @ features / len(X), features.T @ y / len(X)
 
 
-def plane_moment(sigma, r, s, theta):
-    """E[sigma(r u) sigma(s v)] for normals u, v at an angle: over the plane, panels shrink towards kinks."""
+def plane_moment(sigma, r, s, theta, powers=((0, 0),), kink=0.0):
+    """E[sigma(r u) sigma(s v) u^p t^q] for normals u, v at an angle, t across u in their plane, for all powers p, q.
+
+    Over the plane, panels shrink towards where an argument of sigma is at its *kink*.
+    """
     nodes, weights = np.polynomial.legendre.leggauss(10)
+    p, q = np.array(powers).T[:, :, None]
 
     def mesh(edges):
         width = np.diff(edges)[:, None]
@@ -52,16 +56,64 @@ def plane_moment(sigma, r, s, theta):
 
     graded = np.geomspace(1e-3, 12, 16)
     even = np.arange(-12, 12.25, 0.5)
-    x, x_weights = mesh(np.unique(np.concatenate([-graded, [0], graded, even])))
     across, slope = np.sin(theta), np.cos(theta)
+    near, far = (kink / r, kink / s * np.sign(slope)) if kink else (0.0, 0.0)
+    places = [edge for center in (near, far) for edge in (*(center - graded), center, *(center + graded))]
+    x, x_weights = mesh(np.unique(np.clip([*places, *even], -12, 12)))
     if abs(across) < 1e-9:
-        density = np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi)
-        return np.sum(x_weights * density * sigma(r * x) * sigma(s * np.sign(slope) * x))
+        density = np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi) * x**p * (q != 1)
+        return (density * x_weights) @ (sigma(r * x) * sigma(s * np.sign(slope) * x))
     total = 0.0
     for u, weight in zip(x, x_weights, strict=True):
-        kink = np.clip(-slope * u / across, -12, 12)
-        edges = np.concatenate([kink - graded, [kink], kink + graded, even])
+        near = np.clip(((kink / s if kink else 0.0) - slope * u) / across, -12, 12)
+        edges = np.concatenate([near - graded, [near], near + graded, even])
         y, y_weights = mesh(np.unique(np.clip(edges, -12, 12)))
-        density = np.exp(-(u**2 + y**2) / 2) / (2 * np.pi)
-        total += weight * np.sum(y_weights * density * sigma(r * u) * sigma(s * (slope * u + across * y)))
+        density = np.exp(-(u**2 + y**2) / 2) / (2 * np.pi) * sigma(r * u) * sigma(s * (slope * u + across * y))
+        total = total + weight * (u**p * y**q) @ (y_weights * density)
     return total
+
+
+def plane_block(slope, r, s, theta, kink=0.0):
+    """E[sigma'(r u) sigma'(s v) x x^T], x in three dimensions: u along the first, v in the plane of the first two."""
+    first, second, outside, mixed = plane_moment(slope, r, s, theta, ((2, 0), (0, 2), (0, 0), (1, 1)), kink)
+    block = np.diag([first, second, outside])
+    block[0, 1] = block[1, 0] = mixed
+    return block
+
+
+def nt_gram(W, slope, block):
+    """The whole matrix (N d, N d) from blocks for pairs of rows, each turned from the basis of its own plane."""
+    N, d = W.shape
+    K = np.empty((N, d, N, d))
+    for i, u in enumerate(W):
+        for j, v in enumerate(W):
+            r, s = np.linalg.norm(u), np.linalg.norm(v)
+            first = u / r
+            theta = np.arccos(np.clip(first @ v / s, -1, 1)) if i != j else 0.0
+            second = v - (first @ v) * first
+            second = second / np.linalg.norm(second) if i != j else np.zeros(d)
+            M = block(slope, r, s, theta)
+            plane = np.stack([first, second])
+            K[i, :, j] = M[2, 2] * (np.eye(d) - plane.T @ plane) + plane.T @ M[:2, :2] @ plane
+    return K.reshape(N * d, N * d)
+
+
+def nt_risk(W, slope, B, K, ridge):
+    """The best tangent model's risk by a dense solve, K the Gram matrix of its features before centring."""
+    nodes, weights = np.polynomial.legendre.leggauss(12)
+    t = (np.arange(-14, 14, 0.5)[:, None] + (1 + nodes) / 4).ravel()
+    density = np.exp(-(t**2) / 2) / np.sqrt(2 * np.pi) * np.tile(weights / 4, 56)
+    V, mean = np.empty_like(W), np.empty_like(W)
+    for i, w in enumerate(W):
+        r = np.linalg.norm(w)
+        u = w / r
+        first, third = (np.sum(density * slope(r * t) * t**k) for k in (1, 3))
+        # x = t u + z, z across u: E[<x, B x> x | t] = t^3 <u, B u> u + 2 t (B u - <u, B u> u) + t (tr B - <u, B u>) u
+        along = u @ B @ u
+        V[i] = third * along * u + first * (2 * (B @ u - along * u) + (np.trace(B) - along) * u)
+        mean[i] = first * u
+        V[i] -= np.trace(B) * mean[i]
+    V, mean = V.ravel(), mean.ravel()
+    K = K - np.outer(mean, mean)
+    b = np.linalg.solve(K + ridge * np.eye(len(K)), V)
+    return 2 * np.sum(B**2) - 2 * V @ b + b @ K @ b

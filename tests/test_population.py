@@ -30,7 +30,7 @@ def test_rf_gram_is_the_integral_over_the_plane(activation):
         if activation.name == "exp":
             r, s = min(r, 1.0), min(s, 1.0)
         U = fastlazy.rf_gram(rows(theta, r, s), activation)
-        expected = naive.plane_moment(activation.values, r, s, theta)
+        (expected,) = naive.plane_moment(activation.values, r, s, theta)
         size = math.sqrt(U[0, 0] * U[1, 1])
         assert U[0, 1] == pytest.approx(expected, rel=0, abs=1e-11 * size), theta
         assert U[0, 1] == U[1, 0]
