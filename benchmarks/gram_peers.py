@@ -30,8 +30,8 @@ class _Peer:
     def call(self) -> tuple[Any, ...]:
         """The results."""
         name = self.problem.work
-        if name == "nt_kernel":
-            name = f"nt_kernel_{self.problem.activation}"
+        if name == "nt_kernel" or (name == "rf_gram" and self.problem.activation == "relu"):
+            name = f"{name}_{self.problem.activation}"
         results = getattr(self, name)()
         return results if isinstance(results, tuple) else (results,)
 
@@ -46,6 +46,23 @@ class NumpyGram(_Peer):
     def rf_gram(self) -> np.ndarray:
         scaled = self.W * 2**0.25
         return _square_and_add_norms(scaled @ scaled.T, self.W)
+
+    def rf_gram_relu(self) -> np.ndarray:
+        r = np.linalg.norm(self.W, axis=1)
+        unit = self.W / r[:, None]
+        U = unit @ unit.T
+        theta = np.empty((_ROWS, len(U)), U.dtype)
+        r = r / (2 * np.pi) ** 0.5
+        for start in range(0, len(U), _ROWS):
+            cosine = np.clip(U[start : start + _ROWS], -1, 1, out=U[start : start + _ROWS])
+            angle = np.arccos(cosine, out=theta[: len(cosine)])
+            sine = np.sqrt(1 - cosine * cosine)
+            np.subtract(np.pi, angle, out=angle)
+            cosine *= angle
+            cosine += sine
+            cosine *= r
+            cosine *= r[start : start + _ROWS, None]
+        return U
 
     def rf_kernel(self) -> np.ndarray:
         features = self.X @ (self.W / self.problem.N**0.5).T
@@ -147,6 +164,14 @@ class TorchGram(_Peer):
         scaled, norms = self.W * 2**0.25, self.W.square().sum(1)
         return (scaled @ scaled.T).square_().addr_(norms, norms)
 
+    def rf_gram_relu(self) -> Any:
+        r = self.W.norm(dim=1)
+        unit, r = self.W / r[:, None], r / (2 * np.pi) ** 0.5
+        cosine = (unit @ unit.T).clamp_(-1, 1)
+        angle = self.torch.pi - cosine.arccos()
+        sine = (1 - cosine.square()).sqrt_()
+        return cosine.mul_(angle).add_(sine).mul_(r).mul_(r[:, None])
+
     def rf_kernel(self) -> Any:
         features = (self.X @ (self.W / self.problem.N**0.5).T).relu_()
         return features @ features.T
@@ -202,7 +227,7 @@ class JaxGram(_Peer):
             self.divide = divide.lower(sums).compile()
         else:
             function = {
-                ("rf_gram", ""): self.rf_gram_of,
+                ("rf_gram", ""): self.rf_gram_of if problem.activation == "square" else self.rf_relu_of,
                 ("rf_kernel", ""): self.rf_kernel_of,
                 ("nt_kernel", ""): self.nt_kernel_square_of if problem.activation == "square" else self.nt_relu_of,
                 ("nt_kernel", "float32 counts"): self.nt_relu_of,
@@ -221,6 +246,13 @@ class JaxGram(_Peer):
     def rf_gram_of(self, _: Any, W: Any) -> Any:
         norms = (W * W).sum(1)
         return 2 * self.np.square(W @ W.T) + norms[:, None] * norms
+
+    def rf_relu_of(self, _: Any, W: Any) -> Any:
+        r = self.np.linalg.norm(W, axis=1)
+        unit = W / r[:, None]
+        cosine = self.np.clip(unit @ unit.T, -1, 1)
+        arc = self.np.sqrt(1 - cosine * cosine) + (self.np.pi - self.np.arccos(cosine)) * cosine
+        return r[:, None] * r * arc / (2 * self.np.pi)
 
     def rf_kernel_of(self, X: Any, W: Any) -> Any:
         features = self.jax.nn.relu(X @ (W / self.problem.N**0.5).T)
