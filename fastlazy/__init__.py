@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fastlazy.activations import Activation as Activation
     from fastlazy.activations import get_activation as get_activation
     from fastlazy.cells import grid as grid
+    from fastlazy.figures import plot_activations as plot_activations
     from fastlazy.figures import plot_risk_curves as plot_risk_curves
     from fastlazy.gram import nt_kernel as nt_kernel
     from fastlazy.gram import rf_gram as rf_gram
@@ -54,6 +55,7 @@ _MODULES = {
     "nt_kernel": "gram",
     "nt_risk": "risk",
     "nt_risk_limit": "theory",
+    "plot_activations": "figures",
     "plot_risk_curves": "figures",
     "rf_gram": "gram",
     "rf_kernel": "gram",

@@ -301,3 +301,4 @@ _BUILTINS: dict[str, Activation] = {
 }
 
 BUILTIN_NAMES = tuple(_BUILTINS)
+TANGENT_NAMES = tuple(name for name, activation in _BUILTINS.items() if activation.derivative is not None)

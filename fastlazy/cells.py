@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastlazy._validate import check_array, check_choice, check_count, check_float_dtype, check_real
-from fastlazy.activations import BUILTIN_NAMES
+from fastlazy.activations import BUILTIN_NAMES, TANGENT_NAMES
 from fastlazy.targets import QuadraticTarget, exponential_target
 
 _REQUIRED = object()
@@ -107,7 +107,7 @@ _TRAINING = {
 
 REGIMES: dict[str, dict[str, Key]] = {
     "RF": {**_COMMON, "activation": Key(partial(_choice, choices=BUILTIN_NAMES), str, "square"), **_RIDGE},
-    "NT": {**_COMMON, **_RIDGE},
+    "NT": {**_COMMON, "activation": Key(partial(_choice, choices=TANGENT_NAMES), str, "square"), **_RIDGE},
     "NN": {**_COMMON, **_TRAINING},
 }
 

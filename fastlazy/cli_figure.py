@@ -17,7 +17,7 @@ _FILES = ("figure.png", "figure.pdf", "results.csv", _STORE)
 _DESCRIPTION = """\
 Draw the risk of random features (RF), the neural tangent model (NT) and the trained
 network (NN) against the number of neurons N, for y = <x, Bx> + b0 with eigenvalues of
-B iid Exp(1).
+B iid Exp(1). RF and NT with sigma = x^2 or with --activations, NN always with x^2.
 
 Lines are analytic predictions. Dots are measured: for RF and NT the exact risk of drawn
 weights, for NN the exact risk of a network trained by SGD. Writes figure.png, figure.pdf
@@ -29,6 +29,7 @@ examples:
   fastlazy figure                          the headline figure: d = 450, 12 widths from 30 to 4500
   fastlazy figure --preset paper           25 widths, 10 draws, 10 million samples for each NN dot
   fastlazy figure --d 100 --widths 10,30,100,300 --out small
+  fastlazy figure --activations square,relu,gelu --out regardless
   fastlazy figure --from sweep.sqlite      draw what a sweep has measured, measure nothing
 """
 
@@ -52,6 +53,10 @@ def add_figure_command(commands: Any) -> None:
     parser.add_argument("--d", type=int, help="input dimension (default: 450)")
     parser.add_argument("--widths", metavar="N,N,...", help="numbers of neurons (default: the preset's, d/15 to 10 d)")
     parser.add_argument("--draws", type=int, help="draws of the weights for each RF and NT dot (default: 4; paper: 10)")
+    parser.add_argument(
+        "--activations", metavar="NAME,...",
+        help="non-linearities of RF and NT, a panel for each (default: square; with --from: all)",
+    )  # fmt: skip
     parser.add_argument("--seed", type=int, help="seed of everything that is drawn (default: 0)")
     parser.add_argument("--workers", type=int, help="processes to measure with (default: one for each core)")
     parser.add_argument(
@@ -68,9 +73,11 @@ def run_figure(arguments: argparse.Namespace) -> int:
             if getattr(arguments, name) is not None:
                 check_count(f"--{name}", getattr(arguments, name), minimum)
         widths = None if arguments.widths is None else _parse_widths(arguments.widths)
+        names = None if arguments.activations is None else _parse_activations(arguments.activations)
         out = _writable_folder(arguments.out)
         start = time.perf_counter()
-        table = _measured(arguments, widths, out) if arguments.store is None else _stored(arguments, widths)
+        read = _measured if arguments.store is None else _stored
+        table = read(arguments, widths, names, out)
     except (ValueError, OSError, RuntimeError) as error:
         print(f"fastlazy figure: {error}", file=sys.stderr)
         return 2
@@ -88,17 +95,18 @@ def run_figure(arguments: argparse.Namespace) -> int:
         return 1
     target = curves.figure_target(table)
     results = out / "results.csv"
-    text = dots.to_csv(index=False)
+    several = dots["activation"].nunique() > 1
+    text = (dots if several else dots.drop(columns="activation")).to_csv(index=False)
     if results.exists() and results.read_text() != text:
         results.replace(out / "results.previous.csv")
     replace_file(results, lambda path: path.write_text(text))
-    _save_figure(dots, curves.figure_lines(target, sorted(set(dots["N"]))), target.d, out)
+    _save_figure(dots, curves.figure_lines(target, dots), target.d, out)
     print(_format_summary(curves.summary(dots), target.d))
     print(f"{len(dots)} dots in {time.perf_counter() - start:.0f} s: {out / 'figure.png'}, figure.pdf, results.csv")
     return 1 if len(failed) else 0
 
 
-def _measured(arguments: argparse.Namespace, widths: list[int] | None, out: Path) -> Any:
+def _measured(arguments: argparse.Namespace, widths: list[int] | None, activations: list[str] | None, out: Path) -> Any:
     """The rows of the figure's sweep, whose store is in the folder *out*."""
     # The heavy modules are loaded once the arguments are known to be good.
     from fastlazy import curves
@@ -110,11 +118,11 @@ def _measured(arguments: argparse.Namespace, widths: list[int] | None, out: Path
     if widths is None:
         widths = curves.authors_widths(d) if paper else curves.geometric_widths(d, 12)
     samples = [10_000_000 if paper else curves.quick_samples(N, d) for N in widths]
-    cells = curves.figure_cells(d, widths, draws, samples, seed)
+    cells = curves.figure_cells(d, widths, draws, samples, seed, activations or ["square"])
     return run_sweep(cells, out / _STORE, n_workers=arguments.workers, rerun_failed=True)
 
 
-def _stored(arguments: argparse.Namespace, widths: list[int] | None) -> Any:
+def _stored(arguments: argparse.Namespace, widths: list[int] | None, activations: list[str] | None, _: Path) -> Any:
     """The rows of a store that make one figure."""
     from fastlazy import curves
     from fastlazy.sweep import load_sweep
@@ -122,6 +130,8 @@ def _stored(arguments: argparse.Namespace, widths: list[int] | None) -> Any:
     table = load_sweep(arguments.store)
     if widths is not None:
         table = table[table["N"].isin(widths)]
+    if activations is not None:
+        table = table[(table["regime"] == "NN") | table["activation"].isin(activations)]
     return curves.one_figure(table, d=arguments.d, seed=arguments.seed)
 
 
@@ -135,6 +145,18 @@ def _parse_widths(text: str) -> list[int]:
     if not widths or widths[0] < 1:
         raise ValueError(f"--widths must be numbers of at least 1, got {text!r}; try --widths 30,450,4500")
     return widths
+
+
+def _parse_activations(text: str) -> list[str]:
+    from fastlazy.activations import BUILTIN_NAMES
+
+    names = list(dict.fromkeys(text.replace(",", " ").split()))
+    unknown = [name for name in names if name not in BUILTIN_NAMES]
+    if unknown or not names:
+        raise ValueError(
+            f"--activations must be names separated by commas, got {text!r}; choose among {', '.join(BUILTIN_NAMES)}"
+        )
+    return names
 
 
 def _writable_folder(name: str) -> Path:
@@ -158,11 +180,15 @@ def _save_figure(dots: Any, lines: Any, d: int, out: Path) -> None:
     matplotlib.use("Agg")  # no screen is needed to write files
     import matplotlib.pyplot as plt
 
-    from fastlazy.figures import plot_risk_curves
+    from fastlazy.figures import plot_activations, plot_risk_curves
 
     with plt.rc_context({"font.size": 13}):
-        figure, ax = plt.subplots(figsize=(7.2, 4.8), layout="constrained")
-        plot_risk_curves(dots, lines, d, ax=ax)
+        if dots["activation"].nunique() > 1:
+            ax = plot_activations(dots, lines, d)[0]
+        else:
+            ax = plot_risk_curves(dots, lines, d)
+        figure = ax.get_figure(root=True)
+        assert figure is not None
         for name in ("figure.png", "figure.pdf"):
             replace_file(out / name, lambda path: figure.savefig(path, dpi=200))
         plt.close(figure)
@@ -170,11 +196,15 @@ def _save_figure(dots: Any, lines: Any, d: int, out: Path) -> None:
 
 def _format_summary(summary: Any, d: int) -> str:
     """The table of measured beside predicted."""
-    lines = [f"{'':6}{'N':>6}{'N/d':>8}{'measured':>11}{'+-':>8}{'predicted':>11}{'difference':>12}"]
+    several = summary["activation"].nunique() > 1
+    width = 2 + max(map(len, summary["activation"])) if several else 0
+    head = f"{'':6}{'':{width}}{'N':>6}{'N/d':>8}{'measured':>11}{'+-':>8}{'predicted':>11}{'difference':>12}"
+    lines = [head]
     for row in summary.itertuples():
-        spread = f"{row.std:8.4f}" if row.dots > 1 else " " * 8
+        known = row.predicted == row.predicted  # else NaN
         lines.append(
-            f"{row.regime:6}{row.N:6d}{row.N / d:8.3f}{row.measured:11.4f}{spread}{row.predicted:11.4f}"
-            f"{row.difference:+12.4f}"
+            f"{row.regime:6}{row.activation if several else '':{width}}{row.N:6d}{row.N / d:8.3f}{row.measured:11.4f}"
+            + (f"{row.std:8.4f}" if row.dots > 1 else " " * 8)
+            + (f"{row.predicted:11.4f}{row.difference:+12.4f}" if known else f"{'none':>11}")
         )
     return "\n".join(lines)

@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from fastlazy.activations import TANGENT_NAMES
 from fastlazy.cells import KEYS, REGIMES, cell_target
 from fastlazy.measure import predicted_ratio
 from fastlazy.targets import QuadraticTarget
 
 _DOT = {"ratio": "measured", "stream": "seed"}  # a column of a sweep, and what it is called of a dot
-DOT_COLUMNS = ["regime", "N", "draw", "measured", "predicted", "seconds", "seed"]
-_SETTING = ["activation", "target", "target_seed", "exponent", "d"]  # what all dots of one figure have in common
+DOT_COLUMNS = ["regime", "N", "draw", "measured", "predicted", "seconds", "seed", "activation"]
+_SETTING = ["target", "target_seed", "exponent", "d"]  # what all dots of one figure have in common
 
 
 def geometric_widths(d: int, count: int) -> list[int]:
@@ -44,21 +45,32 @@ def quick_samples(N: int, d: int) -> int:
 
 
 def figure_cells(
-    d: int, widths: Sequence[int], draws: int, n_samples: Sequence[int], seed: int
+    d: int,
+    widths: Sequence[int],
+    draws: int,
+    n_samples: Sequence[int],
+    seed: int,
+    activations: Sequence[str] = ("square",),
 ) -> list[dict[str, Any]]:
-    """The cells of a figure: *draws* of RF and NT, with the same weights, and one NN, for each width."""
+    """The cells of a figure: for each width *draws* of RF and NT, with the same weights for all sigma, and one NN."""
     common = {"d": d, "target_seed": seed, "seed": seed}
+    lazy = [
+        {"regime": regime, "activation": name, **common}
+        for name in activations
+        for regime in ("RF", "NT")
+        if regime == "RF" or name in TANGENT_NAMES
+    ]
     cells: list[dict[str, Any]] = []
     for N, samples in zip(widths, n_samples, strict=True):
-        cells += [{"regime": regime, "N": N, "draw": k, **common} for regime in ("RF", "NT") for k in range(draws)]
+        cells += [{**cell, "N": N, "draw": k} for cell in lazy for k in range(draws)]
         cells.append({"regime": "NN", "N": N, "n_samples": samples, **common})
     return cells
 
 
 def figure_dots(table: pd.DataFrame) -> pd.DataFrame:
-    """The dots among the rows of a sweep: columns as in `DOT_COLUMNS`, ordered by regime, N and draw."""
+    """The dots among the rows of a sweep: columns as in `DOT_COLUMNS`, ordered by regime, sigma, N and draw."""
     done = table[table["status"] == "done"].drop(columns=list(_DOT.values()), errors="ignore").rename(columns=_DOT)
-    return done[DOT_COLUMNS].sort_values(["regime", "N", "draw"], ignore_index=True)
+    return done[DOT_COLUMNS].sort_values(["regime", "activation", "N", "draw"], ignore_index=True)
 
 
 def one_figure(table: pd.DataFrame, *, d: int | None = None, seed: int | None = None) -> pd.DataFrame:
@@ -102,22 +114,26 @@ def figure_target(rows: pd.DataFrame) -> QuadraticTarget:
     return cell_target(first)
 
 
-def figure_lines(target: QuadraticTarget, widths: Sequence[int]) -> pd.DataFrame:
-    """The lines of a figure whose dots have these *widths*."""
-    low, high = min(widths), max(widths)
-    fine = {*widths, *geometric_widths(target.d, 200), *range(1, min(target.d, high) + 1)}
-    return predictions(target, [N for N in sorted(fine) if low <= N <= high])
+def figure_lines(target: QuadraticTarget, dots: pd.DataFrame) -> pd.DataFrame:
+    """The lines of a figure with these *dots*."""
+    low, high = dots["N"].min(), dots["N"].max()
+    fine = {*dots["N"], *geometric_widths(target.d, 200), *range(1, min(target.d, high) + 1)}
+    activations = list(dots.loc[dots["regime"] != "NN", "activation"].unique())
+    return predictions(target, [N for N in sorted(fine) if low <= N <= high], activations)
 
 
-def predictions(target: QuadraticTarget, widths: Sequence[int]) -> pd.DataFrame:
-    """Lines at these *widths*: columns regime, N, predicted (ratio)."""
-    rows = [(regime, N, predicted_ratio(target, regime, N)) for regime in REGIMES for N in widths]
-    return pd.DataFrame(rows, columns=["regime", "N", "predicted"])
+def predictions(
+    target: QuadraticTarget, widths: Sequence[int], activations: Sequence[str] = ("square",)
+) -> pd.DataFrame:
+    """Lines at these *widths*, as far as they are known: columns regime, activation, N, predicted (ratio)."""
+    lines = [(regime, name) for regime in ("RF", "NT") for name in activations] + [("NN", "square")]
+    rows = [(regime, name, N, predicted_ratio(target, regime, N, name)) for regime, name in lines for N in widths]
+    return pd.DataFrame(rows, columns=["regime", "activation", "N", "predicted"]).dropna().astype({"predicted": float})
 
 
 def summary(dots: pd.DataFrame) -> pd.DataFrame:
-    """One row for each regime and N: dots, mean and standard deviation of the measured ratio, prediction."""
-    table = dots.groupby(["regime", "N"], as_index=False).agg(
+    """One row for each regime, sigma and N: dots, mean and standard deviation of the measured ratio, prediction."""
+    table = dots.groupby(["regime", "activation", "N"], as_index=False).agg(
         dots=("measured", "size"),
         measured=("measured", "mean"),
         std=("measured", "std"),
@@ -125,4 +141,5 @@ def summary(dots: pd.DataFrame) -> pd.DataFrame:
     )
     table["difference"] = table["measured"] - table["predicted"]
     order = {regime: place for place, regime in enumerate(REGIMES)}
-    return table.sort_values(["regime", "N"], key=lambda column: column.replace(order)).reset_index(drop=True)
+    by = ["regime", "activation", "N"]
+    return table.sort_values(by, key=lambda column: column.replace(order)).reset_index(drop=True)

@@ -49,9 +49,66 @@ def plot_risk_curves(
         If d is not a positive whole number, or missing where the table does not have one; or a regime is not
         known.
     """
+    dots, lines, d = _check_tables(dots, lines, d)
+    if len(_activations(dots)) > 1:
+        raise ValueError(
+            f"the table has RF or NT with {len(_activations(dots))} non-linearities, these axes are for one; pass rows "
+            "of one, or use plot_activations"
+        )
+    if ax is None:
+        _, ax = plt.subplots(figsize=(7.2, 4.8), layout="constrained")
+    _draw(ax, dots, lines, d)
+    _add_legend(ax)
+    return ax
+
+
+def plot_activations(dots: pd.DataFrame, lines: pd.DataFrame | None = None, d: int | None = None) -> list[Axes]:
+    """Axes with risk ratio against N / d, one for each non-linearity of RF and NT, with the same NN in all.
+
+    Parameters
+    ----------
+    dots, lines, d
+        As `plot_risk_curves` takes them, with a column activation in both tables.
+
+    Returns
+    -------
+    list of Axes
+        Of one new figure, in the order in which the non-linearities come in the table.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError
+        As `plot_risk_curves`.
+    """
+    dots, lines, d = _check_tables(dots, lines, d)
+    names = _activations(dots) or ["square"]
+    columns = min(len(names), 3)
+    rows = -(-len(names) // columns)
+    size = 4.4 * columns, 0.6 + 3.6 * rows
+    _, grid = plt.subplots(rows, columns, figsize=size, layout="constrained", sharex=True, sharey=True, squeeze=False)
+    axes = list(grid.flat)
+    for ax, name in zip(axes, names, strict=False):
+        own, known = (
+            None if table is None else table[(table["regime"] == "NN") | (table["activation"] == name)]
+            for table in (dots, lines)
+        )
+        assert own is not None
+        _draw(ax, own, known, d)
+        ax.set_title(name, fontsize="medium")
+        ax.label_outer()
+    for ax in axes[len(names) :]:
+        ax.set_visible(False)
+    _add_legend(axes[0])
+    return axes[: len(names)]
+
+
+def _check_tables(
+    dots: pd.DataFrame, lines: pd.DataFrame | None, d: int | None
+) -> tuple[pd.DataFrame, pd.DataFrame | None, int]:
+    """Dots, lines and dimension, from a table of a sweep or as given."""
     if "ratio" in dots:
         dots = dots[dots["status"] == "done"].rename(columns={"ratio": "measured"})
-        lines = dots.drop_duplicates(["regime", "N"]) if lines is None else lines
+        lines = dots.drop_duplicates(["regime", "activation", "N"]) if lines is None else lines
         d = _only_dimension(dots) if d is None else d
     d = check_count("d", d)
     unknown = sorted(
@@ -59,11 +116,19 @@ def plot_risk_curves(
     )
     if unknown:
         raise ValueError(f"regime must be one of 'RF', 'NT', 'NN', got {', '.join(unknown)}; rename or drop these rows")
-    if ax is None:
-        _, ax = plt.subplots(figsize=(7.2, 4.8), layout="constrained")
+    return dots, lines, d
+
+
+def _activations(dots: pd.DataFrame) -> list[str]:
+    """The non-linearities of RF and NT, in their order; none if the table does not have them."""
+    return list(dots.loc[dots["regime"] != "NN", "activation"].unique()) if "activation" in dots else []
+
+
+def _draw(ax: Axes, dots: pd.DataFrame, lines: pd.DataFrame | None, d: int) -> None:
+    """Draw dots and lines, and name the axes, in place."""
     for regime, style in _STYLES.items():
         if lines is not None:
-            line = lines[lines["regime"] == regime].sort_values("N")
+            line = lines[lines["regime"] == regime].dropna(subset="predicted").sort_values("N")
             ax.plot(line["N"] / d, line["predicted"], color=style["color"], linestyle=style["linestyle"], zorder=2)
         groups = dots[dots["regime"] == regime].groupby("N")["measured"]
         if groups.ngroups:
@@ -89,11 +154,14 @@ def plot_risk_curves(
     ax.set_ylabel("risk / null risk")
     ax.grid(True, which="major", color="0.9")
     ax.spines[["top", "right"]].set_visible(False)
-    ax.figure.legend(  # above the axes, where there is no data to cover
+
+
+def _add_legend(ax: Axes) -> None:
+    """Explain lines and markers above the axes, where there is no data to cover, in place."""
+    ax.figure.legend(
         *ax.get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False, fontsize="small",
         handlelength=3.2, columnspacing=1.5,
     )  # fmt: skip
-    return ax
 
 
 def _only_dimension(table: pd.DataFrame) -> int:

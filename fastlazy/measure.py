@@ -7,8 +7,9 @@ import platform
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache, partial
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,9 @@ import numpy as np
 
 from fastlazy._team import one_blas_thread
 from fastlazy._version import __version__
+from fastlazy.activations import get_activation
 from fastlazy.cells import cell_stream, cell_target
+from fastlazy.hermite import hermite_coefficients
 from fastlazy.risk import nt_risk, rf_risk
 from fastlazy.sgd import fit_nn
 from fastlazy.targets import QuadraticTarget, draw_weights, exponential_target
@@ -26,7 +29,9 @@ from fastlazy.theory import nn_risk_limit, nt_risk_limit, rf_risk_limit
 # What a measurement finds, and its kind. Ratios are divided by the null risk; predicted is a ratio.
 RESULTS: dict[str, type] = {"risk": float, "null_risk": float, "ratio": float, "predicted": float, "fit_status": str}
 
-COSTLY = ("N", "d", "n_samples")  # the parameters, besides the regime, by which `cost` goes
+COSTLY = ("N", "d", "n_samples", "activation")  # the parameters, besides the regime, by which `cost` goes
+
+_KNOWN_TANGENT = ("square", "he2")  # of one derivative
 
 _SPEED = 2e10  # multiply-adds a second of one thread, roughly
 _OVERHEAD = 1e7  # of any cell, in the same unit
@@ -74,7 +79,10 @@ def _measure_lazy(
     risk: Callable[..., float], target: QuadraticTarget, parameters: Parameters, _checkpoint: str | None
 ) -> dict[str, Any]:
     W = draw_weights(parameters["N"], target.d, rng=cell_stream(parameters))
-    return {"risk": risk(target, W, parameters["activation"], ridge=parameters["ridge"])}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", RuntimeWarning)
+        found = risk(target, W, parameters["activation"], ridge=parameters["ridge"], parallel=False)
+    return {"risk": found, "fit_status": str(caught[0].message) if caught else None}
 
 
 def _measure_trained(target: QuadraticTarget, parameters: Parameters, checkpoint: str | None) -> dict[str, Any]:
@@ -88,17 +96,21 @@ def _measure_trained(target: QuadraticTarget, parameters: Parameters, checkpoint
 
 
 _MEASURES: dict[str, Callable[[QuadraticTarget, Parameters, str | None], dict[str, Any]]] = {
-    "RF": lambda *arguments: _measure_lazy(partial(rf_risk, parallel=False), *arguments),
+    "RF": lambda *arguments: _measure_lazy(rf_risk, *arguments),
     "NT": lambda *arguments: _measure_lazy(nt_risk, *arguments),
     "NN": _measure_trained,
 }
 
 
-def predicted_ratio(target: QuadraticTarget, regime: str, N: int, activation: str = "square") -> float:
-    """The height of a line at N, RF and NT without ridge and in their refined form for this d."""
+def predicted_ratio(target: QuadraticTarget, regime: str, N: int, activation: str = "square") -> float | None:
+    """The height of a line at N, RF and NT without ridge and in their refined form for this d; None if unknown."""
     if regime == "NN":
         risk = nn_risk_limit(target, N)
     elif regime == "NT":
+        if not hermite_coefficients(get_activation(activation), np.ones(1), 4)[0, 2::2].any():
+            return 1.0  # odd, but for a constant: it learns nothing of a quadratic function
+        if activation not in _KNOWN_TANGENT:
+            return None
         risk = nt_risk_limit(target, N, refined=True)
     else:
         risk = rf_risk_limit(target, N, activation, refined=True)
@@ -121,9 +133,10 @@ def _predicted(target: QuadraticTarget, parameters: Parameters) -> float | None:
 def cost(parameters: Parameters) -> float:
     """Seconds that a cell takes on one thread, very roughly; their order is what matters."""
     N, d = parameters["N"], parameters["d"]
+    squared = parameters["activation"] in _KNOWN_TANGENT
     work = {
         "RF": lambda: N**3 / 6 + N**2 * d / 2,
-        "NT": lambda: 10.0 * d**3 + N * d * min(N, d),
+        "NT": lambda: 10.0 * d**3 + N * d * min(N, d) + (0 if squared else 60.0 * N**2 * d),  # 20 products or so
         "NN": lambda: 2.0 * parameters["n_samples"] * d * min(N, d),
     }[parameters["regime"]]()
     return (work + _OVERHEAD) / _SPEED
@@ -135,6 +148,8 @@ def warm_up(cells: Iterable[Parameters]) -> None:
     if any(parameters["regime"] == "RF" for parameters in cells):
         for activation in ("square", "relu"):  # one of each kind of Gram matrix
             rf_risk(exponential_target(2, rng=0), np.eye(2), activation, parallel=False)
+    if any(cell["regime"] == "NT" and cell["activation"] not in _KNOWN_TANGENT for cell in cells):
+        nt_risk(exponential_target(40, rng=0), np.eye(40), "relu", parallel=False)  # so many that it iterates
     for dtype in sorted({parameters["dtype"] for parameters in cells if parameters["regime"] == "NN"}):
         fit_nn(exponential_target(2, rng=0), 2, n_samples=2, dtype=dtype, rng=0, n_threads=1)
 

@@ -85,7 +85,9 @@ def test_the_target_of_a_figure_by_its_eigenvalues():
 
 
 def test_lines_pass_through_all_widths():
-    lines = curves.figure_lines(exponential_target(6, rng=1), [2, 30])
+    dots = table().assign(N=[2, 30, 2, 30, 2, 30, 10, 2])
+    lines = curves.figure_lines(exponential_target(6, rng=1), dots)
+    assert set(lines["regime"]) == {"RF", "NT", "NN"}
     for _, line in lines.groupby("regime"):
         assert list(line["N"])[:3] == [2, 3, 4]
         assert line["N"].max() == 30
@@ -94,7 +96,7 @@ def test_lines_pass_through_all_widths():
 def table():
     rows = [("RF", N, k, 0.9 - 0.1 * k, 0.85) for N in (2, 10, 40) for k in (0, 1)]
     rows += [("NN", 10, 0, 0.2, 0.1), ("NT", 2, 0, 0.7, 0.75)]
-    return pd.DataFrame(rows, columns=["regime", "N", "draw", "measured", "predicted"])
+    return pd.DataFrame(rows, columns=["regime", "N", "draw", "measured", "predicted"]).assign(activation="square")
 
 
 def test_summary():

@@ -2,6 +2,7 @@
 
 import math
 import sys
+from functools import partial
 
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
@@ -39,8 +40,27 @@ def test_random_features_of_another_non_linearity(activation):
     assert stream == found(regime="RF")[2]
     assert results["risk"] == rf_risk(target, draw_weights(5, 8, rng=stream), activation)
     assert results["predicted"] == rf_risk_limit(target, 5, activation, refined=True) / target.null_risk
-    with pytest.raises(ValueError, match="activation = 'relu' is not known; pass one of 'square'"):
-        found(regime="NT", activation="relu")
+
+
+def test_tangent_models_of_other_non_linearities():
+    results, target, stream = found(regime="NT", activation="relu", ridge=0.1)
+    assert stream == found(regime="RF")[2]
+    assert results["risk"] == nt_risk(target, draw_weights(5, 8, rng=stream), "relu", ridge=0.1)
+    assert results["predicted"] is None  # nobody knows it
+    assert found(regime="NT", activation="relu")[0]["predicted"] is None
+    odd = found(regime="NT", activation="tanh")[0]
+    assert odd["predicted"] == odd["ratio"] == 1.0
+    assert found(regime="NT", activation="he2")[0]["predicted"] == found(regime="NT")[0]["predicted"]
+    with pytest.raises(ValueError, match="activation = 'step' is not known"):
+        found(regime="NT", activation="step")
+
+
+def test_an_iteration_that_did_not_converge_is_told(monkeypatch):
+    risk = partial(nt_risk, max_iterations=3)
+    monkeypatch.setattr(measure, "nt_risk", risk)
+    results = found(regime="NT", activation="relu", d=40, N=60)[0]
+    assert "did not converge in 3 iterations" in results["fit_status"]
+    assert 0 < results["ratio"] < 1
 
 
 def test_training():
