@@ -201,10 +201,9 @@ def _format_summary(summary: Any, d: int) -> str:
     head = f"{'':6}{'':{width}}{'N':>6}{'N/d':>8}{'measured':>11}{'+-':>8}{'predicted':>11}{'difference':>12}"
     lines = [head]
     for row in summary.itertuples():
-        known = row.predicted == row.predicted  # else NaN
+        spread = f"{row.std:8.4f}" if row.dots > 1 else " " * 8
         lines.append(
             f"{row.regime:6}{row.activation if several else '':{width}}{row.N:6d}{row.N / d:8.3f}{row.measured:11.4f}"
-            + (f"{row.std:8.4f}" if row.dots > 1 else " " * 8)
-            + (f"{row.predicted:11.4f}{row.difference:+12.4f}" if known else f"{'none':>11}")
+            f"{spread}{row.predicted:11.4f}{row.difference:+12.4f}"
         )
     return "\n".join(lines)

@@ -125,10 +125,11 @@ def figure_lines(target: QuadraticTarget, dots: pd.DataFrame) -> pd.DataFrame:
 def predictions(
     target: QuadraticTarget, widths: Sequence[int], activations: Sequence[str] = ("square",)
 ) -> pd.DataFrame:
-    """Lines at these *widths*, as far as they are known: columns regime, activation, N, predicted (ratio)."""
-    lines = [(regime, name) for regime in ("RF", "NT") for name in activations] + [("NN", "square")]
+    """Lines at these *widths*: columns regime, activation, N, predicted (ratio)."""
+    lines = [("RF", name) for name in activations]
+    lines += [("NT", name) for name in activations if name in TANGENT_NAMES] + [("NN", "square")]
     rows = [(regime, name, N, predicted_ratio(target, regime, N, name)) for regime, name in lines for N in widths]
-    return pd.DataFrame(rows, columns=["regime", "activation", "N", "predicted"]).dropna().astype({"predicted": float})
+    return pd.DataFrame(rows, columns=["regime", "activation", "N", "predicted"])
 
 
 def summary(dots: pd.DataFrame) -> pd.DataFrame:

@@ -128,7 +128,7 @@ def _draw(ax: Axes, dots: pd.DataFrame, lines: pd.DataFrame | None, d: int) -> N
     """Draw dots and lines, and name the axes, in place."""
     for regime, style in _STYLES.items():
         if lines is not None:
-            line = lines[lines["regime"] == regime].dropna(subset="predicted").sort_values("N")
+            line = lines[lines["regime"] == regime].sort_values("N")
             ax.plot(line["N"] / d, line["predicted"], color=style["color"], linestyle=style["linestyle"], zorder=2)
         groups = dots[dots["regime"] == regime].groupby("N")["measured"]
         if groups.ngroups:

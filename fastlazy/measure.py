@@ -18,9 +18,7 @@ import numpy as np
 
 from fastlazy._team import one_blas_thread
 from fastlazy._version import __version__
-from fastlazy.activations import get_activation
 from fastlazy.cells import cell_stream, cell_target
-from fastlazy.hermite import hermite_coefficients
 from fastlazy.risk import nt_risk, rf_risk
 from fastlazy.sgd import fit_nn
 from fastlazy.targets import QuadraticTarget, draw_weights, exponential_target
@@ -31,7 +29,7 @@ RESULTS: dict[str, type] = {"risk": float, "null_risk": float, "ratio": float, "
 
 COSTLY = ("N", "d", "n_samples", "activation")  # the parameters, besides the regime, by which `cost` goes
 
-_KNOWN_TANGENT = ("square", "he2")  # of one derivative
+_CLOSED_TANGENT = ("square", "he2")  # NT's risk needs no iteration
 
 _SPEED = 2e10  # multiply-adds a second of one thread, roughly
 _OVERHEAD = 1e7  # of any cell, in the same unit
@@ -102,18 +100,13 @@ _MEASURES: dict[str, Callable[[QuadraticTarget, Parameters, str | None], dict[st
 }
 
 
-def predicted_ratio(target: QuadraticTarget, regime: str, N: int, activation: str = "square") -> float | None:
-    """The height of a line at N, RF and NT without ridge and in their refined form for this d; None if unknown."""
+def predicted_ratio(target: QuadraticTarget, regime: str, N: int, activation: str = "square") -> float:
+    """The height of a line at N, RF and NT without ridge and in their refined form for this d."""
     if regime == "NN":
         risk = nn_risk_limit(target, N)
-    elif regime == "NT":
-        if not hermite_coefficients(get_activation(activation), np.ones(1), 4)[0, 2::2].any():
-            return 1.0  # odd, but for a constant: it learns nothing of a quadratic function
-        if activation not in _KNOWN_TANGENT:
-            return None
-        risk = nt_risk_limit(target, N, refined=True)
     else:
-        risk = rf_risk_limit(target, N, activation, refined=True)
+        limit = {"RF": rf_risk_limit, "NT": nt_risk_limit}[regime]
+        risk = limit(target, N, activation, refined=True)
     return risk / target.null_risk
 
 
@@ -133,7 +126,7 @@ def _predicted(target: QuadraticTarget, parameters: Parameters) -> float | None:
 def cost(parameters: Parameters) -> float:
     """Seconds that a cell takes on one thread, very roughly; their order is what matters."""
     N, d = parameters["N"], parameters["d"]
-    squared = parameters["activation"] in _KNOWN_TANGENT
+    squared = parameters["activation"] in _CLOSED_TANGENT
     work = {
         "RF": lambda: N**3 / 6 + N**2 * d / 2,
         "NT": lambda: 10.0 * d**3 + N * d * min(N, d) + (0 if squared else 60.0 * N**2 * d),  # 20 products or so
@@ -148,7 +141,7 @@ def warm_up(cells: Iterable[Parameters]) -> None:
     if any(parameters["regime"] == "RF" for parameters in cells):
         for activation in ("square", "relu"):  # one of each kind of Gram matrix
             rf_risk(exponential_target(2, rng=0), np.eye(2), activation, parallel=False)
-    if any(cell["regime"] == "NT" and cell["activation"] not in _KNOWN_TANGENT for cell in cells):
+    if any(cell["regime"] == "NT" and cell["activation"] not in _CLOSED_TANGENT for cell in cells):
         nt_risk(exponential_target(40, rng=0), np.eye(40), "relu", parallel=False)  # so many that it iterates
     for dtype in sorted({parameters["dtype"] for parameters in cells if parameters["regime"] == "NN"}):
         fit_nn(exponential_target(2, rng=0), 2, n_samples=2, dtype=dtype, rng=0, n_threads=1)

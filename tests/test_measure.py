@@ -46,8 +46,9 @@ def test_tangent_models_of_other_non_linearities():
     results, target, stream = found(regime="NT", activation="relu", ridge=0.1)
     assert stream == found(regime="RF")[2]
     assert results["risk"] == nt_risk(target, draw_weights(5, 8, rng=stream), "relu", ridge=0.1)
-    assert results["predicted"] is None  # nobody knows it
-    assert found(regime="NT", activation="relu")[0]["predicted"] is None
+    assert results["predicted"] is None
+    without = found(regime="NT", activation="relu")[0]
+    assert without["predicted"] == nt_risk_limit(target, 5, "relu") / target.null_risk
     odd = found(regime="NT", activation="tanh")[0]
     assert odd["predicted"] == odd["ratio"] == 1.0
     assert found(regime="NT", activation="he2")[0]["predicted"] == found(regime="NT")[0]["predicted"]

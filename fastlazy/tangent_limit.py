@@ -1,0 +1,91 @@
+"""The risk of the tangent model for large d and any non-linearity, W with rows N(0, I / d). Ours, not the paper's.
+
+With u_i the directions of the rows, g_k = E[sigma'(G) He_k(G)] / sqrt(k!) and sigma' sigma' etc. at length 1:
+
+- Of degree two in x, sum_i <b_i, x> sigma'(<w_i, x>) is <x, S x> - tr S with S = g_1 sum_i sym(u_i b_i^T), but for
+  the parts of b_i along u_i. They matter for what they have in common, b_i = beta u_i: that gives beta kappa G, with
+  G = sum_i u_i u_i^T and kappa = g_1 + sqrt(3/2) g_3.
+- What is of higher degree is noise. It costs mu |b|^2 across the u_i, mu = E sigma'^2 - g_0^2 - g_1^2, and
+  nu N beta^2 along them, nu = E[sigma'^2 G^2] - g_1^2 - (g_0 + sqrt(2) g_2)^2 - 2 kappa^2.
+- What is of degree one costs nothing: the mean of the b_i can be taken out of them.
+
+So the risk is the least 2 |B - beta kappa G - g_1 sum_i sym(u_i b_i^T)|^2 + mu |b|^2 + nu N beta^2 over beta and b
+with sum_i <u_i, b_i> = 0. It is solved in the eigenbasis of G, which is independent of B; the eigenvalues follow
+Marchenko and Pastur's law. For x^2 it is Theorem 2 of arXiv:1906.08899.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.polynomial import legendre
+
+from fastlazy._validate import Array
+from fastlazy.activations import Activation
+from fastlazy.hermite import hermite_coefficients, square_moments
+
+_ROUNDING = 1e-12  # of E sigma'^2
+
+
+class _Moments(NamedTuple):
+    """What the formula takes of sigma'."""
+
+    ridge: float  # mu / g_1^2
+    kappa: float
+    nu: float
+
+
+def tangent_ratio(activation: Activation, length: float, rho: float, m: float) -> float:
+    """Risk over null risk at N / d = rho, for rows of *length* (root mean square) and m = (tr B)^2 / (d |B|^2)."""
+    moments = _moments(activation, length)
+    if moments is None:
+        return 1.0
+    ridge, kappa, nu = moments
+    x, weights = _spectrum(rho)
+    pairs = x[:, None] + x
+    lost = np.divide(ridge, ridge + pairs, out=np.ones_like(pairs), where=ridge + pairs > 0)
+    own_lost = lost.diagonal()
+    # integrals of x and x^2 times what is lost of the diagonal, over the ridge
+    first, second = (float(weights @ (x**k / np.where(x > 0, ridge + 2 * x, 1))) for k in (1, 2))
+    # how much cheaper the common part is than the rest, and what it adds
+    gain = 2 / rho * (nu - ridge * kappa**2)
+    shared = ridge * gain * first**2 / (nu - gain * second) if nu > 0 or ridge > 0 else 0.0
+    return float((1 - m) * (weights @ lost @ weights) + m * (weights @ own_lost + shared))
+
+
+@lru_cache(maxsize=64)
+def _moments(activation: Activation, length: float) -> _Moments | None:
+    """The moments, or None if sigma has nothing of degree two."""
+    r = np.array([length])
+    g = hermite_coefficients(activation, r, 4, derivative=1)[0]
+    squares, own = (float(square_moments(activation, r, derivative=1, power=power)[0]) for power in (0, 2))
+    if not (g[1] or g[3]):
+        return None
+    kappa = float(g[1] + math.sqrt(1.5) * g[3])
+    mu = squares - g[0] ** 2 - g[1] ** 2
+    nu = own - g[1] ** 2 - (g[0] + math.sqrt(2) * g[2]) ** 2 - 2 * kappa**2
+    mu, nu = (0.0 if noise < _ROUNDING * squares else float(noise) for noise in (mu, nu))
+    return _Moments(mu / max(float(g[1]) ** 2, _ROUNDING * squares), kappa, nu)
+
+
+def _spectrum(rho: float) -> tuple[Array, Array]:
+    """Eigenvalues of G and their weights: the law of Marchenko and Pastur, and zero if rho < 1."""
+    low, high = abs(1 - math.sqrt(rho)), 1 + math.sqrt(rho)
+    s = low + (high - low) * _PLACES  # root of x
+    density = np.sqrt((high - s) * (s - low) * (high + s) * (s + low)) / (math.pi * s)
+    return np.append(s * s, 0.0), np.append((high - low) * _WEIGHTS * density, max(0.0, 1 - rho))
+
+
+def _graded() -> tuple[Array, Array]:
+    """Nodes and weights on (0, 1), on panels that shrink by a third towards both ends."""
+    half = np.concatenate([[0.0], 0.5 * 3.0 ** np.arange(-24, 1)])
+    edges = np.concatenate([half, 1 - half[-2::-1]])
+    nodes, weights = legendre.leggauss(10)
+    width = np.diff(edges)[:, None] / 2
+    return (edges[:-1, None] + width * (1 + nodes)).ravel(), (width * weights).ravel()
+
+
+_PLACES, _WEIGHTS = _graded()
