@@ -77,28 +77,7 @@ def rf_risk(
     penalty = check_real("ridge", ridge, 0.0)
     if sigma is not get_activation("square"):
         return _rf_risk_any(target, weights, sigma, penalty, parallel)
-    if penalty == 0:
-        weights = _unit_rows(weights)
-    else:
-        _check_size(weights, 1e75, "ridge by its fourth power")
-    if len(weights) == 0:
-        return target.null_risk
-    from fastlazy.gram import rf_gram  # and with it the compiler, which nothing else here needs
-
-    U = rf_gram(weights, center=True, parallel=parallel)
-    U.flat[:: len(U) + 1] += penalty
-    V = 2 * np.einsum("ij,ij->i", weights @ target.B, weights)
-    scale = np.ones(len(U))
-    if penalty > 0:  # to a unit diagonal, so that small rows are not lost beside large ones
-        scale = np.sqrt(U.diagonal())
-        U /= scale
-        U /= scale[:, None]
-    a = _solve_cholesky(U, V / scale)
-    if a is None and penalty == 0 and weights.size * target.d <= _FEATURE_ENTRIES:
-        a = _solve_features(weights, target.B)
-    elif a is None:
-        a = _solve_pivoted(U, V / scale)
-    return _form_risk(target, _quadratic_form(weights, a / scale))
+    return _form_risk(target, _rf_form(target, weights, penalty, parallel))
 
 
 def nt_risk(target: QuadraticTarget, W: ArrayLike, activation: str = "square", *, ridge: float = 0.0) -> float:
@@ -138,21 +117,10 @@ def nt_risk(target: QuadraticTarget, W: ArrayLike, activation: str = "square", *
     weights = _check_weights(target, W)
     check_choice("activation", activation, _ACTIVATIONS)
     penalty = check_real("ridge", ridge, 0.0)
-    if penalty == 0:
-        weights = _unit_rows(weights)
-    else:
+    if penalty > 0:
         _check_size(weights, 1e150, "ridge by its square")
-    if len(weights) == 0:
-        return target.null_risk
-    if len(weights) > target.d:  # the same right singular basis, from a smaller matrix
-        weights = scipy.linalg.qr(weights, mode="r")[0][: target.d]
-    _, values, basis = np.linalg.svd(weights)
-    s = np.zeros(target.d)
-    s[: len(values)] = np.where(values > max(np.shape(W)) * np.finfo(float).eps * values[0], values, 0.0)
-    B = basis @ target.B @ basis.T
-    q = 4 * (s[:, None] ** 2 + s**2)
-    lost = penalty / (q + penalty) if penalty else (q == 0).astype(float)
-    return 2 * float(np.sum((lost * B) ** 2))
+    basis, lost = _nt_lost(target, weights, penalty)
+    return 2 * float(np.sum((lost * (basis @ target.B @ basis.T)) ** 2))
 
 
 def nn_risk(target: QuadraticTarget, N: int) -> float:
@@ -221,6 +189,59 @@ def network_risk(target: QuadraticTarget, W: ArrayLike, a: ArrayLike = 1.0, c: f
     S = _quadratic_form(weights, np.broadcast_to(second, len(weights)))
     offset = float(np.trace(S - target.B)) + check_real("c", c) - target.b0
     return _form_risk(target, S) + offset * offset
+
+
+def rf_form(target: QuadraticTarget, W: ArrayLike) -> Array:
+    """S (d, d) of the best random-feature function for W (N, d); errors as in `rf_risk`."""
+    return _rf_form(target, _check_weights(target, W), 0.0, True)
+
+
+def nt_form(target: QuadraticTarget, W: ArrayLike) -> Array:
+    """S (d, d) of the best neural tangent function for W (N, d); errors as in `nt_risk`."""
+    basis, lost = _nt_lost(target, _check_weights(target, W), 0.0)
+    return target.B - basis.T @ (lost * (basis @ target.B @ basis.T)) @ basis
+
+
+def _rf_form(target: QuadraticTarget, weights: Array, penalty: float, parallel: bool) -> Array:
+    """S of the best sum_i a_i <w_i, x>^2."""
+    if penalty == 0:
+        weights = _unit_rows(weights)
+    else:
+        _check_size(weights, 1e75, "ridge by its fourth power")
+    if len(weights) == 0:
+        return np.zeros_like(target.B)
+    from fastlazy.gram import rf_gram  # and with it the compiler, which nothing else here needs
+
+    U = rf_gram(weights, center=True, parallel=parallel)
+    U.flat[:: len(U) + 1] += penalty
+    V = 2 * np.einsum("ij,ij->i", weights @ target.B, weights)
+    scale = np.ones(len(U))
+    if penalty > 0:  # to a unit diagonal, so that small rows are not lost beside large ones
+        scale = np.sqrt(U.diagonal())
+        U /= scale
+        U /= scale[:, None]
+    a = _solve_cholesky(U, V / scale)
+    if a is None and penalty == 0 and weights.size * target.d <= _FEATURE_ENTRIES:
+        a = _solve_features(weights, target.B)
+    elif a is None:
+        a = _solve_pivoted(U, V / scale)
+    return _quadratic_form(weights, a / scale)
+
+
+def _nt_lost(target: QuadraticTarget, weights: Array, penalty: float) -> tuple[Array, Array]:
+    """A basis in rows (d, d), and the share of each entry of B in that basis that NT does not reach, (d, d)."""
+    if penalty == 0:
+        weights = _unit_rows(weights)
+    if len(weights) == 0:
+        return np.eye(target.d), np.ones((target.d, target.d))
+    N = len(weights)
+    if target.d < N:  # the same right singular basis, from a smaller matrix
+        weights = scipy.linalg.qr(weights, mode="r")[0][: target.d]
+    _, values, basis = np.linalg.svd(weights)
+    s = np.zeros(target.d)
+    s[: len(values)] = np.where(values > max(N, target.d) * np.finfo(float).eps * values[0], values, 0.0)
+    q = 4 * (s[:, None] ** 2 + s**2)
+    return basis, penalty / (q + penalty) if penalty else (q == 0).astype(float)
 
 
 def _rf_risk_any(target: QuadraticTarget, W: Array, sigma: Activation, ridge: float, parallel: bool) -> float:
