@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from fastlazy._files import replace_file
+from fastlazy._files import replace_file, writable_folder
 from fastlazy._validate import check_count
 
 _STORE = "figure.sqlite"
@@ -68,7 +67,7 @@ def run_figure(arguments: argparse.Namespace) -> int:
             if getattr(arguments, name) is not None:
                 check_count(f"--{name}", getattr(arguments, name), minimum)
         widths = None if arguments.widths is None else _parse_widths(arguments.widths)
-        out = _writable_folder(arguments.out)
+        out = writable_folder(arguments.out, _FILES)
         start = time.perf_counter()
         table = _measured(arguments, widths, out) if arguments.store is None else _stored(arguments, widths)
     except (ValueError, OSError, RuntimeError) as error:
@@ -135,21 +134,6 @@ def _parse_widths(text: str) -> list[int]:
     if not widths or widths[0] < 1:
         raise ValueError(f"--widths must be numbers of at least 1, got {text!r}; try --widths 30,450,4500")
     return widths
-
-
-def _writable_folder(name: str) -> Path:
-    """The folder, made if need be, once it is known that files can be written there."""
-    folder = Path(name)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-        for taken in (folder / file for file in _FILES):
-            if taken.is_dir():
-                raise IsADirectoryError(f"{taken} is a folder")
-    except OSError as error:
-        raise OSError(f"cannot write to the folder {name!r} ({error}); choose another with --out") from None
-    return folder
 
 
 def _save_figure(dots: Any, lines: Any, d: int, out: Path) -> None:

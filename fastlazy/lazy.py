@@ -281,7 +281,7 @@ def lazy_risk(target: QuadraticTarget, W: ArrayLike, a: ArrayLike = 1.0, *, scal
     a : array_like, shape (N,) or a scalar
         Second layer; its signs are kept.
     scale : float
-        alpha > 0.
+        alpha >= 0; 0 for the best network of these signs.
 
     Returns
     -------
@@ -292,7 +292,7 @@ def lazy_risk(target: QuadraticTarget, W: ArrayLike, a: ArrayLike = 1.0, *, scal
     Raises
     ------
     TypeError, ValueError
-        If an array is not finite or not of that shape, or the scale is not positive.
+        If an array is not finite or not of that shape, or the scale is negative.
 
     Notes
     -----
