@@ -17,11 +17,12 @@ from fastlazy.gap import gap_target
 from fastlazy.lazy import lazy_risk, nt_function, rf_function
 from fastlazy.risk import nn_risk, nt_risk
 from fastlazy.sgd import Fit, fit_nn
-from fastlazy.targets import QuadraticTarget, draw_weights, exponential_target
+from fastlazy.targets import draw_weights, exponential_target
 from fastlazy.theory import nt_risk_limit
 
 SCALES = [float(f"{alpha:.3g}") for alpha in np.logspace(-2, 3, 11)]
 _SAMPLES = 1_000_000
+_RECORDS = 200
 _LAZY = 10.0  # scales from which on the slope of the linearisation error is fitted
 
 
@@ -29,6 +30,7 @@ class ScaleRuns(NamedTuple):
     """Training under lazy scaling, from the same weights for each alpha; risks over the null risk."""
 
     ends: pd.DataFrame  # scale, risk, reachable, travelled, linearization_error: at the end
+    curve: pd.DataFrame  # scale, reachable: the infimum, at many scales
     trajectories: pd.DataFrame  # scale, samples, risk, travelled, linearization_error: at each record
     nn: float  # what no network of this width beats
     nt: float  # the tangent model of the very weights at the start
@@ -44,7 +46,7 @@ def scale_runs(d: int, N: int, scales: Sequence[float], seed: int, *, n_samples:
     def train(scale: float) -> Fit:
         return fit_nn(
             target, N, n_samples=samples, rng=seed, n_threads=1, scale=scale, diagnostics=True,
-            callback=lambda fit: ended.is_set(),
+            n_records=_RECORDS, callback=lambda fit: ended.is_set(),
         )  # fmt: skip
 
     with one_blas_thread(), ThreadPoolExecutor(available_cores()) as pool:
@@ -67,14 +69,18 @@ def scale_runs(d: int, N: int, scales: Sequence[float], seed: int, *, n_samples:
         if fit.diagnostics is not None
     ).reset_index(drop=True)
     ends = trajectories.groupby("scale", as_index=False).last().drop(columns="samples")
-    start = fits[0].W0, fits[0].a0
-    reachable = [lazy_risk(target, *start, scale=scale) / target.null_risk for scale in ends["scale"]]
-    ends.insert(2, "reachable", reachable)
+
+    def reachable(scale: float) -> float:
+        return lazy_risk(target, fits[0].W0, fits[0].a0, scale=scale) / target.null_risk
+
+    ends.insert(2, "reachable", ends["scale"].map(reachable))
+    curve = pd.DataFrame({"scale": np.geomspace(min(scales), max(scales), 61)})
+    curve["reachable"] = curve["scale"].map(reachable)
     lazy = ends[ends["scale"] >= _LAZY]
     logs = np.log(lazy[["scale", "linearization_error"]].to_numpy())
-    slope = float(np.polyfit(*logs.T, 1)[0]) if len(lazy) > 1 else float("nan")
+    slope = float(np.polyfit(logs[:, 0], logs[:, 1], 1)[0]) if len(lazy) > 1 else float("nan")
     nn, nt = nn_risk(target, N) / target.null_risk, nt_risk(target, fits[0].W0) / target.null_risk
-    return ScaleRuns(ends, trajectories, nn, nt, slope)
+    return ScaleRuns(ends, curve, trajectories, nn, nt, slope)
 
 
 def direction_shares(d: int, N: int, seed: int, *, draws: int = 8, n_samples: int | None = None) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from fastlazy.experiments import GapRisks, ScaleRuns
 from fastlazy.figures import STYLES
 
 _COLORS = {regime: style["color"] for regime, style in STYLES.items()}
-_DOT = {"linestyle": "none", "markersize": 6.5, "markerfacecolor": "white", "markeredgewidth": 1.5}
+_DOT: dict[str, Any] = {"linestyle": "none", "markersize": 6.5, "markerfacecolor": "white", "markeredgewidth": 1.5}
 _CURVES = 6  # of different alpha, in one panel
 
 
@@ -24,7 +24,7 @@ def plot_scales(runs: ScaleRuns, d: int, N: int) -> Figure:
     ends = runs.ends
     ax.axhline(runs.nt, color=_COLORS["NT"], linestyle="--", label="NT: tangent model of the same $W_0$")
     ax.axhline(runs.nn, color=_COLORS["NN"], linestyle="-.", label="NN: infimum at this width")
-    ax.plot(ends["scale"], ends["reachable"], color="0.55", label="infimum at this $\\alpha$")
+    ax.plot(runs.curve["scale"], runs.curve["reachable"], color="0.55", label="infimum at this $\\alpha$")
     ax.plot(ends["scale"], ends["risk"], **_DOT, color=_COLORS["NN"], marker="o", label="trained by SGD")
     ax.set_xscale("log")
     ax.set_ylim(0, 1.15 * max(runs.nt, float(ends["risk"].max())))
@@ -47,10 +47,10 @@ def plot_training(runs: ScaleRuns, d: int, N: int) -> Figure:
     for ax, (column, label) in zip(panels, quantities.items(), strict=True):
         for scale, color in zip(chosen, colors, strict=True):
             rows = runs.trajectories[runs.trajectories["scale"] == scale].iloc[1:]
-            ax.plot(rows["samples"] / 1000, rows[column], color=color, label=f"{scale:g}")
+            ax.plot(rows["samples"], rows[column], color=color, label=f"{scale:g}")
         ax.set_yscale("log")
-        ax.set_xlim(left=0)
-        _finish(ax, "samples / 1000", label)
+        ax.set_xscale("log")
+        _finish(ax, "samples", label)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right center", frameon=False, fontsize="small", title="scale $\\alpha$")
     figure.suptitle(
@@ -63,21 +63,23 @@ def plot_training(runs: ScaleRuns, d: int, N: int) -> Figure:
 def plot_directions(shares: pd.DataFrame, d: int, N: int) -> Figure:
     """Share captured of each eigendirection of B against its eigenvalue, for RF, NT and NN, and the laws."""
     figure, ax = plt.subplots(figsize=(7.2, 4.8), layout="constrained")
-    small = {**_DOT, "markersize": 3.5, "markeredgewidth": 0.9, "alpha": 0.8}
+    small: dict[str, Any] = {**_DOT, "markersize": 3.5, "markeredgewidth": 0.9, "alpha": 0.8}
     for regime in ("NN", "NT", "RF"):
         style = STYLES[regime]
         ax.plot(shares["eigenvalue"], shares[regime], **small, color=style["color"], marker=style["marker"], zorder=3)
     for regime in ("NT", "RF"):
         law = shares[f"{regime}_law"]
         ax.plot(shares["eigenvalue"], law, color=_COLORS[regime], linestyle=STYLES[regime]["linestyle"], zorder=2)
+    # What the infimum of NN captures: the N largest, and nothing else.
+    largest = (shares["rank"] <= N).astype(float)
+    ax.plot(shares["eigenvalue"], largest, color=_COLORS["NN"], linestyle="-.", linewidth=1.0, zorder=1)
+    if d > N:
+        edge = float(shares["eigenvalue"].iloc[N - 1])
+        ax.annotate(
+            f"the {N} largest $\\rightarrow$", (edge, 0.72), xytext=(8, 0), textcoords="offset points", fontsize="small"
+        )
     for style in STYLES.values():
         ax.plot([], [], **style, markersize=5, markerfacecolor="white")
-    if N < d:
-        edge = float(shares["eigenvalue"].iloc[N - 1])
-        ax.axvline(edge, color="0.6", linewidth=0.9)
-        ax.annotate(
-            f"the {N} largest", (edge, -0.3), xytext=(6, 0), textcoords="offset points", fontsize="small", color="0.35"
-        )
     ax.set_ylim(-0.45, 1.15)
     ax.set_xlim(left=0)
     _finish(ax, "eigenvalue $\\lambda$ of B", "share captured,  $\\langle v, S v\\rangle / \\lambda$")
