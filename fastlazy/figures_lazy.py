@@ -76,7 +76,7 @@ def plot_directions(shares: pd.DataFrame, d: int, N: int) -> Figure:
     if d > N:
         edge = float(shares["eigenvalue"].iloc[N - 1])
         ax.annotate(
-            f"the {N} largest $\\rightarrow$", (edge, 0.72), xytext=(8, 0), textcoords="offset points", fontsize="small"
+            f"the {N} largest $\\rightarrow$", (edge, 0.6), xytext=(16, 0), textcoords="offset points", fontsize="small"
         )
     for style in STYLES.values():
         ax.plot([], [], **style, markersize=5, markerfacecolor="white")
