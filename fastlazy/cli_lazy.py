@@ -37,7 +37,7 @@ def add_lazy_command(commands: Any) -> None:
     """Add ``fastlazy lazy`` to the *commands* of a parser, in place."""
     parser = commands.add_parser(
         "lazy",
-        help="draw when training is lazy: scales, trajectories, directions, a gap",
+        help="draw when training is lazy, and what that costs",
         description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
