@@ -52,9 +52,8 @@ def scale_runs(d: int, N: int, scales: Sequence[float], seed: int, *, n_samples:
     with one_blas_thread(), ThreadPoolExecutor(available_cores()) as pool:
         try:
             fits = list(pool.map(train, scales))
-        finally:  # if one failed, or at Ctrl-C, the others stop at their next record
+        finally:  # if one failed, or at Ctrl-C, those that run stop at their next record
             ended.set()
-            pool.shutdown(cancel_futures=True)
     trajectories = pd.concat(
         pd.DataFrame(
             {

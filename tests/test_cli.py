@@ -263,7 +263,9 @@ def test_unknown_arguments(arguments, message, capsys):
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", [[], ["figure"], ["lazy"], ["sweep"], ["info"]], ids=lambda command: " ".join(command))
+@pytest.mark.parametrize(
+    "command", [[], ["figure"], ["lazy"], ["sweep"], ["info"]], ids=lambda command: " ".join(command)
+)
 def test_help(command, capsys):
     with pytest.raises(SystemExit) as ended:
         main([*command, "--help"])
