@@ -1,9 +1,10 @@
-"""Files that are either whole or not there."""
+"""Files that are either whole or not there, and folders for them."""
 
 from __future__ import annotations
 
+import tempfile
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,3 +20,24 @@ def replace_file(path: Path, write: Callable[[Path], Any]) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def writable_folder(name: str, files: Iterable[str]) -> Path:
+    """The folder, made if need be, once it is known that *files* can be written there.
+
+    Raises
+    ------
+    OSError
+        If they cannot.
+    """
+    folder = Path(name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+        for taken in (folder / file for file in files):
+            if taken.is_dir():
+                raise IsADirectoryError(f"{taken} is a folder")
+    except OSError as error:
+        raise OSError(f"cannot write to the folder {name!r} ({error}); choose another with --out") from None
+    return folder

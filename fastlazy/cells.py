@@ -38,11 +38,15 @@ class Key(NamedTuple):
         int, float or str; object for what is sometimes text and sometimes not.
     default : object
         The value where none is given; without one the key is required.
+    later : bool
+        Whether there are stores from before there was this key: at its default it is no part of a cell's id, so
+        that what they hold is found.
     """
 
     check: Callable[[str, Any], Any]
     kind: type
     default: Any = _REQUIRED
+    later: bool = False
 
 
 def _real(name: str, value: Any, minimum: float = -np.inf) -> float:
@@ -57,6 +61,12 @@ def _step_size(name: str, value: Any) -> str | float:
     if isinstance(value, str):
         return _choice(name, value, ["auto"])
     return _real(name, value, 0.0)
+
+
+def _scale(name: str, value: Any) -> float | None:
+    if value is not None and (scale := check_real(name, value, 0.0)) == 0:
+        raise ValueError(f"{name} must be a number above 0, got {scale:g}; leave it out for the network itself")
+    return None if value is None else scale
 
 
 def _dtype(name: str, value: Any) -> str:
@@ -76,6 +86,12 @@ def _target(name: str, value: Any) -> str | list[float]:
     if not eigenvalues.any():
         raise ValueError(f"{name} has only zero eigenvalues, so that there is nothing to learn; pass others")
     return [float(value) + 0.0 for value in eigenvalues]
+
+
+def _flag(name: str, value: Any) -> int:
+    if value not in (0, 1):
+        raise ValueError(f"{name} must be 0 or 1, got {value!r}; pass one of them")
+    return int(value)
 
 
 _natural = partial(check_count, minimum=0)
@@ -103,6 +119,9 @@ _TRAINING = {
     "step_size": Key(_step_size, object, "auto"),
     "second_layer": Key(partial(_choice, choices=("ones", "signs", "scalar", "free")), str, "ones"),
     "dtype": Key(_dtype, str, "float32"),
+    "scale": Key(_scale, float, None, later=True),
+    "init": Key(partial(_choice, choices=("orthogonal", "symmetric")), str, "orthogonal", later=True),
+    "diagnostics": Key(_flag, int, 0, later=True),
 }
 
 REGIMES: dict[str, dict[str, Key]] = {
@@ -209,8 +228,9 @@ def canonical_cell(cell: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def cell_id(parameters: Mapping[str, Any]) -> str:
-    """The SHA-256 of canonical *parameters*."""
-    return _digest(parameters).hexdigest()
+    """The SHA-256 of canonical *parameters*, less later keys at their defaults."""
+    left_out = {name for name, key in KEYS.items() if key.later and parameters.get(name) == key.default}
+    return _digest({name: value for name, value in parameters.items() if name not in left_out}).hexdigest()
 
 
 def cell_stream(parameters: Mapping[str, Any]) -> int:

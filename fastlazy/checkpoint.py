@@ -35,6 +35,7 @@ class Progress(NamedTuple):
     seen: int
     samples: list[int]
     risks: list[float]
+    diagnostics: list[Array]  # a row for each record, of no entries where none were asked for
     state: State
 
 
@@ -73,7 +74,8 @@ class Checkpoint:
         for name, array in network._asdict().items():
             array[...] = kept[name]
         state = kept["rows"], kept["row_a"], float(kept["scalars"][0]), float(kept["scalars"][1])
-        return Progress(int(kept["seen"]), kept["samples"].tolist(), kept["risks"].tolist(), state)
+        samples, risks = kept["samples"].tolist(), kept["risks"].tolist()
+        return Progress(int(kept["seen"]), samples, risks, list(kept["diagnostics"]), state)
 
     def keep(self, network: Network, progress: Progress) -> None:
         """Write the state of *network*, if that is due."""
@@ -86,6 +88,7 @@ class Checkpoint:
             "seen": np.array(progress.seen),
             "samples": np.array(progress.samples),
             "risks": np.array(progress.risks),
+            "diagnostics": np.array(progress.diagnostics),
             "rows": rows,
             "row_a": row_a,
             "scalars": np.array([alpha, c]),

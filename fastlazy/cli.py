@@ -9,6 +9,7 @@ from typing import Any
 
 import fastlazy
 from fastlazy.cli_figure import add_figure_command
+from fastlazy.cli_lazy import add_lazy_command
 from fastlazy.cli_sweep import add_sweep_command
 
 
@@ -20,6 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"fastlazy {fastlazy.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add_figure_command(commands)
+    add_lazy_command(commands)
     add_sweep_command(commands)
     add_info_command(commands)
     arguments = parser.parse_args(argv)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from fastlazy._files import replace_file
+from fastlazy._files import replace_file, writable_folder
 from fastlazy._validate import check_count
 
 _STORE = "figure.sqlite"
@@ -74,7 +73,7 @@ def run_figure(arguments: argparse.Namespace) -> int:
                 check_count(f"--{name}", getattr(arguments, name), minimum)
         widths = None if arguments.widths is None else _parse_widths(arguments.widths)
         names = None if arguments.activations is None else _parse_activations(arguments.activations)
-        out = _writable_folder(arguments.out)
+        out = writable_folder(arguments.out, _FILES)
         start = time.perf_counter()
         read = _measured if arguments.store is None else _stored
         table = read(arguments, widths, names, out)
@@ -157,21 +156,6 @@ def _parse_activations(text: str) -> list[str]:
             f"--activations must be names separated by commas, got {text!r}; choose among {', '.join(BUILTIN_NAMES)}"
         )
     return names
-
-
-def _writable_folder(name: str) -> Path:
-    """The folder, made if need be, once it is known that files can be written there."""
-    folder = Path(name)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-        for taken in (folder / file for file in _FILES):
-            if taken.is_dir():
-                raise IsADirectoryError(f"{taken} is a folder")
-    except OSError as error:
-        raise OSError(f"cannot write to the folder {name!r} ({error}); choose another with --out") from None
-    return folder
 
 
 def _save_figure(dots: Any, lines: Any, d: int, out: Path) -> None:

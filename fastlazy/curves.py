@@ -74,7 +74,7 @@ def figure_dots(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def one_figure(table: pd.DataFrame, *, d: int | None = None, seed: int | None = None) -> pd.DataFrame:
-    """The rows of a sweep that make one figure: finished, without ridge, of one target, best trained.
+    """The rows of a sweep that make one figure: finished, without ridge or scale, of one target, best trained.
 
     Parameters
     ----------
@@ -89,6 +89,8 @@ def one_figure(table: pd.DataFrame, *, d: int | None = None, seed: int | None = 
         If no row is left, or rows of several targets are.
     """
     rows = table[(table["status"] == "done") & (table["ridge"].fillna(0.0) == 0)]
+    if "scale" in rows:  # in stores from before there were none
+        rows = rows[rows["scale"].isna() & (rows["init"] != "symmetric")]
     for name, value in (("d", d), ("seed", seed)):
         rows = rows if value is None else rows[rows[name] == value]
     settings = rows[_SETTING].drop_duplicates()

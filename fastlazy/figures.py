@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from fastlazy._validate import check_count
 
 # Told apart by line, marker and filling as well as by colour (a palette for colour-blind readers).
-_STYLES: dict[str, dict[str, Any]] = {
+STYLES: dict[str, dict[str, Any]] = {
     "RF": {"color": "#0072B2", "linestyle": "-", "marker": "s", "label": "RF: random features"},
     "NT": {"color": "#D55E00", "linestyle": "--", "marker": "^", "label": "NT: neural tangent"},
     "NN": {"color": "#111111", "linestyle": "-.", "marker": "o", "label": "NN: trained by SGD"},
@@ -112,7 +112,7 @@ def _check_tables(
         d = _only_dimension(dots) if d is None else d
     d = check_count("d", d)
     unknown = sorted(
-        {str(regime) for table in (dots, lines) if table is not None for regime in table["regime"]} - {*_STYLES}
+        {str(regime) for table in (dots, lines) if table is not None for regime in table["regime"]} - {*STYLES}
     )
     if unknown:
         raise ValueError(f"regime must be one of 'RF', 'NT', 'NN', got {', '.join(unknown)}; rename or drop these rows")
@@ -126,7 +126,7 @@ def _activations(dots: pd.DataFrame) -> list[str]:
 
 def _draw(ax: Axes, dots: pd.DataFrame, lines: pd.DataFrame | None, d: int) -> None:
     """Draw dots and lines, and name the axes, in place."""
-    for regime, style in _STYLES.items():
+    for regime, style in STYLES.items():
         if lines is not None:
             line = lines[lines["regime"] == regime].sort_values("N")
             ax.plot(line["N"] / d, line["predicted"], color=style["color"], linestyle=style["linestyle"], zorder=2)

@@ -9,6 +9,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -19,17 +20,26 @@ import numpy as np
 from fastlazy._team import one_blas_thread
 from fastlazy._version import __version__
 from fastlazy.cells import cell_stream, cell_target
-from fastlazy.risk import nt_risk, rf_risk
-from fastlazy.sgd import fit_nn
+from fastlazy.diagnostics import Diagnostics
+from fastlazy.lazy import lazy_risk, network_function
+from fastlazy.risk import nn_risk, nt_risk, rf_risk
+from fastlazy.sgd import Fit, fit_nn
 from fastlazy.targets import QuadraticTarget, draw_weights, exponential_target
 from fastlazy.theory import nn_risk_limit, nt_risk_limit, rf_risk_limit
 
 # What a measurement finds, and its kind. Ratios are divided by the null risk; predicted is a ratio.
 RESULTS: dict[str, type] = {"risk": float, "null_risk": float, "ratio": float, "predicted": float, "fit_status": str}
 
+# Of cells with diagnostics, at the end of training: their meaning is that of `Diagnostics`. Lists are JSON.
+_LISTS = ("angles", "captured")
+_DIAGNOSTICS = {field.name: str if field.name in _LISTS else float for field in fields(Diagnostics)}
+RESULTS |= _DIAGNOSTICS
+
 COSTLY = ("N", "d", "n_samples", "activation")  # the parameters, besides the regime, by which `cost` goes
 
 _CLOSED_TANGENT = ("square", "he2")  # NT's risk needs no iteration
+
+_TRAINING = ("n_samples", "batch_size", "step_size", "second_layer", "dtype", "scale", "init")  # of `fit_nn`
 
 _SPEED = 2e10  # multiply-adds a second of one thread, roughly
 _OVERHEAD = 1e7  # of any cell, in the same unit
@@ -70,7 +80,7 @@ def measure(parameters: Parameters, checkpoint: str | None = None) -> dict[str, 
     target = cell_target(parameters)
     found = _MEASURES[parameters["regime"]](target, parameters, checkpoint)
     ratios = {"null_risk": target.null_risk, "ratio": found["risk"] / target.null_risk}
-    return {**found, **ratios, "predicted": _predicted(target, parameters)}
+    return {"predicted": _predicted(target, parameters), **found, **ratios}
 
 
 def _measure_lazy(
@@ -86,11 +96,25 @@ def _measure_lazy(
 def _measure_trained(target: QuadraticTarget, parameters: Parameters, checkpoint: str | None) -> dict[str, Any]:
     if checkpoint is not None and not os.access(os.path.dirname(checkpoint), os.W_OK):
         checkpoint = None  # on another machine, perhaps
-    options = {name: parameters[name] for name in ("n_samples", "batch_size", "step_size", "second_layer", "dtype")}
+    options = {name: parameters[name] for name in _TRAINING}
     fit = fit_nn(
-        target, parameters["N"], rng=cell_stream(parameters), n_threads=1, checkpoint=checkpoint, **options
+        target, parameters["N"], rng=cell_stream(parameters), n_threads=1, checkpoint=checkpoint,
+        diagnostics=bool(parameters["diagnostics"]), **options,
     )  # fmt: skip
-    return {"risk": float(fit.risk[-1]), "fit_status": fit.status}
+    found = {"risk": float(fit.risk[-1]), "fit_status": fit.status}
+    if fit.diagnostics is not None:
+        found |= {name: getattr(fit.diagnostics, name)[-1].tolist() for name in _DIAGNOSTICS}
+    if parameters["scale"] is not None or parameters["init"] == "symmetric":
+        found["predicted"] = _reachable(target, fit, parameters["second_layer"]) / target.null_risk
+    return found
+
+
+def _reachable(target: QuadraticTarget, fit: Fit, second_layer: str) -> float:
+    """What lazy training goes to from where this one started."""
+    if second_layer != "free":
+        return lazy_risk(target, fit.W0, fit.a0, scale=fit.scale or 0.0)
+    shift = (fit.scale or 0.0) * network_function(fit.W0, fit.a0).B  # of any sign
+    return nn_risk(QuadraticTarget(target.B + shift), len(fit.W0))
 
 
 _MEASURES: dict[str, Callable[[QuadraticTarget, Parameters, str | None], dict[str, Any]]] = {

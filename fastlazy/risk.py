@@ -1,9 +1,7 @@
-"""Exact population risks, for given weights, of the three regimes and of any quadratic network.
+"""Exact population risks, for given weights, of the three regimes and of any network.
 
-For x ~ N(0, I) and symmetric S, E[(<x, S x> + c - y)^2] = 2 |S - B|_F^2 + (tr(S - B) + c - b0)^2. With
-sigma = x^2 each regime is a set of such S, and its risk a distance in the space of symmetric matrices.
-Every risk here is that distance to a matrix that the regime can reach, so rounding cannot make it
-negative, and an error in the coefficients enters it squared.
+With sigma = x^2 every risk is the distance from the target to a matrix that the regime can reach (see
+`fastlazy.forms`), so rounding cannot make it negative, and an error in the coefficients enters it squared.
 
 References: arXiv:1906.08899, eq. (1) for the classes of functions, Theorems 1, 2, 3 for their limits.
 """
@@ -13,16 +11,22 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import scipy.linalg
 from numpy.typing import ArrayLike
-from scipy.linalg import lapack
 
-from fastlazy._validate import Array, check_array, check_columns, check_count, check_real
+from fastlazy._validate import Array, check_array, check_count, check_real
 from fastlazy.activations import Activation, check_activation, get_activation
+from fastlazy.forms import (
+    best_rf_form,
+    check_size,
+    check_weights,
+    form_risk,
+    nt_lost,
+    quadratic_form,
+    solve_cholesky,
+    solve_pivoted,
+)
 from fastlazy.hermite import hermite_coefficients
 from fastlazy.targets import QuadraticTarget, check_target
-
-_FEATURE_ENTRIES = 20_000_000  # N d^2 up to which a singular problem is solved in the features themselves
 
 
 def rf_risk(
@@ -71,33 +75,12 @@ def rf_risk(
     ----------
     arXiv:1906.08899, the class RF of eq. (1).
     """
-    weights = _check_weights(target, W)
+    weights = check_weights(target, W)
     sigma = check_activation(activation)
     penalty = check_real("ridge", ridge, 0.0)
     if sigma is not get_activation("square"):
         return _rf_risk_any(target, weights, sigma, penalty, parallel)
-    if penalty == 0:
-        weights = _unit_rows(weights)
-    else:
-        _check_size(weights, 1e75, "ridge by its fourth power")
-    if len(weights) == 0:
-        return target.null_risk
-    from fastlazy.gram import rf_gram  # and with it the compiler, which nothing else here needs
-
-    U = rf_gram(weights, center=True, parallel=parallel)
-    U.flat[:: len(U) + 1] += penalty
-    V = 2 * np.einsum("ij,ij->i", weights @ target.B, weights)
-    scale = np.ones(len(U))
-    if penalty > 0:  # to a unit diagonal, so that small rows are not lost beside large ones
-        scale = np.sqrt(U.diagonal())
-        U /= scale
-        U /= scale[:, None]
-    a = _solve_cholesky(U, V / scale)
-    if a is None and penalty == 0 and weights.size * target.d <= _FEATURE_ENTRIES:
-        a = _solve_features(weights, target.B)
-    elif a is None:
-        a = _solve_pivoted(U, V / scale)
-    return _form_risk(target, _quadratic_form(weights, a / scale))
+    return form_risk(target, best_rf_form(target, weights, penalty, parallel))
 
 
 def nt_risk(
@@ -162,13 +145,16 @@ def nt_risk(
     ----------
     arXiv:1906.08899, the class NT of eq. (1), and Theorem 2.
     """
-    weights = _check_weights(target, W)
+    weights = check_weights(target, W)
     sigma = check_activation(activation)
     penalty = check_real("ridge", ridge, 0.0)
     goal = check_real("tolerance", tolerance, 0.0)
     most = check_count("max_iterations", max_iterations)
     if sigma in (get_activation("square"), get_activation("he2")):  # of one derivative
-        return _nt_risk_square(target, weights, penalty)
+        if penalty > 0:
+            check_size(weights, 1e150, "ridge by its square")
+        basis, lost = nt_lost(target, weights, penalty)
+        return 2 * float(np.sum((lost * (basis @ target.B @ basis.T)) ** 2))
     from fastlazy.tangent_risk import solve_nt_risk  # as above
 
     return solve_nt_risk(target, weights, sigma, penalty, goal, most, parallel)
@@ -230,21 +216,21 @@ def network_risk(target: QuadraticTarget, W: ArrayLike, a: ArrayLike = 1.0, c: f
     TypeError, ValueError
         If an array is not finite or not of that shape.
     """
-    weights = _check_weights(target, W)
+    weights = check_weights(target, W)
     second = check_array("a", a, (0, 1))
     if second.ndim == 1 and len(second) != len(weights):
         raise ValueError(
             f"a has {len(second)} entries, but W has {len(weights)} rows (shape {weights.shape}); "
             "pass one entry per row, or a scalar"
         )
-    S = _quadratic_form(weights, np.broadcast_to(second, len(weights)))
+    S = quadratic_form(weights, np.broadcast_to(second, len(weights)))
     offset = float(np.trace(S - target.B)) + check_real("c", c) - target.b0
-    return _form_risk(target, S) + offset * offset
+    return form_risk(target, S) + offset * offset
 
 
 def _rf_risk_any(target: QuadraticTarget, W: Array, sigma: Activation, ridge: float, parallel: bool) -> float:
     """The risk of random features for any sigma."""
-    _check_size(W, 1e150, "argument of sigma by its inverse")
+    check_size(W, 1e150, "argument of sigma by its inverse")
     from fastlazy.gram import rf_gram  # as above
 
     U = rf_gram(W, sigma, center=True, parallel=parallel)
@@ -258,95 +244,8 @@ def _rf_risk_any(target: QuadraticTarget, W: Array, sigma: Activation, ridge: fl
     U /= scale
     U /= scale[:, None]
     np.fill_diagonal(U, 1)
-    a = _solve_cholesky(U, V)
+    a = solve_cholesky(U, V)
     if a is None:
-        a = _solve_pivoted(U.copy(), V)
+        a = solve_pivoted(U.copy(), V)
     np.fill_diagonal(U, np.where(learns, variance / scale**2, 0))
     return max(0.0, target.null_risk - 2 * float(a @ V) + float(a @ U @ a))
-
-
-def _nt_risk_square(target: QuadraticTarget, W: Array, ridge: float) -> float:
-    """The risk of the tangent model of x^2."""
-    if ridge == 0:
-        W = _unit_rows(W)
-    else:
-        _check_size(W, 1e150, "ridge by its square")
-    if len(W) == 0:
-        return target.null_risk
-    rows = len(W)
-    if rows > target.d:  # the same right singular basis, from a smaller matrix
-        W = scipy.linalg.qr(W, mode="r")[0][: target.d]
-    _, values, basis = np.linalg.svd(W)
-    s = np.zeros(target.d)
-    s[: len(values)] = np.where(values > max(rows, target.d) * np.finfo(float).eps * values[0], values, 0.0)
-    B = basis @ target.B @ basis.T
-    q = 4 * (s[:, None] ** 2 + s**2)
-    lost = ridge / (q + ridge) if ridge else (q == 0).astype(float)
-    return 2 * float(np.sum((lost * B) ** 2))
-
-
-def _check_weights(target: QuadraticTarget, W: ArrayLike) -> Array:
-    check_target(target)
-    return check_columns("W", check_array("W", W, 2), target.d)
-
-
-def _check_size(W: Array, largest: float, remedy: str) -> None:
-    """Raise ValueError if products of the entries of W would overflow."""
-    size = float(np.abs(W).max())
-    if size > largest:
-        raise ValueError(
-            f"W has entries of size {size:.3g}, whose products overflow; the limit is {largest:g}. Divide W by a "
-            f"number and the {remedy}, which gives the same risk"
-        )
-
-
-def _unit_rows(W: Array) -> Array:
-    """The rows that are not zero, each divided by its norm."""
-    largest = np.abs(W).max(axis=1)
-    rows = W[largest > 0] / largest[largest > 0, None]  # first to order one: squares neither over- nor underflow
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
-
-
-def _quadratic_form(W: Array, a: Array) -> Array:
-    """S = W^T diag(a) W, symmetric."""
-    S = (W.T * a) @ W
-    return (S + S.T) / 2
-
-
-def _form_risk(target: QuadraticTarget, S: Array) -> float:
-    """2 |S - B|_F^2: the risk of <x, S x> + c at the best c."""
-    return 2 * float(np.sum((S - target.B) ** 2))
-
-
-def _solve_cholesky(U: Array, V: Array) -> Array | None:
-    """The solution of U a = V for U > 0, or None if rounding would make it meaningless."""
-    norm = float(np.abs(U).sum(axis=0).max())
-    factor, info = lapack.dpotrf(U.T, lower=1)
-    if info != 0:
-        return None
-    reciprocal_condition, _ = lapack.dpocon(factor, norm, uplo="L")
-    if reciprocal_condition <= len(U) * np.finfo(float).eps:
-        return None
-    return scipy.linalg.cho_solve((factor, True), V)
-
-
-def _solve_features(W: Array, B: Array) -> Array:
-    """The minimum-norm a for which sum_i a_i w_i w_i^T is nearest to B, without squaring any condition number."""
-    j, k = np.triu_indices(W.shape[1])
-    weight = np.where(j == k, 1.0, np.sqrt(2))
-    F = (W[:, j] * W[:, k] * weight).T
-    rounding = 10 * max(F.shape) * np.finfo(float).eps
-    return scipy.linalg.lstsq(F, B[j, k] * weight, cond=rounding, lapack_driver="gelsy")[0]
-
-
-def _solve_pivoted(U: Array, V: Array) -> Array:
-    """A solution of U a = V for singular U >= 0 of constant diagonal (overwritten), V in its range.
-
-    A pivoted Cholesky factor finds rows that span the range; the rest get a zero coefficient. The function
-    sum_i a_i sigma(<w_i, x>) is that of the minimum-norm solution: the projection onto the same span.
-    """
-    factor, pivots, rank, _ = lapack.dpstrf(U, lower=1, tol=len(U) * np.finfo(float).eps * U[0, 0])
-    chosen = pivots[:rank] - 1
-    a = np.zeros(len(U))
-    a[chosen] = scipy.linalg.cho_solve((factor[:rank, :rank], True), V[chosen])
-    return a

@@ -25,6 +25,7 @@ from typing import TypeAlias
 import numpy as np
 
 from fastlazy._validate import Array, check_real
+from fastlazy.initial import Scaled
 from fastlazy.risk import nn_risk
 from fastlazy.targets import QuadraticTarget
 
@@ -60,16 +61,8 @@ def step_rule(step_size: StepSize, target: QuadraticTarget, N: int, b: int, step
     if isinstance(step_size, str):
         if step_size != "auto":
             raise ValueError(f"step_size = {step_size!r} is not known; pass 'auto', a float or a callable")
-        d, noise = target.d, nn_risk(target, N) / (target.null_risk or 1.0)
-        r = float(np.max(np.abs(target.eigenvalues))) / tau
-        stiffness = 1.5 + 4 * r + (d + 2 + 100 * r) / b
-        decay = 1.25 * noise * steps / (d * stiffness)
-
-        def auto(fractions: Array) -> Array:
-            kappa = 2 * (1 - fractions) / (1 + decay * fractions)
-            return np.asarray(kappa[:, None] / (8 * tau * stiffness) * companions)
-
-        return auto
+        noise = nn_risk(target, N) / (target.null_risk or 1.0)
+        return _auto_rule(tau, float(np.max(np.abs(target.eigenvalues))) / tau, noise, target.d, b, steps)
     if not callable(step_size):
         constant = check_real("step_size", step_size, 0.0) * companions
         return lambda fractions: np.tile(constant, (len(fractions), 1))
@@ -91,3 +84,30 @@ def step_rule(step_size: StepSize, target: QuadraticTarget, N: int, b: int, step
         return table[np.minimum((fractions * times + 1e-6).astype(int), times - 1)]
 
     return tabulated
+
+
+def scaled_step_rule(
+    step_size: StepSize, target: QuadraticTarget, start: Scaled, a: Array, N: int, b: int, steps: int
+) -> Rule:
+    """The rule of lazy training as the plain run from *start*, second layer *a* (N,); the others as in `step_rule`."""
+    plain = step_rule(step_size, target, N, b, steps)
+    if not isinstance(step_size, str):
+        factors = np.array([1 / start.alpha, 1 / start.alpha**2, 1.0])
+        return lambda fractions: plain(fractions) * factors
+    heights = np.maximum(np.abs(a), a**2)  # of the kernel and of the function, per squared length of a row
+    tau = float(np.sum(np.abs(target.eigenvalues)) + heights @ np.sum(start.W**2, axis=1)) or 1.0
+    top = float(np.max(np.abs(target.eigenvalues))) + np.linalg.norm(np.sqrt(heights)[:, None] * start.W, 2) ** 2
+    noise = min(1.0, nn_risk(start.target, N) / (target.null_risk or 1.0))
+    return _auto_rule(tau, float(top) / tau, noise, target.d, b, steps)
+
+
+def _auto_rule(tau: float, r: float, noise: float, d: int, b: int, steps: int) -> Rule:
+    stiffness = 1.5 + 4 * r + (d + 2 + 100 * r) / b
+    decay = 1.25 * noise * steps / (d * stiffness)
+    companions = np.array([1.0, 1 / (2 * tau), tau])  # of W, the second layer and the offset
+
+    def auto(fractions: Array) -> Array:
+        kappa = 2 * (1 - fractions) / (1 + decay * fractions)
+        return np.asarray(kappa[:, None] / (8 * tau * stiffness) * companions)
+
+    return auto

@@ -26,17 +26,18 @@ from fastlazy._team import available_cores, team
 from fastlazy._validate import (
     Array,
     Seed,
-    check_array,
     check_choice,
-    check_columns,
     check_count,
     check_float_dtype,
     check_real,
     check_rng,
 )
-from fastlazy.checkpoint import Checkpoint, Progress
+from fastlazy.checkpoint import Checkpoint, Progress, State
+from fastlazy.diagnostics import Diagnostics, Watch
+from fastlazy.initial import INITS, initial_second_layer, initial_weights, reduced, scaled
+from fastlazy.lazy import network_function
 from fastlazy.risk import network_risk
-from fastlazy.schedule import Rule, StepSize, step_rule
+from fastlazy.schedule import Rule, StepSize, scaled_step_rule, step_rule
 from fastlazy.targets import QuadraticTarget, check_target
 
 _TRAINED = {"ones": core.FIXED, "signs": core.FIXED, "scalar": core.SCALAR, "free": core.FREE}
@@ -65,6 +66,13 @@ class Fit:
     status : str
         "finished", "stopped" (by the callback) or "diverged" (then the state is the last finite one);
         "running" in what a callback is given.
+    W0, a0, c0 : ndarray, float or ndarray, float
+        Where it started, shapes as of W, a and c.
+    scale : float or None
+        alpha of lazy scaling: what is trained, and has this risk, is alpha (f - f_0) + c, f and f_0 the networks
+        of W, a and W0, a0 without offset. None: the network itself.
+    diagnostics : Diagnostics or None
+        How lazy the run was at each record, if asked for.
     """
 
     W: Array
@@ -73,6 +81,19 @@ class Fit:
     samples: np.ndarray[Any, np.dtype[np.int64]]
     risk: Array
     status: str
+    W0: Array
+    a0: float | Array
+    c0: float
+    scale: float | None = None
+    diagnostics: Diagnostics | None = None
+
+    @property
+    def function(self) -> QuadraticTarget:
+        """What was trained, as a function of x."""
+        f = network_function(self.W, self.a)
+        if self.scale is None:
+            return QuadraticTarget(f.B, self.c)
+        return QuadraticTarget(self.scale * (f.B - network_function(self.W0, self.a0).B), self.c)
 
 
 def fit_nn(
@@ -93,6 +114,9 @@ def fit_nn(
     reduce: bool = True,
     n_threads: int | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
+    scale: float | None = None,
+    init: str = "orthogonal",
+    diagnostics: bool = False,
 ) -> Fit:
     """The network of N neurons trained by SGD, each sample used once.
 
@@ -138,6 +162,15 @@ def fit_nn(
         File to which the state of the run is written every half minute, and from which the same call, if the
         run was cut short, goes on to the same result, bit for bit. It needs a seed, stays when the run ends,
         and is begun anew for any other call.
+    scale : float, optional
+        alpha > 0 of lazy scaling: alpha (f - f_0) + c is trained, f_0 the network at the start, with the steps of W and
+        the second layer divided by alpha^2. Small alpha leads to the trained network, large alpha to the neural
+        tangent model of W0: see `lazy_risk`. The offset is not scaled, and starts at c0.
+    init : str
+        "orthogonal": W0 as it says. "symmetric", for "signs" and "free": the N / 2 rows of such a W0 twice, with a
+        second layer of +1 and of -1, so that f_0 = 0.
+    diagnostics : bool
+        Whether to record how far the weights go and how well their linearisation holds: see `Diagnostics`.
 
     Returns
     -------
@@ -164,7 +197,8 @@ def fit_nn(
 
         eta = kappa / (8 tau s),    s = 3/2 + 4 r + (d + 2 + 100 r) / b,    kappa = 2 (1 - u) / (1 + (5/4) nu T u).
 
-    Where only eta is given, eta_a = eta / (2 tau) and eta_c = eta tau.
+    Where only eta is given, eta_a = eta / (2 tau) and eta_c = eta tau. Lazy scaling is a plain run from sqrt(alpha) W0
+    on the target B + alpha S_0 (ours; why is in `fastlazy.initial`), and "auto" is its rule (`fastlazy.schedule`).
 
     References
     ----------
@@ -185,18 +219,26 @@ def fit_nn(
             f"target has eigenvalues of sum {tau:.3g} in modulus, too far from 1 for dtype float32; "
             "pass dtype=np.float64, or scale B and b0"
         )
-    rule = step_rule(step_size, target, neurons, b, -(-total // b))
+    check_choice("init", init, INITS)
+    steps = -(-total // b)
 
     key = generator.integers(2**64, dtype=np.uint64)
-    W = _initial_weights(W0, target, neurons, generator)
-    a = _initial_second_layer(a0, target, neurons, second_layer)
-    c = target.mean - float(a @ np.sum(W**2, axis=1)) if c0 is None else check_real("c0", c0)
+    W = initial_weights(W0, target, neurons, generator, init)
+    a = initial_second_layer(a0, target, neurons, second_layer, init)
+    learned, size_of_rows = target, 1.0
+    if scale is None:
+        rule = step_rule(step_size, target, neurons, b, steps)
+    else:
+        plain = scaled(target, W, a, scale, kind)
+        rule = scaled_step_rule(step_size, target, plain, a, neurons, b, steps)
+        learned, W, size_of_rows = plain.target, plain.W, math.sqrt(plain.alpha)
+    c = learned.mean - float(a @ np.sum(W**2, axis=1)) if c0 is None else check_real("c0", c0)
 
-    beta, basis = target.eigenbasis
+    beta, basis = learned.eigenbasis
     rotated = QuadraticTarget(beta)  # the run has c - b0 for its offset: a large constant would cost digits
     # One number for all neurons is kept apart from the rows; else each row has its own, and alpha is 1.
     alpha, row_a = (float(a[0]), np.ones(neurons)) if second_layer in ("ones", "scalar") else (1.0, a)
-    R, R_a, expand = _reduced(W if basis is None else W @ basis, row_a, reduce and trained != core.FREE)
+    R, R_a, expand = reduced(W if basis is None else W @ basis, row_a, reduce and trained != core.FREE)
     if max(np.abs(R).max(), np.abs(R_a).max()) > np.finfo(kind).max:
         raise ValueError(
             f"W0 or a0 has entries beyond the range of dtype {kind}; pass smaller ones, or dtype=np.float64"
@@ -205,18 +247,23 @@ def fit_nn(
 
     state = core.unpack(network, *R.shape)
     samples, risks, status = [0], [_risk(rotated, *state)], "finished"
+    watch = Watch(target, basis, state, neurons, scale is not None) if diagnostics else None
+    watched = [watch(state) if watch else np.empty(0)]
 
-    def fit_so_far(status: str) -> Fit:
+    def weights(state: State) -> tuple[Array, float | Array, float]:
         rows, row_a, alpha, c = state
         W = expand(rows)
+        second = {"signs": a.copy(), "free": row_a.copy()}.get(second_layer, alpha)
+        return np.ascontiguousarray((W if basis is None else W @ basis.T) / size_of_rows, kind), second, c + target.b0
+
+    started = weights(state)
+
+    def fit_so_far(status: str) -> Fit:
         return Fit(
-            W=np.ascontiguousarray(W if basis is None else W @ basis.T, kind),
-            a={"signs": a.copy(), "free": row_a.copy()}.get(second_layer, alpha),
-            c=c + target.b0,
-            samples=np.array(samples),
-            risk=np.array(risks),
-            status=status,
-        )
+            *weights(state), np.array(samples), np.array(risks), status, *started,
+            scale=None if scale is None else float(scale),
+            diagnostics=watch.collect(watched) if watch else None,
+        )  # fmt: skip
 
     bound = _DIVERGED * max(risks[0], target.null_risk)
     marks = np.linspace(0, total, min(max(records, 2), total + 1)).round().astype(int)[1:].tolist()
@@ -224,12 +271,13 @@ def fit_nn(
     keep: Callable[[int], None] | None = None
     if checkpoint is not None:
         rates = rule(np.linspace(0, 1, 1000, endpoint=False))  # tells two rules apart
-        file = Checkpoint(checkpoint, network, beta, target.b0, trained, total, b, marks, key, rates)
+        others = scale is None, size_of_rows, watch is not None
+        file = Checkpoint(checkpoint, network, beta, target.b0, trained, total, b, marks, key, rates, *others)
         if (saved := file.resume(network)) is not None:
-            start, samples, risks, state = saved
+            start, samples, risks, watched, state = saved
 
         def keep_progress(seen: int) -> None:
-            file.keep(network, Progress(seen, samples, risks, state))
+            file.keep(network, Progress(seen, samples, risks, watched, state))
 
         keep = keep_progress
 
@@ -250,6 +298,7 @@ def fit_nn(
         state = new_state
         samples.append(seen)
         risks.append(risk)
+        watched.append(watch(state) if watch else np.empty(0))
         if callback is not None and callback(fit_so_far("running")):
             status = "stopped"
             break
@@ -318,69 +367,3 @@ def _risk(target: QuadraticTarget, rows: Array, a: Array, alpha: float, c: float
         return math.inf
     with np.errstate(over="ignore"):
         return network_risk(target, rows, alpha * a, c)
-
-
-def _reduced(W: Array, a: Array, reduce: bool) -> tuple[Array, Array, Callable[[Array], Array]]:
-    """Rows R and their a with the same W^T diag(a) W, and the function that takes R(t) back to W(t).
-
-    W = Q R for the rows of each a, where they are more than d: every step is a multiplication from the right.
-    """
-    N, d = W.shape
-    rows: list[Array] = []
-    back: list[tuple[Any, Array | None, slice]] = []
-    values: list[Array] = []
-    start = 0
-    for value in np.unique(a) if reduce else [None]:
-        chosen = np.flatnonzero(a == value) if reduce else np.arange(N)
-        part, Q = W[chosen], None
-        if reduce and len(chosen) > d:
-            Q, part = np.linalg.qr(part)
-        rows.append(part)
-        values.append(a[chosen][: len(part)])
-        back.append((chosen, Q, slice(start, start + len(part))))
-        start += len(part)
-
-    def expand(R: Array) -> Array:
-        full = np.empty((N, d))
-        for chosen, Q, place in back:
-            full[chosen] = R[place] if Q is None else Q @ R[place]
-        return full
-
-    return np.vstack(rows), np.concatenate(values), expand
-
-
-def _initial_weights(W0: ArrayLike | None, target: QuadraticTarget, N: int, rng: np.random.Generator) -> Array:
-    if W0 is None:
-        gaussian = rng.standard_normal((max(N, target.d), min(N, target.d)))
-        Q, R = np.linalg.qr(gaussian)
-        Q *= np.sign(np.diag(R))  # uniformly distributed
-        return np.asarray((Q if target.d <= N else Q.T) * np.sqrt(np.abs(target.eigenvalues).sum() / target.d))
-    W = check_columns("W0", check_array("W0", W0, 2), target.d)
-    if len(W) != N:
-        raise ValueError(f"W0 has {len(W)} rows (shape {W.shape}), but N = {N}; pass N rows, or N={len(W)}")
-    return W
-
-
-def _initial_second_layer(a0: ArrayLike | None, target: QuadraticTarget, N: int, second_layer: str) -> Array:
-    """The second layer at the start, shape (N,)."""
-    if a0 is None:
-        return _best_signs(target, N) if second_layer in ("signs", "free") else np.ones(N)
-    a = check_array("a0", a0, (0, 1))
-    if second_layer == "ones":
-        raise ValueError("a0 was given, but second_layer='ones' has a = 1; pass second_layer='signs' or 'free'")
-    if second_layer == "scalar" and a.ndim == 1:
-        raise ValueError(f"a0 must be one number for second_layer='scalar', got shape {a.shape}; pass a float")
-    if a.ndim == 1 and len(a) != N:
-        raise ValueError(f"a0 has {len(a)} entries, but N = {N}; pass one entry per neuron, or a scalar")
-    if second_layer == "signs" and not np.all(np.abs(a) == 1):
-        raise ValueError("a0 must hold only +1 and -1 for second_layer='signs'; pass signs, or second_layer='free'")
-    return np.broadcast_to(a, N).copy()
-
-
-def _best_signs(target: QuadraticTarget, N: int) -> Array:
-    """Signs (N,) with which width N can reach `nn_risk`: those of the largest eigenvalues, +1 first."""
-    largest = target.eigenvalues[np.argsort(-np.abs(target.eigenvalues), kind="stable")[:N]]
-    negative = int(np.count_nonzero(largest < 0))
-    if target.d < N:  # spare neurons in the same proportion
-        negative += round((N - target.d) * negative / target.d)
-    return np.where(np.arange(N) < N - negative, 1.0, -1.0)

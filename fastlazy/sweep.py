@@ -52,7 +52,8 @@ def run_sweep(
         activation ("square"; for RF any name that `get_activation` knows), draw (0), seed (0), target ("exponential"
         with target_seed (0), "identity", "power_law" with exponent (1.0), "rank_one", or a list of d eigenvalues). RF
         and NT: ridge (0.0). NN:
-        n_samples; batch_size, step_size, second_layer and dtype as in `fit_nn`. Equal cells are measured once.
+        n_samples; batch_size, step_size, second_layer, dtype, scale, init and diagnostics as in `fit_nn`. Equal cells
+        are measured once.
     store : path
         An SQLite file, made if it is not there. Every cell is in it as soon as it is finished.
     executor : optional
@@ -75,8 +76,9 @@ def run_sweep(
     -------
     DataFrame
         Columns id, status ("done", "failed", "crashed"), the parameters, stream (the seed of what was drawn),
-        risk, null_risk, ratio (risk / null_risk), predicted (that ratio as theory has it), fit_status, error,
-        and, the only ones that differ from run to run, attempts, seconds, peak_mb, worker, finished, versions.
+        risk, null_risk, ratio (risk / null_risk), predicted (that ratio as theory has it), fit_status, those of
+        `Diagnostics` at the end of training where the cell asks for them, error, and, the only ones that differ from
+        run to run, attempts, seconds, peak_mb, worker, finished, versions.
 
     Raises
     ------

@@ -71,6 +71,16 @@ def test_an_id_is_the_same_in_every_process_and_version():
     assert int(stream) == 2154412100487403391
 
 
+def test_a_later_key_at_its_default_is_no_part_of_an_id():
+    later = {name for name, key in KEYS.items() if key.later}
+    assert later == {"scale", "init", "diagnostics"}
+    assert identity(**NN) == identity(**NN, scale=None, init="orthogonal", diagnostics=False)
+    # Of a store from before these keys.
+    assert identity(**NN) == "5402d41750ccb5091bbcf2cc333805450554f61df67c487c5a75a2cfc5a2dd1b"
+    changed = [{"scale": 2.0}, {"scale": 3}, {"init": "symmetric", "second_layer": "signs"}, {"diagnostics": 1}]
+    assert len({identity(**NN), *(identity(**{**NN, **change}) for change in changed)}) == 5
+
+
 def test_canonical_parameters_are_plain():
     for cell in ({**RF, "N": np.int64(4)}, {**NN, "dtype": np.float64}, {**RF, "target": np.arange(6)}):
         parameters = canonical_cell(cell)
@@ -123,6 +133,10 @@ BAD = {
     "dtype": ({**NN, "dtype": "int8"}, ValueError, "dtype must be float32 or float64"),
     "size": ({**RF, "N": 0}, ValueError, "N must be at least 1, got 0"),
     "draw": ({**RF, "draw": -1}, ValueError, "draw must be at least 0"),
+    "scale": ({**NN, "scale": 0.0}, ValueError, "scale must be a number above 0, got 0; leave it out"),
+    "scale of RF": ({**RF, "scale": 2.0}, ValueError, "a cell of regime RF .* has no key 'scale'"),
+    "init": ({**NN, "init": "zero"}, ValueError, "init = 'zero' is not known; pass one of 'orthogonal'"),
+    "diagnostics": ({**NN, "diagnostics": 2}, ValueError, "diagnostics must be 0 or 1, got 2"),
     "activation": ({**RF, "activation": "cube"}, ValueError, "activation = 'cube' is not known"),
 }
 

@@ -18,6 +18,8 @@ RUNS = {
     "free": (SIGNED, 7, {"n_samples": 5013, "second_layer": "free"}),
     "scalar, small batches": (TARGET, 7, {"n_samples": 1999, "batch_size": 5, "second_layer": "scalar"}),
     "signs": (SIGNED, 30, {"n_samples": 5013, "second_layer": "signs"}),
+    "scaled": (TARGET, 5, {"n_samples": 5013, "scale": 3.0, "diagnostics": True}),
+    "watched": (SIGNED, 30, {"n_samples": 5013, "second_layer": "signs", "init": "symmetric", "diagnostics": True}),
     "full matrix": (QuadraticTarget(np.diag(np.ones(11), 1) + np.diag(np.ones(11), -1)), 4, {"n_samples": 5013}),
 }
 
@@ -38,8 +40,12 @@ def _short_chunks(monkeypatch):
 
 def assert_equal(fit, other):
     assert fit.status == other.status
-    for name in ("W", "a", "c", "samples", "risk"):
+    for name in ("W", "a", "c", "samples", "risk", "W0", "a0", "c0"):
         assert_array_equal(getattr(fit, name), getattr(other, name), err_msg=name)
+    assert (fit.diagnostics is None) == (other.diagnostics is None)
+    if fit.diagnostics is not None:
+        for name, values in vars(fit.diagnostics).items():
+            assert_array_equal(values, getattr(other.diagnostics, name), err_msg=name)
 
 
 def cut_after(monkeypatch, count):
@@ -105,6 +111,8 @@ OTHERS = {
     "steps": {"step_size": 1e-4},
     "records": {"n_records": 9},
     "dtype": {"dtype": np.float64},
+    "scale": {"scale": 1.0},
+    "diagnostics": {"diagnostics": True},
 }
 
 

@@ -263,7 +263,9 @@ def test_unknown_arguments(arguments, message, capsys):
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", [[], ["figure"], ["sweep"], ["info"]], ids=lambda command: " ".join(command))
+@pytest.mark.parametrize(
+    "command", [[], ["figure"], ["lazy"], ["sweep"], ["info"]], ids=lambda command: " ".join(command)
+)
 def test_help(command, capsys):
     with pytest.raises(SystemExit) as ended:
         main([*command, "--help"])
@@ -272,13 +274,14 @@ def test_help(command, capsys):
     assert printed.startswith(f"usage: {' '.join(['fastlazy', *command])} ")
     for option in {
         "figure": ["--preset", "--out", "--d", "--widths", "--draws", "--seed", "--workers", "--from"],
+        "lazy": ["--out", "--d", "--scales", "--ratio", "--seed", "--only"],
         "sweep": ["--store", "--executor", "--workers", "--export", "--rerun-failed", "--dry-run"],
     }.get(*command or ["none"], []):
         line = re.search(rf"\n  {option} .*(\n {{5,}}.*)*", printed)
         assert line, option
         assert "default" in line.group(), option
     if not command:
-        assert re.search(r"\n +figure +\w.*\n +sweep +\w.*\n +info +\w", printed)
+        assert re.search(r"\n +figure +\w.*\n +lazy +\w.*\n +sweep +\w.*\n +info +\w", printed)
 
 
 def test_version(capsys):

@@ -79,6 +79,13 @@ def test_one_figure_of_many_cells():
         curves.one_figure(sweep_table())
 
 
+def test_a_figure_has_no_dots_of_lazy_training():
+    rows = sweep_table()
+    lazy = rows[rows["regime"] == "NN"].assign(n_samples=30)
+    table = pd.concat([rows, lazy.assign(scale=2.0, init="orthogonal"), lazy.assign(init="symmetric")])
+    assert len(curves.one_figure(table, d=2)) == len(curves.one_figure(rows, d=2))
+
+
 def test_the_target_of_a_figure_by_its_eigenvalues():
     rows = sweep_table().assign(target="[3.0, -1.0]", target_seed=pd.NA)
     np.testing.assert_array_equal(curves.figure_target(curves.one_figure(rows, d=2)).eigenvalues, [3.0, -1.0])

@@ -10,9 +10,10 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from fastlazy import measure
 from fastlazy._team import one_blas_thread
 from fastlazy.cells import canonical_cell, cell_stream, cell_target
+from fastlazy.lazy import network_function
 from fastlazy.risk import nn_risk, nt_risk, rf_risk
 from fastlazy.sgd import fit_nn
-from fastlazy.targets import draw_weights
+from fastlazy.targets import QuadraticTarget, draw_weights
 from fastlazy.theory import nt_risk_limit, rf_risk_limit
 
 
@@ -71,6 +72,33 @@ def test_training():
     assert results["risk"] == fit.risk[-1]
     assert results["fit_status"] == "finished"
     assert results["predicted"] == nn_risk(target, 5) / target.null_risk
+
+
+@pytest.mark.parametrize(
+    "options", [{}, *({"second_layer": layer, "init": "symmetric", "N": 4} for layer in ("signs", "free"))]
+)
+@pytest.mark.parametrize("scale", [None, 3.0])
+def test_lazy_training(options, scale):
+    options = {"n_samples": 3000, "scale": scale, **options}
+    results, target, stream = found(regime="NN", diagnostics=1, **options)
+    N = options.pop("N", 5)
+    fit = fit_nn(target, N, rng=stream, diagnostics=True, **options)
+    assert results["risk"] == fit.risk[-1]
+    for name in ("travelled_W", "travelled_a", "linearization_error", "linearization_error_rf", "overlap"):
+        assert results[name] == getattr(fit.diagnostics, name)[-1]
+        assert measure.RESULTS[name] is float
+    assert results["angles"] == fit.diagnostics.angles[-1].tolist()
+    assert results["captured"] == fit.diagnostics.captured[-1].tolist()
+    assert set(results) <= set(measure.RESULTS)
+    shifted = QuadraticTarget(target.B + (scale or 0) * network_function(fit.W0, fit.a0).B)
+    # pairs of neurons have N / 2 signs of each kind, unless the second layer is free to change them
+    reachable = nn_risk(target, 2) if options.get("second_layer") == "signs" else nn_risk(shifted, N)
+    assert results["predicted"] == pytest.approx(reachable / target.null_risk, rel=1e-9)
+
+
+def test_a_cell_has_diagnostics_only_if_asked():
+    results, _, _ = found(regime="NN", n_samples=1000, scale=2.0)
+    assert set(results) == {"risk", "null_risk", "ratio", "predicted", "fit_status"}
 
 
 def test_a_run_that_diverges_is_told():

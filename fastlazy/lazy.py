@@ -1,0 +1,329 @@
+"""Networks as functions, their first-order expansion, and exact distances between them, for sigma = x^2.
+
+A quadratic network is the function <x, S x> + c, S = W^T diag(a) W, and so is all that is made of it here: its
+linearisation at an initialisation, the best random-feature and tangent functions. Each is returned as a
+`QuadraticTarget`, which has that form, is evaluated by a call, and can be learned. For x ~ N(0, I)
+
+    E (f(x) - g(x))^2 = 2 |S_f - S_g|_F^2 + (tr(S_f - S_g) + c_f - c_g)^2.
+
+References: arXiv:1906.08899, eq. (1) for the two parts of the linearisation, RF and NT.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastlazy._validate import Array, check_array, check_columns, check_real
+from fastlazy.forms import nt_form, rf_form
+from fastlazy.targets import QuadraticTarget, check_target
+
+
+def network_function(W: ArrayLike, a: ArrayLike = 1.0, c: float = 0.0) -> QuadraticTarget:
+    """The network sum_i a_i <w_i, x>^2 + c as a function of x.
+
+    Parameters
+    ----------
+    W : array_like, shape (N, d)
+        First-layer weights, one neuron per row.
+    a : array_like, shape (N,) or a scalar
+        Second layer.
+    c : float
+        Offset.
+
+    Returns
+    -------
+    QuadraticTarget
+        With B = W^T diag(a) W and b0 = c.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an array is not finite or not of that shape.
+
+    Examples
+    --------
+    >>> f = network_function([[1.0, 2.0]], a=3.0, c=0.5)
+    >>> f([[1.0, 1.0]])
+    array([27.5])
+    """
+    weights = check_array("W", W, 2)
+    second = _check_second_layer("a", a, weights)
+    return _function((weights.T * second) @ weights, check_real("c", c))
+
+
+def population_distance(f: QuadraticTarget, g: QuadraticTarget) -> float:
+    """Mean squared distance of two functions, E (f(x) - g(x))^2 for x ~ N(0, I).
+
+    Parameters
+    ----------
+    f, g : QuadraticTarget
+        Targets, or networks by `network_function`.
+
+    Returns
+    -------
+    float
+        2 |S_f - S_g|_F^2 + (tr(S_f - S_g) + c_f - c_g)^2.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If one is not a QuadraticTarget, or they are of different dimensions.
+    """
+    check_target(f)
+    check_target(g)
+    if f.d != g.d:
+        raise ValueError(f"f has d = {f.d}, but g has d = {g.d}; pass functions of the same x")
+    D = f.B - g.B
+    return 2 * float(np.sum(D**2)) + (float(np.trace(D)) + f.b0 - g.b0) ** 2
+
+
+@dataclass(frozen=True, eq=False)
+class Linearization:
+    """The first-order expansion of a network f(x; W, a, c) in its weights, at an initialisation.
+
+    Attributes
+    ----------
+    W : ndarray, shape (N, d)
+        First-layer weights at the initialisation.
+    a : ndarray, shape (N,)
+        Second layer there.
+    c : float
+        Offset there.
+    """
+
+    W: Array
+    a: Array
+    c: float
+
+    @property
+    def start(self) -> QuadraticTarget:
+        """The network at the initialisation."""
+        return network_function(self.W, self.a, self.c)
+
+    def rf(self, a: ArrayLike, c: float = 0.0) -> QuadraticTarget:
+        """The part of random features: linear in the second layer and the offset.
+
+        Parameters
+        ----------
+        a : array_like, shape (N,) or a scalar
+            Second layer to which the network has moved.
+        c : float
+            Offset to which it has moved.
+
+        Returns
+        -------
+        QuadraticTarget
+            sum_i (a_i - a0_i) <w0_i, x>^2 + c - c0.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an array is not finite or not of that shape.
+        """
+        return network_function(self.W, _check_second_layer("a", a, self.W) - self.a, check_real("c", c) - self.c)
+
+    def nt(self, W: ArrayLike) -> QuadraticTarget:
+        """The neural tangent part: linear in the first layer.
+
+        Parameters
+        ----------
+        W : array_like, shape (N, d)
+            First-layer weights to which the network has moved.
+
+        Returns
+        -------
+        QuadraticTarget
+            sum_i 2 a0_i <w_i - w0_i, x> <w0_i, x>.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If W is not finite or not of that shape.
+        """
+        weights = check_columns("W", check_array("W", W, 2), self.W.shape[1], "the initialisation")
+        if len(weights) != len(self.W):
+            raise ValueError(f"W has {len(weights)} rows, but the initialisation has {len(self.W)}; pass as many")
+        half = ((weights - self.W).T * self.a) @ self.W
+        return QuadraticTarget(half + half.T)
+
+    def both(self, W: ArrayLike, a: ArrayLike = 1.0, c: float = 0.0) -> QuadraticTarget:
+        """The linearised network: its value at the initialisation and both parts.
+
+        Parameters
+        ----------
+        W : array_like, shape (N, d)
+            First-layer weights to which the network has moved.
+        a : array_like, shape (N,) or a scalar
+            Second layer to which it has moved.
+        c : float
+            Offset to which it has moved.
+
+        Returns
+        -------
+        QuadraticTarget
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an array is not finite or not of that shape.
+        """
+        parts = self.start, self.rf(a, c), self.nt(W)
+        return QuadraticTarget(sum(part.B for part in parts), sum(part.b0 for part in parts))
+
+
+def linearize(W: ArrayLike, a: ArrayLike = 1.0, c: float = 0.0) -> Linearization:
+    """The first-order model of the network sum_i a_i <w_i, x>^2 + c at these weights.
+
+    Parameters
+    ----------
+    W : array_like, shape (N, d)
+        First-layer weights at the initialisation, one neuron per row.
+    a : array_like, shape (N,) or a scalar
+        Second layer there.
+    c : float
+        Offset there.
+
+    Returns
+    -------
+    Linearization
+        With the functions ``start``, ``rf(a, c)``, ``nt(W)`` and their sum ``both(W, a, c)``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an array is not finite or not of that shape.
+
+    Notes
+    -----
+    What the linearisation lacks is f - both = sum_i a0_i <w_i - w0_i, x>^2, which the tangent part leaves out, and
+    sum_i (a_i - a0_i) (<w_i, x>^2 - <w0_i, x>^2), which the features lack that stay those of the initialisation.
+
+    References
+    ----------
+    arXiv:1906.08899, eq. (1).
+
+    Examples
+    --------
+    >>> model = linearize([[1.0, 0.0]])
+    >>> moved = [[1.0, 0.1]]
+    >>> round(population_distance(model.both(moved), network_function(moved)), 6)  # E (0.1 x_2)^4
+    0.0003
+    """
+    weights = check_array("W", W, 2).copy()
+    second = _check_second_layer("a", a, weights).copy()
+    weights.flags.writeable = second.flags.writeable = False
+    return Linearization(weights, second, check_real("c", c))
+
+
+def rf_function(target: QuadraticTarget, W: ArrayLike) -> QuadraticTarget:
+    """The best random-feature function for these W, the one whose risk is `rf_risk`.
+
+    Parameters
+    ----------
+    target : QuadraticTarget
+    W : array_like, shape (N, d)
+        First-layer weights, one neuron per row.
+
+    Returns
+    -------
+    QuadraticTarget
+        sum_i a_i <w_i, x>^2 + c with the best a and c.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If W is not a finite (N, d) array.
+
+    References
+    ----------
+    arXiv:1906.08899, the class RF of eq. (1).
+    """
+    return _best(target, rf_form(target, W))
+
+
+def nt_function(target: QuadraticTarget, W: ArrayLike) -> QuadraticTarget:
+    """The best neural tangent function for these W, the one whose risk is `nt_risk`.
+
+    Parameters
+    ----------
+    target : QuadraticTarget
+    W : array_like, shape (N, d)
+        Weights at the initialisation, one neuron per row.
+
+    Returns
+    -------
+    QuadraticTarget
+        With the matrix B - P B P, P the projector off the span of W, and the best offset.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If W is not a finite (N, d) array.
+
+    References
+    ----------
+    arXiv:1906.08899, the class NT of eq. (1).
+    """
+    return _best(target, nt_form(target, W))
+
+
+def lazy_risk(target: QuadraticTarget, W: ArrayLike, a: ArrayLike = 1.0, *, scale: float) -> float:
+    """The infimum of the risk over networks alpha (f - f_0) + c, f_0 the one of W and a, f of the same signs.
+
+    Parameters
+    ----------
+    target : QuadraticTarget
+    W : array_like, shape (N, d)
+        First-layer weights at the initialisation.
+    a : array_like, shape (N,) or a scalar
+        Second layer; its signs are kept.
+    scale : float
+        alpha >= 0; 0 for the best network of these signs.
+
+    Returns
+    -------
+    float
+        Not divided by the null risk. For rows that are linearly independent it goes, as alpha grows, from the risk of
+        the best network of these signs (for B >= 0 and a = 1 `nn_risk`) to `nt_risk` of W.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an array is not finite or not of that shape, or the scale is negative.
+
+    Notes
+    -----
+    (Ours.) With S_0 = W^T diag(a) W the error is alpha S - (B + alpha S_0), and alpha S is any matrix with at most as
+    many positive (negative) eigenvalues as a has. So the infimum is 2 sum lambda^2 over the eigenvalues of
+    B + alpha S_0 but for so many of the largest (smallest) of that sign. As alpha grows those of the span of W leave
+    to infinity, and the others tend to those of P B P, P the projector off that span: the theorem of NT.
+    """
+    check_target(target)
+    alpha = check_real("scale", scale, 0.0)
+    weights = check_columns("W", check_array("W", W, 2), target.d)
+    second = _check_second_layer("a", a, weights)
+    values = np.linalg.eigvalsh(target.B + alpha * network_function(weights, second).B)  # ascending
+    positive, negative = (int(np.count_nonzero(sign * second > 0)) for sign in (1, -1))
+    top = np.arange(len(values)) >= len(values) - positive
+    bottom = np.arange(len(values)) < negative
+    reached = (top & (values > 0)) | (bottom & (values < 0))
+    return 2 * float(np.sum(values[~reached] ** 2))
+
+
+def _best(target: QuadraticTarget, S: Array) -> QuadraticTarget:
+    return _function(S, target.mean - float(np.trace(S)))
+
+
+def _function(S: Array, c: float) -> QuadraticTarget:
+    return QuadraticTarget((S + S.T) / 2, c)
+
+
+def _check_second_layer(name: str, a: ArrayLike, W: Array) -> Array:
+    """A second layer as an array (N,)."""
+    second = check_array(name, a, (0, 1))
+    if second.ndim == 1 and len(second) != len(W):
+        raise ValueError(f"{name} has {len(second)} entries, but W has {len(W)} rows; pass one for each, or a scalar")
+    return np.broadcast_to(second, len(W))
