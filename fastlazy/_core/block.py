@@ -157,6 +157,7 @@ def fill_coefficients(b, rates, trained, y, block, state):
         A[0, rows, t] = e
         sum_e += e
         sum_ef += e * f
+        state[3] += e * e
         if (t + 1) % b == 0:
             step = rates[t // b]
             for h in range(signs):
@@ -221,6 +222,7 @@ def step_rows(b, rates, trained, y, a, Z, G, e, state):
         e[s] = state[0] * f + state[1] - y[s]
         sum_e += e[s]
         sum_ef += e[s] * f
+        state[3] += e[s] * e[s]
         if (s + 1) % b == 0:
             step = rates[s // b]
             for p in range(panels):
