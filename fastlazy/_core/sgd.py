@@ -262,7 +262,7 @@ def fill_squares(Z, a, start, stop, f):
 def step_scalars(b, rates, trained, y, work, state):
     """Fill the errors of one minibatch and step alpha and c, in place; flip the two a if they are trained."""
     alpha, c = state[0], state[1]
-    sum_e = sum_ef = 0.0
+    sum_e = sum_ef = squares = 0.0
     for s in range(work.e.size):
         for p in range(1, work.f.shape[0]):
             for j in range(work.f.shape[2]):
@@ -276,7 +276,8 @@ def step_scalars(b, rates, trained, y, work, state):
         work.e[s] = e
         sum_e += e
         sum_ef += e * f
-        state[3] += e * e
+        squares += e * e
+    state[3] += squares
     state[1] -= rates[2] * 2 / b * sum_e
     if trained == SCALAR:
         state[0] -= rates[1] * 2 / b * sum_ef
