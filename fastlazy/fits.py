@@ -13,9 +13,9 @@ s_j on the diagonal), so that there are no more than d (d + 1) / 2 features, wha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -129,21 +129,22 @@ def fit_nt(
     n, d = X.shape
     N = len(W)
     square = sigma is get_activation("square")
-    forms = _Forms(W) if square and not include_rf else None
-    size = N * (d + include_rf) if forms is None else forms.size
+    rank = min(N, d)
+    by_forms = square and not include_rf
+    size = rank * (2 * d - rank + 1) // 2 if by_forms else N * (d + include_rf)
     a = None
     with _blas(parallel):
         if 2 * size <= n:  # beyond that the Gram matrix of all features costs more than the kernel and its factor
-
-            def made(rows: Array) -> Array:
-                if forms is not None:
-                    return forms.features(rows)
-                return _jacobian(rows, W, sigma, include_rf, parallel)
-
-            ridge = _fit_explicit(X, y, made, size, alphas, intercept)
-            if forms is not None:
-                b = W @ forms.moves(ridge.coefficients)
+            if by_forms:
+                forms = _Forms(W)
+                ridge = _fit_explicit(X, y, forms.features, forms.size, alphas, intercept)
+                b = _products(W, forms.moves(ridge.coefficients))
             else:
+
+                def made(rows: Array) -> Array:
+                    return _jacobian(rows, W, sigma, include_rf, parallel)
+
+                ridge = _fit_explicit(X, y, made, size, alphas, intercept)
                 both = ridge.coefficients.T.reshape(-1, N, d + include_rf)
                 b, a = np.ascontiguousarray(both[:, :, :d]), np.ascontiguousarray(both[:, :, d]) if include_rf else None
         else:
@@ -155,7 +156,7 @@ def fit_nt(
             del K
             u = ridge.coefficients
             if square:
-                b = W @ np.stack([2 * (X.T * column) @ X for column in u.T])
+                b = _products(W, [2 * (X.T * column) @ X for column in u.T])
             else:
                 b = nt_coefficients(X, u, W, sigma, parallel=parallel)
             if include_rf:
@@ -232,14 +233,19 @@ def _fit_explicit(
     return solve_primal(gram, moments, means, y, alphas, blocks, intercept=intercept)
 
 
+def _products(W: Array, several: Iterable[Array]) -> Array:
+    """W Q for each Q, (t, N, d): products of two matrices, which NumPy leaves to BLAS."""
+    return np.stack([W @ Q for Q in several])
+
+
 def _form(W: Array, a: Array | None, b: Array | None) -> Array:
     """S (t, d, d), symmetric, for which sigma = x^2 gives <x, S x>."""
-    S = 0.0
+    S: Any = 0.0
     if b is not None:
-        moved = b.transpose(0, 2, 1) @ W
-        S = moved + moved.transpose(0, 2, 1)
+        S = np.stack([part.T @ W for part in b])
+        S = S + S.transpose(0, 2, 1)
     if a is not None:
-        S = S + (W.T * a[:, None, :]) @ W
+        S = S + np.stack([(W.T * second) @ W for second in a])
     return np.asarray(S)
 
 
