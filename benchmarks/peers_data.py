@@ -68,7 +68,7 @@ def compare(threads: int, quick: bool) -> tuple[str, dict[str, Any]]:
     heading = (
         f"# The neural tangent model on data: fit, and predict as many more, {threads} threads\n\n"
         f"{time.strftime('%Y-%m-%d')}; {said}. Medians of rounds in turn; float64, no offset. Wanted is a factor over "
-        "KernelRidge with a kernel for the new samples; \"own b\" is KernelRidge for the fit alone."
+        'KernelRidge with a kernel for the new samples; "own b" is KernelRidge for the fit alone.'
     )
     report = "\n\n".join([heading, *map(_table, cases)])
     return report, {"machine": facts, "threads": threads, "cases": cases}

@@ -21,13 +21,16 @@ from sklearn.utils.metaestimators import available_if  # isort: skip
 from sklearn.utils.validation import check_is_fitted  # isort: skip
 
 _SECOND_LAYERS = ("ones", "signs", "scalar", "free")
-_DIVERGED = 10.0  # times the larger of the first loss and the variance of y
+_DIVERGED = 10.0  # times the larger of the mean squared error at the start and the variance of y
+_SOME = 500  # samples that tell the error at the start
 _HALVINGS = 30  # of an automatic step: a factor of 1e9
 
 
 def _has_partial_fit(estimator: Any) -> bool:
     if estimator.early_stopping:
-        raise AttributeError("partial_fit does not support early_stopping=True, which judges epochs by a part held back")
+        raise AttributeError(
+            "partial_fit does not support early_stopping=True, which judges epochs by a part held back"
+        )
     return True
 
 
@@ -255,7 +258,12 @@ class QuadraticNetworkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstima
             check_scalar(value, name, (int, np.integer), min_val=1)
         check_scalar(self.tol, "tol", (float, int), min_val=0)
         check_scalar(
-            self.validation_fraction, "validation_fraction", (float,), min_val=0, max_val=1, include_boundaries="neither"
+            self.validation_fraction,
+            "validation_fraction",
+            (float,),
+            min_val=0,
+            max_val=1,
+            include_boundaries="neither",
         )
         check_choice("second_layer", self.second_layer, _SECOND_LAYERS)
         if not callable(self.step_size) and not (isinstance(self.step_size, str) and self.step_size == "auto"):
@@ -270,13 +278,18 @@ class QuadraticNetworkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstima
                 W = check_array("weights", self.weights, 2)
                 if W.shape[1] != X.shape[1]:
                     raise ValueError(f"weights has shape {W.shape}, but X has {X.shape[1]} features; pass (N, that)")
-                a = np.where(np.arange(len(W)) % 2 if self.second_layer in ("signs", "free") else 0, -1.0, 1.0)
+                a = np.ones(len(W))
+                if self.second_layer in ("signs", "free"):
+                    a[1::2] = -1
                 state = State(W, a, 1.0, 0.0)
             self._keep_state(state, mean, X.dtype)
             self._scales = scales(X, state, rng)
-            self._bound = _DIVERGED * max(float(y.var(dtype=np.float64)), np.finfo(np.float32).tiny)
         elif self.weights_.shape[1] != X.shape[1]:
             raise ValueError(f"X has {X.shape[1]} features, but the network {self.weights_.shape[1]}")
+        some = slice(0, _SOME)
+        errors = _values(X[some], self.weights_, self.second_layer_, self.intercept_) - y[some]
+        squares = float(np.mean(errors**2, dtype=np.float64)), float(y.var(dtype=np.float64))
+        self._bound = _DIVERGED * max(*squares, float(np.finfo(np.float32).tiny))
         self._factor = 1.0
         self.n_iter_, self.loss_curve_, self.diverged_ = 0, [], False
         self.best_loss_: float | None = None if self.early_stopping else np.inf
@@ -294,9 +307,7 @@ class QuadraticNetworkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstima
         with training(X, centred, state, self.second_layer, self.batch_size, parallel=self.parallel) as run:
             yield run
 
-    def _run(
-        self, run: Training, rng: np.random.Generator, held: tuple[Array, Array] | None, task: Task
-    ) -> None:
+    def _run(self, run: Training, rng: np.random.Generator, held: tuple[Array, Array] | None, task: Task) -> None:
         """Train until there is no more to gain, and keep the last network or the best."""
         waited, best = 0, run.saved()
         for epoch in range(self.max_epochs):
@@ -336,9 +347,6 @@ class QuadraticNetworkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstima
         for _ in range(_HALVINGS):
             loss = run.epoch(order, self._rates(min(self.batch_size, n), fraction))
             if np.isfinite(loss) and loss <= self._bound and run.finite():
-                return loss
-            if not self.loss_curve_ and np.isfinite(loss) and run.finite() and not self._is_auto():
-                self._bound = _DIVERGED * loss  # weights that were given may begin badly
                 return loss
             run.restore(before)
             if not self._is_auto():

@@ -65,6 +65,7 @@ class _LinearRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         W = weights_of(self, X.shape[1], X.dtype)
         outputs = np.asarray(y, np.float64).reshape(len(X), -1)
         linear = self._solved(X, outputs, W, sigma, alphas)
+        self.__dict__.pop("best_score_", None)  # of an earlier fit
         for name, value in self._attributes(linear, y.ndim == 1).items():
             setattr(self, name, value)
         if self.verbose:

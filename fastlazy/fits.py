@@ -169,8 +169,8 @@ class _Forms:
     """The features of sigma = x^2's tangent model in the right singular basis of W: x_j x_k times a weight."""
 
     def __init__(self, W: Array) -> None:
-        _, values, self.basis = np.linalg.svd(W, full_matrices=True) if len(W) < W.shape[1] else np.linalg.svd(
-            np.linalg.qr(W, mode="r")
+        _, values, self.basis = (
+            np.linalg.svd(W, full_matrices=True) if len(W) < W.shape[1] else np.linalg.svd(np.linalg.qr(W, mode="r"))
         )
         d = W.shape[1]
         s = np.zeros(d, W.dtype)
@@ -201,9 +201,7 @@ def _jacobian(X: Array, W: Array, sigma: Activation, include_rf: bool, parallel:
     """Features sigma'(<w_i, x>) x, each followed by sigma(<w_i, x>) with *include_rf*, (n, N (d + include_rf))."""
     n, d = X.shape
     out = np.empty((n, len(W), d + include_rf), X.dtype)
-    np.multiply(
-        features(X, W, sigma, derivative=1, parallel=parallel)[:, :, None], X[:, None, :], out=out[:, :, :d]
-    )
+    np.multiply(features(X, W, sigma, derivative=1, parallel=parallel)[:, :, None], X[:, None, :], out=out[:, :, :d])
     if include_rf:
         out[:, :, d] = features(X, W, sigma, parallel=parallel)
     return out.reshape(n, -1)

@@ -205,7 +205,9 @@ def _solve_mixed(A: Array, B: Array, norm: float) -> Array | None:
         R -= AP * step
         before = np.where(now > 0, now, 1)
         # as small as what a factor in float64 leaves
-        if np.all(np.linalg.norm(R, axis=0) <= 4 * eps * (norm * np.linalg.norm(X, axis=0) + np.linalg.norm(B, axis=0))):
+        if np.all(
+            np.linalg.norm(R, axis=0) <= 4 * eps * (norm * np.linalg.norm(X, axis=0) + np.linalg.norm(B, axis=0))
+        ):
             return X
         scale = np.maximum(np.abs(R).max(axis=0), np.finfo(float).tiny)
     return None
