@@ -41,7 +41,7 @@ class Problem:
         return replace(self, n=min(self.n, 300), N=min(self.N, 200), d=min(self.d, 20))
 
     def inputs(self) -> Inputs:
-        """x ~ N(0, I), w ~ N(0, I / d), y a quadratic function and noise."""
+        """Samples x ~ N(0, I), weights w ~ N(0, I / d), y a quadratic function and noise."""
         rng = np.random.default_rng(1)
         W = rng.standard_normal((self.N, self.d)) / np.sqrt(self.d)
         X, new = rng.standard_normal((self.n, self.d)), rng.standard_normal((self.n, self.d))

@@ -187,7 +187,7 @@ class QuadraticNetworkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstima
         self._start(X, y, rng, goes_on)
         with self._training(X, y) as run:
             self._run(run, rng, held, task)
-        task.end(lambda: {})
+        task.end(dict)
         return self
 
     @available_if(_has_partial_fit)
@@ -291,7 +291,8 @@ class QuadraticNetworkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstima
         squares = float(np.mean(errors**2, dtype=np.float64)), float(y.var(dtype=np.float64))
         self._bound = _DIVERGED * max(*squares, float(np.finfo(np.float32).tiny))
         self._factor = 1.0
-        self.n_iter_, self.loss_curve_, self.diverged_ = 0, [], False
+        self.n_iter_, self.diverged_ = 0, False
+        self.loss_curve_: list[float] = []
         self.best_loss_: float | None = None if self.early_stopping else np.inf
         self.validation_scores_: list[float] | None = [] if self.early_stopping else None
         self.best_validation_score_: float | None = -np.inf if self.early_stopping else None

@@ -9,8 +9,8 @@ gradient of f(x) at the initialisation, L the largest eigenvalue of E g g^T and 
     eta = 1 / (2 (L + R / b)),    eta_c = eta L / 4,    eta_a = eta L / (8 E f^2),
 
 in which a step on b samples contracts whatever the covariance of x. For x ~ N(0, I) and W^T W = tau / d, L = 4 tau and
-R = 4 tau d up to terms of order 1: half of the rule of `fastlazy.schedule`. The initialisation has tau = d sd(y) / sd(|x|^2), which
-gives f the size of y.
+R = 4 tau d up to terms of order 1: half of the rule of `fastlazy.schedule`. The initialisation has
+tau = d sd(y) / sd(|x|^2), which gives f the size of y.
 """
 
 from __future__ import annotations
@@ -124,9 +124,12 @@ class Training:
             given = core.Given(*self.data, rows.reshape(-1, 4))
             for start in range(0, blocks, self.longest):
                 these = min(self.longest, blocks - start)
+                steps = np.tile(rates, (these * several, 1))
+                samples = self.samples._replace(given=given)
+                first = start * groups
                 self.together(
-                    core.advance, np.uint64(0), start * groups, these, size, several, np.tile(rates, (these * several, 1)),
-                    self.trained, self.samples._replace(given=given), self.room, self.network,
+                    core.advance, np.uint64(0), first, these, size, several, steps, self.trained, samples, self.room,
+                    self.network,
                 )  # fmt: skip
         return float(self.network.state[3]) / len(order)
 

@@ -28,6 +28,7 @@ from fastlazy.activations import Activation, check_activation
 from fastlazy.fits import Linear, fit_nt, fit_rf
 from fastlazy.models import features
 
+# After what says clearly that scikit-learn is missing, if it is.
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, RegressorMixin, TransformerMixin  # isort: skip
 from sklearn.utils.validation import check_is_fitted  # isort: skip
 
@@ -71,7 +72,7 @@ class _LinearRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         if self.verbose:
             jitter = f", jitter {self.jitter_:.3g}" if self.jitter_ else ""
             print(f"[{type(self).__name__}] alpha {self.alpha_:g}{jitter}: {time.perf_counter() - start:.2f} s")
-        task.end(lambda: {})
+        task.end(dict)
         return self
 
     def predict(self, X: Any) -> Array:

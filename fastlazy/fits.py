@@ -84,7 +84,7 @@ def fit_rf(
     """
     n, N = len(X), len(W)
     with _blas(parallel):
-        if N <= n:
+        if n >= N:
             gram, sums = rf_normal_equations(X, np.column_stack([y, np.ones(n)]), W, sigma, parallel=parallel)
             gram *= n
             means = sums[:, -1].astype(np.float64) if intercept else np.zeros(N)

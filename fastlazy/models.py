@@ -10,6 +10,7 @@ those would cost that and O(n (d + N)) more. Features are never stored for all s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -20,6 +21,8 @@ from fastlazy._core.loops import loop_address
 from fastlazy._team import available_cores
 from fastlazy._validate import Array
 from fastlazy.activations import Activation
+
+Counts: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 
 SAMPLES = 2048  # of which an answer is made at a time
 
@@ -110,7 +113,7 @@ def form_values(X: Array, forms: Array) -> Array:
 
 
 def rf_coefficients(X: Array, u: Array, W: Array, sigma: Activation, *, parallel: bool = True) -> Array:
-    """a (t, N) for dual solutions u (n, t), float64.
+    """Second layers a (t, N) for dual solutions u (n, t), float64.
 
     Raises
     ------
@@ -130,7 +133,7 @@ def rf_coefficients(X: Array, u: Array, W: Array, sigma: Activation, *, parallel
 
 
 def nt_coefficients(X: Array, u: Array, W: Array, sigma: Activation, *, parallel: bool = True) -> Array:
-    """b (t, N, d) for dual solutions u (n, t), of W's dtype.
+    """Coefficients b (t, N, d) for dual solutions u (n, t), of W's dtype.
 
     Raises
     ------
@@ -180,7 +183,7 @@ def _parts(X: Array) -> Iterator[tuple[int, Array]]:
         yield start, X[start : start + SAMPLES]
 
 
-def _check_finite(what: str, result: Array, errors: Array, sigma: Activation) -> None:
+def _check_finite(what: str, result: Array, errors: Counts, sigma: Activation) -> None:
     if errors.any() or not np.isfinite(result.sum(dtype=np.float64)):
         raise ValueError(
             f"{what} overflow {result.dtype}, or activation {sigma.name!r} raised an error or gave NaN; "

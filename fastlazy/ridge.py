@@ -259,7 +259,7 @@ def _finished(coefficients: Array, offset: Array, alpha: float, jitter: float, s
 def _tell(jitter: float, what: str) -> None:
     if jitter:
         warnings.warn(
-            f"the ridge problem is singular to rounding: a jitter of {jitter:.3g} {what}. Pass a larger alpha, or fewer "
+            f"the ridge problem is singular to rounding: a jitter of {jitter:.3g} {what}. Pass a larger alpha, fewer "
             "neurons, or leave out repeated samples",
             scipy.linalg.LinAlgWarning,
             stacklevel=4,

@@ -1,4 +1,4 @@
-"""Slow twins of fits to data: every feature stored, every sample left out in turn. Imports nothing of what it checks."""
+"""Slow twins of fits to data: every feature stored, every sample left out in turn. Imports nothing of ours."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The samples of SGD: of the quadratic target y = sum_i beta_i x_i^2 + b0, x ~ N(0, I), drawn where they are used, or
-gathered from a data set where they are used.
+"""The samples of SGD, drawn or gathered where they are used.
 
-Samples come in groups of four. One that is drawn has a stream of its own: which member of a team draws it, when, and
+Drawn are those of the quadratic target y = sum_i beta_i x_i^2 + b0, x ~ N(0, I); gathered are rows of a data set. They
+come in groups of four. One that is drawn has a stream of its own: which member of a team draws it, when, and
 in a block of what size does not matter to its numbers. One that is gathered has the rows that an order says.
 """
 

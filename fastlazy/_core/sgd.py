@@ -143,7 +143,8 @@ def advance(member, members, board, key, first_group, blocks, b, m, rates, train
     """Train on *blocks* blocks of m minibatches of b samples, in place, as one *member* of a team.
 
     Every member makes the same call with its own number. The samples are those of the groups of four from
-    *first_group* on under *key* (see `draw_group`), or in the given order; a block ends with padding if it is not of whole groups.
+    *first_group* on under *key* (see `draw_group`), or in the given order; a block ends with padding if it is not of
+    whole groups.
     *rates* (blocks m, 3) holds (eta_W, eta_a, eta_c) of each step; *trained* is FIXED, SCALAR or FREE.
     """
     W = network.W
