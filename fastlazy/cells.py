@@ -25,6 +25,7 @@ from fastlazy.activations import BUILTIN_NAMES
 from fastlazy.targets import QuadraticTarget, exponential_target
 
 _REQUIRED = object()
+_ABSENT = object()
 
 
 class Key(NamedTuple):
@@ -37,7 +38,8 @@ class Key(NamedTuple):
     kind : type
         int, float or str; object for what is sometimes text and sometimes not.
     default : object
-        The value where none is given; without one the key is required.
+        The value where none is given; without one the key is required. `_ABSENT`: the key is then no part of
+        the cell, which has the id it had before there was such a key.
     """
 
     check: Callable[[str, Any], Any]
@@ -96,7 +98,10 @@ _COMMON = {
     "draw": Key(_natural, int, 0),
     "seed": Key(_natural, int, 0),
 }
-_RIDGE = {"ridge": Key(partial(_real, minimum=0.0), float, 0.0)}
+_RIDGE = {
+    "ridge": Key(partial(_real, minimum=0.0), float, 0.0),
+    "n_samples": Key(check_count, int, _ABSENT),  # the population if not given
+}
 _TRAINING = {
     "n_samples": Key(check_count, int),
     "batch_size": Key(check_count, int, 100),
@@ -201,7 +206,10 @@ def canonical_cell(cell: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError(_unknown_keys(unknown, regime, target, keys))
     if missing := [name for name, key in keys.items() if key.default is _REQUIRED and name not in cell]:
         raise ValueError(f"a cell of regime {regime} needs {_listed(missing)} too; add what is missing")
-    parameters = {name: key.check(name, cell.get(name, key.default)) for name, key in keys.items()}
+    absent = [name for name, key in keys.items() if key.default is _ABSENT and cell.get(name) is None]
+    parameters = {
+        name: key.check(name, cell.get(name, key.default)) for name, key in keys.items() if name not in absent
+    }
     parameters |= {"regime": regime, "target": target}
     if isinstance(target, list) and len(target) != parameters["d"]:
         raise ValueError(f"target has {len(target)} eigenvalues, but d = {parameters['d']}; pass d={len(target)}")

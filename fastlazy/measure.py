@@ -7,6 +7,7 @@ import platform
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache, partial
 from importlib.metadata import version
@@ -14,11 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.linalg import LinAlgWarning
 
 from fastlazy._team import one_blas_thread
+from fastlazy._validate import Array
 from fastlazy._version import __version__
+from fastlazy.activations import get_activation
 from fastlazy.cells import cell_stream, cell_target
-from fastlazy.risk import nt_risk, rf_risk
+from fastlazy.fits import fit_nt, fit_rf
+from fastlazy.risk import network_risk, nt_risk, rf_risk, tangent_risk
 from fastlazy.sgd import fit_nn
 from fastlazy.targets import QuadraticTarget, draw_weights, exponential_target
 from fastlazy.theory import nn_risk_limit, nt_risk_limit, rf_risk_limit
@@ -30,6 +35,7 @@ COSTLY = ("N", "d", "n_samples")  # the parameters, besides the regime, by which
 
 _SPEED = 2e10  # multiply-adds a second of one thread, roughly
 _OVERHEAD = 1e7  # of any cell, in the same unit
+_SAMPLES = 1  # tells the stream of samples from that of weights
 
 Parameters = Mapping[str, Any]
 
@@ -74,7 +80,24 @@ def _measure_lazy(
     risk: Callable[..., float], target: QuadraticTarget, parameters: Parameters, _checkpoint: str | None
 ) -> dict[str, Any]:
     W = draw_weights(parameters["N"], target.d, rng=cell_stream(parameters))
+    if "n_samples" in parameters:
+        return {"risk": _fitted_risk(target, W, parameters)}
     return {"risk": risk(target, W, parameters["activation"], ridge=parameters["ridge"])}
+
+
+def _fitted_risk(target: QuadraticTarget, W: Array, parameters: Parameters) -> float:
+    """The exact risk of ridge regression on drawn samples, of which more have fewer for their first."""
+    stream = np.random.SeedSequence([cell_stream(parameters), _SAMPLES])
+    X, y = target.sample(parameters["n_samples"], rng=stream)
+    sigma, alphas = get_activation(parameters["activation"]), np.array([len(X) * parameters["ridge"]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LinAlgWarning)  # singular without a ridge: the answer is all the same
+        fit = (fit_rf if parameters["regime"] == "RF" else fit_nt)(X, y[:, None], W, sigma, alphas, parallel=False)
+    c = float(fit.offset[0])
+    if fit.b is not None:
+        return tangent_risk(target, W, fit.b[0], c)
+    assert fit.a is not None
+    return network_risk(target, W, fit.a[0], c, sigma, parallel=False)
 
 
 def _measure_trained(target: QuadraticTarget, parameters: Parameters, checkpoint: str | None) -> dict[str, Any]:
@@ -107,7 +130,7 @@ def predicted_ratio(target: QuadraticTarget, regime: str, N: int, activation: st
 
 def _predicted(target: QuadraticTarget, parameters: Parameters) -> float | None:
     """The ratio that theory has for a cell, or None if it has none."""
-    if parameters.get("ridge", 0.0) > 0:
+    if parameters.get("ridge", 0.0) > 0 or (parameters["regime"] != "NN" and "n_samples" in parameters):
         return None
     if parameters.get("second_layer") in ("ones", "scalar"):  # no neuron can learn a negative eigenvalue
         positive = np.maximum(target.eigenvalues, 0.0)
@@ -120,13 +143,17 @@ def _predicted(target: QuadraticTarget, parameters: Parameters) -> float | None:
 
 def cost(parameters: Parameters) -> float:
     """Seconds that a cell takes on one thread, very roughly; their order is what matters."""
-    N, d = parameters["N"], parameters["d"]
+    N, d, n = parameters["N"], parameters["d"], parameters.get("n_samples")
+    fit = 0.0
+    if parameters["regime"] != "NN" and n is not None and n > 0:  # NaN in a table of cells that have none
+        small = min(N, n) if parameters["regime"] == "RF" else n  # unknowns
+        fit = n * (2.0 * N * d + small * max(N, n) / 2) + small**3 / 6
     work = {
         "RF": lambda: N**3 / 6 + N**2 * d / 2,
         "NT": lambda: 10.0 * d**3 + N * d * min(N, d),
         "NN": lambda: 2.0 * parameters["n_samples"] * d * min(N, d),
     }[parameters["regime"]]()
-    return (work + _OVERHEAD) / _SPEED
+    return (work + fit + _OVERHEAD) / _SPEED
 
 
 def warm_up(cells: Iterable[Parameters]) -> None:
@@ -135,6 +162,9 @@ def warm_up(cells: Iterable[Parameters]) -> None:
     if any(parameters["regime"] == "RF" for parameters in cells):
         for activation in ("square", "relu"):  # one of each kind of Gram matrix
             rf_risk(exponential_target(2, rng=0), np.eye(2), activation, parallel=False)
+    for cell in {parameters["regime"]: parameters for parameters in cells if "n_samples" in parameters}.values():
+        if cell["regime"] != "NN":
+            measure({**cell, "d": 2, "N": 2, "n_samples": 5, "target": "identity"})
     for dtype in sorted({parameters["dtype"] for parameters in cells if parameters["regime"] == "NN"}):
         fit_nn(exponential_target(2, rng=0), 2, n_samples=2, dtype=dtype, rng=0, n_threads=1)
 

@@ -71,6 +71,14 @@ def test_an_id_is_the_same_in_every_process_and_version():
     assert int(stream) == 2154412100487403391
 
 
+def test_a_key_that_is_not_given_leaves_the_id_as_it_was():
+    assert identity(**RF, n_samples=None) == identity(**RF)
+    assert "n_samples" not in canonical_cell(RF)
+    assert len({identity(**RF), identity(**RF, n_samples=5), identity(**RF, n_samples=6)}) == 3
+    with pytest.raises(ValueError, match="n_samples must be at least 1"):
+        canonical_cell({**RF, "n_samples": 0})
+
+
 def test_canonical_parameters_are_plain():
     for cell in ({**RF, "N": np.int64(4)}, {**NN, "dtype": np.float64}, {**RF, "target": np.arange(6)}):
         parameters = canonical_cell(cell)
