@@ -11,8 +11,7 @@ import numpy as np
 
 from fastlazy._sklearn import CallbackSupportMixin, Task, check_scalar, checked, generator, with_callbacks
 from fastlazy._validate import Array, check_array, check_choice
-from fastlazy.epochs import State, Training, initial_state, scales, training
-from fastlazy.models import form_values
+from fastlazy.epochs import State, Training, initial_state, network_values, scales, training
 
 from sklearn.base import BaseEstimator, RegressorMixin  # isort: skip
 from sklearn.exceptions import ConvergenceWarning  # isort: skip
@@ -224,7 +223,7 @@ class QuadraticNetworkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstima
             loss = self._epoch(run, rng, 0.0)
             if loss is not None:
                 self._record(loss)
-            self._keep(run)
+            self.__dict__.update(self._attributes(run))
         return self
 
     def predict(self, X: Any) -> Array:
@@ -245,7 +244,7 @@ class QuadraticNetworkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstima
         """
         check_is_fitted(self)
         X = checked(self, X, reset=False)
-        return _values(X, self.weights_, self.second_layer_, self.intercept_)
+        return network_values(X, self.weights_, self.second_layer_, self.intercept_)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -282,12 +281,12 @@ class QuadraticNetworkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstima
                 if self.second_layer in ("signs", "free"):
                     a[1::2] = -1
                 state = State(W, a, 1.0, 0.0)
-            self._keep_state(state, mean, X.dtype)
+            self.__dict__.update(_named(state, mean, self.second_layer, X.dtype))
             self._scales = scales(X, state, rng)
         elif self.weights_.shape[1] != X.shape[1]:
             raise ValueError(f"X has {X.shape[1]} features, but the network {self.weights_.shape[1]}")
         some = slice(0, _SOME)
-        errors = _values(X[some], self.weights_, self.second_layer_, self.intercept_) - y[some]
+        errors = network_values(X[some], self.weights_, self.second_layer_, self.intercept_) - y[some]
         squares = float(np.mean(errors**2, dtype=np.float64)), float(y.var(dtype=np.float64))
         self._bound = _DIVERGED * max(*squares, float(np.finfo(np.float32).tiny))
         self._factor = 1.0
@@ -338,7 +337,7 @@ class QuadraticNetworkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstima
                 break
         if held is not None and self.validation_scores_:
             run.restore(best)
-        self._keep(run)
+        self.__dict__.update(self._attributes(run))
 
     def _epoch(self, run: Training, rng: np.random.Generator, fraction: float) -> float | None:
         """The loss of one more epoch, or None if it diverged, which is then undone."""
@@ -384,22 +383,13 @@ class QuadraticNetworkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstima
 
     def _score(self, run: Training, held: tuple[Array, Array]) -> float:
         found = self._attributes(run)
-        values = _values(held[0], found["weights_"], found["second_layer_"], found["intercept_"])
+        values = network_values(held[0], found["weights_"], found["second_layer_"], found["intercept_"])
         if len(held[1]) < 2:  # R^2 is not defined
             return -float(np.mean((values - held[1]) ** 2))
         return float(r2_score(held[1], values))
 
     def _attributes(self, run: Training) -> dict[str, Any]:
-        state = run.state()
-        return _named(state, self._shift, self.second_layer, run.data[0].dtype)
-
-    def _keep(self, run: Training) -> None:
-        for name, value in self._attributes(run).items():
-            setattr(self, name, value)
-
-    def _keep_state(self, state: State, shift: float, dtype: Any) -> None:
-        for name, value in _named(state, shift, self.second_layer, dtype).items():
-            setattr(self, name, value)
+        return _named(run.state(), self._shift, self.second_layer, run.data[0].dtype)
 
 
 def _named(state: State, shift: float, second_layer: str, dtype: Any) -> dict[str, Any]:
@@ -410,23 +400,3 @@ def _named(state: State, shift: float, second_layer: str, dtype: Any) -> dict[st
         "second_layer_": state.alpha if single else (state.alpha * state.a).astype(dtype),
         "intercept_": state.c + shift,
     }
-
-
-def _values(X: Array, W: Array, a: float | Array, c: float) -> Array:
-    """f(x), shape (n,), of the dtype of X and W."""
-    dtype = np.result_type(X, W)
-    weights = W.astype(dtype, copy=False)
-    if X.shape[1] < len(W):
-        second = np.broadcast_to(np.asarray(a, dtype), len(W))
-        values = form_values(X.astype(dtype, copy=False), ((weights.T * second) @ weights)[None])[:, 0]
-    else:
-        values = _squares(X.astype(dtype, copy=False), weights, a)
-    return (values + c).astype(dtype)
-
-
-def _squares(X: Array, W: Array, a: float | Array) -> Array:
-    out = np.empty(len(X))
-    for start in range(0, len(X), 2048):
-        Z = X[start : start + 2048] @ W.T
-        out[start : start + 2048] = Z**2 @ np.broadcast_to(a, len(W))
-    return out

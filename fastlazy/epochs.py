@@ -25,9 +25,11 @@ from threadpoolctl import threadpool_limits
 from fastlazy._core import sgd as core
 from fastlazy._team import available_cores, team
 from fastlazy._validate import Array
+from fastlazy.models import form_values
 from fastlazy.sgd import CHUNK, SHARE, TRAINED, reduced
 
 _PILOT = 500  # samples from which scales are taken
+_BLOCK = 2048  # samples of which an answer is made at a time
 
 
 class State(NamedTuple):
@@ -84,6 +86,19 @@ def scales(X: Array, state: State, rng: np.random.Generator) -> Scales:
     )
 
 
+def network_values(X: Array, W: Array, a: float | Array, c: float) -> Array:
+    """f(x) = sum_i a_i <w_i, x>^2 + c, shape (n,), of the dtype of X (n, d) and W (N, d); a (N,) or one number."""
+    dtype = np.result_type(X, W)
+    rows, weights = X.astype(dtype, copy=False), W.astype(dtype, copy=False)
+    second = np.broadcast_to(np.asarray(a, dtype), len(W))
+    if X.shape[1] < len(W):
+        values = form_values(rows, ((weights.T * second) @ weights)[None])[:, 0]
+    else:
+        starts = range(0, len(rows), _BLOCK)
+        values = np.concatenate([(rows[start : start + _BLOCK] @ weights.T) ** 2 @ second for start in starts])
+    return (values + c).astype(dtype)
+
+
 class Training:
     """A network in training on X (n, d) and y (n,), both of the dtype of the run."""
 
@@ -121,7 +136,7 @@ class Training:
             rows = np.full((blocks, 4 * groups), -1)
             rows[:, :count] = order[used : used + blocks * count].reshape(blocks, count)
             used += blocks * count
-            given = core.Given(*self.data, rows.reshape(-1, 4))
+            given = core.given(*self.data, rows.reshape(-1, 4))
             for start in range(0, blocks, self.longest):
                 these = min(self.longest, blocks - start)
                 steps = np.tile(rates, (these * several, 1))

@@ -91,3 +91,16 @@ def test_a_constant_response_takes_no_steps():
     X, _, _, rng = draw(20, 3, 4, "ones")
     start = epochs.initial_state(X, np.zeros(20), 3, "ones", rng)
     assert not epochs.scales(X, start, rng).rates(5).any()
+
+
+@pytest.mark.parametrize(("N", "d"), [(3, 7), (9, 4)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_values(N, d, dtype):
+    rng = np.random.default_rng(0)
+    X, W, a = rng.standard_normal((5000, d)), rng.standard_normal((N, d)), rng.standard_normal(N)
+    values = epochs.network_values(X.astype(dtype), W.astype(dtype), a.astype(dtype), 3.0)
+    assert values.dtype == dtype
+    np.testing.assert_allclose(
+        values, naive.features(W, X) @ a + 3, rtol=0, atol=1e-4 if dtype == np.float32 else 1e-11
+    )
+    np.testing.assert_allclose(epochs.network_values(X, W, 2.0, 0.0), 2 * naive.features(W, X).sum(axis=1))

@@ -20,11 +20,22 @@ _RUN = 64  # sums kept side by side, so that none waits for the one before it
 
 
 class Given(NamedTuple):
-    """A data set, and the order in which its rows are used; without rows, samples are drawn."""
+    """A data set, and the order in which its rows are used; without rows, samples are drawn.
+
+    Made by `given`: its arrays are read-only, so that one compiled function serves data of either kind.
+    """
 
     X: np.ndarray  # (n, d)
     y: np.ndarray  # (n,)
     order: np.ndarray  # (groups of all blocks, 4) int64: rows; -1 for padding, a sample that is zero
+
+
+def given(X: np.ndarray, y: np.ndarray, order: np.ndarray) -> Given:
+    """A data set X (n, d), y (n,) in the *order* (groups, 4) of its rows; nothing is copied."""
+    views = X.view(), y.view(), order.view()
+    for view in views:
+        view.flags.writeable = False
+    return Given(*views)
 
 
 class Samples(NamedTuple):
@@ -51,7 +62,7 @@ def allocate_samples(beta: np.ndarray, b0: float, block: int, width: int, dtype:
         y=np.zeros((2, 4 * groups), dtype),
         sums=aligned_zeros((groups, _RUN), dtype),
         X_panels=aligned_zeros((ceil_div(4 * groups, width) if width else 0, d4, width), dtype),
-        given=Given(np.zeros((0, len(beta)), dtype), np.zeros(0, dtype), np.zeros((0, 4), np.int64)),
+        given=given(np.zeros((0, len(beta)), dtype), np.zeros(0, dtype), np.zeros((0, 4), np.int64)),
     )
 
 

@@ -40,7 +40,7 @@ from fastlazy._core.block import (
     transpose_products,
 )
 from fastlazy._core.jit import jit
-from fastlazy._core.samples import Given, Samples, allocate_samples, draw_block
+from fastlazy._core.samples import Samples, allocate_samples, draw_block, given
 from fastlazy._core.team import meet, take
 from fastlazy._core.tile import (
     HEIGHT,
@@ -61,10 +61,10 @@ __all__ = [
     "FIXED",
     "FREE",
     "SCALAR",
-    "Given",
     "Network",
     "advance",
     "allocate",
+    "given",
     "has_coefficients",
     "minibatches_per_block",
     "pack",
