@@ -349,7 +349,7 @@ class QuadraticNetworkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstima
             if np.isfinite(loss) and loss <= self._bound and run.finite():
                 return loss
             run.restore(before)
-            if not self._is_auto():
+            if not isinstance(self.step_size, str):
                 break
             self._factor /= 2
         self.diverged_ = True
@@ -361,13 +361,10 @@ class QuadraticNetworkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstima
         )
         return None
 
-    def _is_auto(self) -> bool:
-        return isinstance(self.step_size, str)
-
     def _rates(self, b: int, fraction: float) -> Array:
         """(eta_W, eta_a, eta_c) at a fraction of the training."""
         rates = self._scales.rates(b)
-        if self._is_auto():
+        if isinstance(self.step_size, str):
             rates = rates * (self._factor * (1 - fraction))
         else:
             eta = float(self.step_size(fraction) if callable(self.step_size) else self.step_size)
