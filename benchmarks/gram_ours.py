@@ -41,13 +41,14 @@ def peak_memory(problem: Problem, small: Problem, threads: int) -> dict[str, flo
     Before is after a call on a *small* problem: the interpreter, libraries and compiled code.
     """
     FastlazyGram(small, threads).call()
-    before = _most_held()
+    before = most_held()
     ours = FastlazyGram(problem, threads)
     arrays = [*ours.inputs, *ours.call()]
-    return {"in_all": _most_held(), "before": before, "arrays": float(sum(array.nbytes for array in arrays))}
+    return {"in_all": most_held(), "before": before, "arrays": float(sum(array.nbytes for array in arrays))}
 
 
-def _most_held() -> float:
+def most_held() -> float:
+    """Bytes that this process has held at most."""
     status = Path("/proc/self/status")
     if status.exists():  # elsewhere, and in what getrusage says, the process that started this one counts, too
         return 1024 * float(status.read_text().split("VmHWM:")[1].split()[0])

@@ -1,4 +1,4 @@
-"""Print how fast fastlazy is beside other libraries: `python benchmarks/peers.py sgd|gram [--threads 2]`."""
+"""Print how fast fastlazy is beside other libraries: `python benchmarks/peers.py sgd|gram|data [--threads 2]`."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ if __name__ == "__main__":
     # A script finds only its own folder; first, so that what is measured is the checkout, installed or not.
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import peers_gram, peers_sgd
+from benchmarks import peers_data, peers_gram, peers_sgd
 
-COMPARISONS = {"sgd": peers_sgd.compare, "gram": peers_gram.compare}
+COMPARISONS = {"sgd": peers_sgd.compare, "gram": peers_gram.compare, "data": peers_data.compare}
 
 
 def main(argv: list[str] | None = None) -> None:

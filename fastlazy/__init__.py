@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from fastlazy.risk import nn_risk as nn_risk
     from fastlazy.risk import nt_risk as nt_risk
     from fastlazy.risk import rf_risk as rf_risk
+    from fastlazy.risk import tangent_risk as tangent_risk
     from fastlazy.sgd import Fit as Fit
     from fastlazy.sgd import fit_nn as fit_nn
     from fastlazy.sweep import load_sweep as load_sweep
@@ -87,6 +88,7 @@ _MODULES = {
     "rf_risk": "risk",
     "rf_risk_limit": "theory",
     "run_sweep": "sweep",
+    "tangent_risk": "risk",
 }
 
 __all__ = [*_MODULES]

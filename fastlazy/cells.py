@@ -63,6 +63,10 @@ def _step_size(name: str, value: Any) -> str | float:
     return _real(name, value, 0.0)
 
 
+def _optional_count(name: str, value: Any) -> int | None:
+    return None if value is None else check_count(name, value)
+
+
 def _scale(name: str, value: Any) -> float | None:
     if value is not None and (scale := check_real(name, value, 0.0)) == 0:
         raise ValueError(f"{name} must be a number above 0, got {scale:g}; leave it out for the network itself")
@@ -112,7 +116,10 @@ _COMMON = {
     "draw": Key(_natural, int, 0),
     "seed": Key(_natural, int, 0),
 }
-_RIDGE = {"ridge": Key(partial(_real, minimum=0.0), float, 0.0)}
+_RIDGE = {
+    "ridge": Key(partial(_real, minimum=0.0), float, 0.0),
+    "n_samples": Key(_optional_count, int, None, later=True),  # the population if not given
+}
 _TRAINING = {
     "n_samples": Key(check_count, int),
     "batch_size": Key(check_count, int, 100),
@@ -229,7 +236,8 @@ def canonical_cell(cell: Mapping[str, Any]) -> dict[str, Any]:
 
 def cell_id(parameters: Mapping[str, Any]) -> str:
     """The SHA-256 of canonical *parameters*, less later keys at their defaults."""
-    left_out = {name for name, key in KEYS.items() if key.later and parameters.get(name) == key.default}
+    keys = REGIMES[parameters["regime"]]
+    left_out = {name for name, key in keys.items() if key.later and parameters[name] == key.default}
     return _digest({name: value for name, value in parameters.items() if name not in left_out}).hexdigest()
 
 

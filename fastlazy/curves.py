@@ -105,7 +105,8 @@ def one_figure(table: pd.DataFrame, *, d: int | None = None, seed: int | None = 
         )
     trained = rows["n_samples"].astype(float)
     most = trained.groupby([rows["regime"], rows["N"]]).transform("max")
-    return rows[trained.isna() | (trained == most)]
+    is_trained = rows["regime"] == "NN"  # of the others only what is of the population
+    return rows[(is_trained & (trained == most)) | (~is_trained & trained.isna())]
 
 
 def figure_target(rows: pd.DataFrame) -> QuadraticTarget:

@@ -16,13 +16,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.linalg import LinAlgWarning
 
 from fastlazy._team import one_blas_thread
+from fastlazy._validate import Array
 from fastlazy._version import __version__
+from fastlazy.activations import get_activation
 from fastlazy.cells import cell_stream, cell_target
 from fastlazy.diagnostics import Diagnostics
+from fastlazy.fits import fit_nt, fit_rf
 from fastlazy.lazy import lazy_risk, network_function
-from fastlazy.risk import nn_risk, nt_risk, rf_risk
+from fastlazy.risk import network_risk, nn_risk, nt_risk, rf_risk, tangent_risk
 from fastlazy.sgd import Fit, fit_nn
 from fastlazy.targets import QuadraticTarget, draw_weights, exponential_target
 from fastlazy.theory import nn_risk_limit, nt_risk_limit, rf_risk_limit
@@ -43,6 +47,7 @@ _TRAINING = ("n_samples", "batch_size", "step_size", "second_layer", "dtype", "s
 
 _SPEED = 2e10  # multiply-adds a second of one thread, roughly
 _OVERHEAD = 1e7  # of any cell, in the same unit
+_SAMPLES = 1  # tells the stream of samples from that of weights
 
 Parameters = Mapping[str, Any]
 
@@ -87,10 +92,27 @@ def _measure_lazy(
     risk: Callable[..., float], target: QuadraticTarget, parameters: Parameters, _checkpoint: str | None
 ) -> dict[str, Any]:
     W = draw_weights(parameters["N"], target.d, rng=cell_stream(parameters))
+    if parameters["n_samples"] is not None:
+        return {"risk": _fitted_risk(target, W, parameters)}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", RuntimeWarning)
         found = risk(target, W, parameters["activation"], ridge=parameters["ridge"], parallel=False)
     return {"risk": found, "fit_status": str(caught[0].message) if caught else None}
+
+
+def _fitted_risk(target: QuadraticTarget, W: Array, parameters: Parameters) -> float:
+    """The exact risk of ridge regression on drawn samples, of which more have fewer for their first."""
+    stream = np.random.SeedSequence([cell_stream(parameters), _SAMPLES])
+    X, y = target.sample(parameters["n_samples"], rng=stream)
+    sigma, alphas = get_activation(parameters["activation"]), np.array([len(X) * parameters["ridge"]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LinAlgWarning)  # singular without a ridge: the answer is all the same
+        fit = (fit_rf if parameters["regime"] == "RF" else fit_nt)(X, y[:, None], W, sigma, alphas, parallel=False)
+    c = float(fit.offset[0])
+    if fit.b is not None:
+        return tangent_risk(target, W, fit.b[0], c, sigma, parallel=False)
+    assert fit.a is not None
+    return network_risk(target, W, fit.a[0], c, sigma, parallel=False)
 
 
 def _measure_trained(target: QuadraticTarget, parameters: Parameters, checkpoint: str | None) -> dict[str, Any]:
@@ -136,7 +158,7 @@ def predicted_ratio(target: QuadraticTarget, regime: str, N: int, activation: st
 
 def _predicted(target: QuadraticTarget, parameters: Parameters) -> float | None:
     """The ratio that theory has for a cell, or None if it has none."""
-    if parameters.get("ridge", 0.0) > 0:
+    if parameters.get("ridge", 0.0) > 0 or (parameters["regime"] != "NN" and parameters["n_samples"] is not None):
         return None
     if parameters.get("second_layer") in ("ones", "scalar"):  # no neuron can learn a negative eigenvalue
         positive = np.maximum(target.eigenvalues, 0.0)
@@ -149,14 +171,18 @@ def _predicted(target: QuadraticTarget, parameters: Parameters) -> float | None:
 
 def cost(parameters: Parameters) -> float:
     """Seconds that a cell takes on one thread, very roughly; their order is what matters."""
-    N, d = parameters["N"], parameters["d"]
+    N, d, n = parameters["N"], parameters["d"], parameters["n_samples"]
     squared = parameters["activation"] in _CLOSED_TANGENT
+    fit = 0.0
+    if parameters["regime"] != "NN" and n is not None and n > 0:  # NaN in a table of cells that have none
+        small = min(N, n) if parameters["regime"] == "RF" else n  # unknowns
+        fit = n * (2.0 * N * d + small * max(N, n) / 2) + small**3 / 6
     work = {
         "RF": lambda: N**3 / 6 + N**2 * d / 2,
         "NT": lambda: 10.0 * d**3 + N * d * min(N, d) + (0 if squared else 60.0 * N**2 * d),  # 20 products or so
         "NN": lambda: 2.0 * parameters["n_samples"] * d * min(N, d),
     }[parameters["regime"]]()
-    return (work + _OVERHEAD) / _SPEED
+    return (work + fit + _OVERHEAD) / _SPEED
 
 
 def warm_up(cells: Iterable[Parameters]) -> None:
@@ -167,6 +193,9 @@ def warm_up(cells: Iterable[Parameters]) -> None:
             rf_risk(exponential_target(2, rng=0), np.eye(2), activation, parallel=False)
     if any(cell["regime"] == "NT" and cell["activation"] not in _CLOSED_TANGENT for cell in cells):
         nt_risk(exponential_target(40, rng=0), np.eye(40), "relu", parallel=False)  # so many that it iterates
+    fitted = [cell for cell in cells if cell["regime"] != "NN" and cell["n_samples"] is not None]
+    for cell in {parameters["regime"]: parameters for parameters in fitted}.values():
+        measure({**cell, "d": 2, "N": 2, "n_samples": 5, "target": "identity"})
     for dtype in sorted({parameters["dtype"] for parameters in cells if parameters["regime"] == "NN"}):
         fit_nn(exponential_target(2, rng=0), 2, n_samples=2, dtype=dtype, rng=0, n_threads=1)
 

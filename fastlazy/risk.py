@@ -155,7 +155,7 @@ def nt_risk(
             check_size(weights, 1e150, "ridge by its square")
         basis, lost = nt_lost(target, weights, penalty)
         return 2 * float(np.sum((lost * (basis @ target.B @ basis.T)) ** 2))
-    from fastlazy.tangent_risk import solve_nt_risk  # as above
+    from fastlazy.tangent_solver import solve_nt_risk  # as above
 
     return solve_nt_risk(target, weights, sigma, penalty, goal, most, parallel)
 
@@ -193,8 +193,16 @@ def nn_risk(target: QuadraticTarget, N: int) -> float:
     return 2 * float(np.sum(moduli[check_count("N", N) :] ** 2))
 
 
-def network_risk(target: QuadraticTarget, W: ArrayLike, a: ArrayLike = 1.0, c: float = 0.0) -> float:
-    """Exact risk of the network f(x) = sum_i a_i <w_i, x>^2 + c.
+def network_risk(
+    target: QuadraticTarget,
+    W: ArrayLike,
+    a: ArrayLike = 1.0,
+    c: float = 0.0,
+    activation: str | Activation = "square",
+    *,
+    parallel: bool = True,
+) -> float:
+    """Exact risk of the network f(x) = sum_i a_i sigma(<w_i, x>) + c.
 
     Parameters
     ----------
@@ -205,38 +213,112 @@ def network_risk(target: QuadraticTarget, W: ArrayLike, a: ArrayLike = 1.0, c: f
         Second layer.
     c : float
         Offset.
+    activation : str or Activation
+        The non-linearity sigma.
+    parallel : bool
+        False: on the calling thread alone, for use inside sweeps.
 
     Returns
     -------
     float
-        E (f(x) - y)^2 = 2 |S - B|_F^2 + (tr(S - B) + c - b0)^2, S = W^T diag(a) W.
+        E (f(x) - y)^2. For x^2 it is 2 |S - B|_F^2 + (tr(S - B) + c - b0)^2, S = W^T diag(a) W; for any other sigma
+        2 |B|^2 - 2 <a, V> + <a, U a> + (E f + c - E y)^2 with U and V as `rf_risk` has them, or 0 if rounding makes
+        it negative.
 
     Raises
     ------
     TypeError, ValueError
-        If an array is not finite or not of that shape.
+        If an array is not finite or not of that shape, or the activation is not known or has no finite Gaussian
+        moments.
     """
     weights = check_weights(target, W)
+    sigma, offset = check_activation(activation), check_real("c", c)
     second = check_array("a", a, (0, 1))
     if second.ndim == 1 and len(second) != len(weights):
         raise ValueError(
             f"a has {len(second)} entries, but W has {len(weights)} rows (shape {weights.shape}); "
             "pass one entry per row, or a scalar"
         )
-    S = quadratic_form(weights, np.broadcast_to(second, len(weights)))
-    offset = float(np.trace(S - target.B)) + check_real("c", c) - target.b0
-    return form_risk(target, S) + offset * offset
+    layer = np.broadcast_to(second, len(weights))
+    if sigma is get_activation("square"):
+        S = quadratic_form(weights, layer)
+        mean = float(np.trace(S - target.B)) + offset - target.b0
+        return form_risk(target, S) + mean * mean
+    means, U, V = _moments(target, weights, sigma, parallel)
+    mean = float(means @ layer) + offset - target.mean
+    return max(0.0, target.null_risk - 2 * float(layer @ V) + float(layer @ U @ layer)) + mean * mean
 
 
-def _rf_risk_any(target: QuadraticTarget, W: Array, sigma: Activation, ridge: float, parallel: bool) -> float:
-    """The risk of random features for any sigma."""
+def tangent_risk(
+    target: QuadraticTarget,
+    W: ArrayLike,
+    b: ArrayLike,
+    c: float = 0.0,
+    activation: str | Activation = "square",
+    *,
+    parallel: bool = True,
+) -> float:
+    """Exact risk of f(x) = sum_i <b_i, x> sigma'(<w_i, x>) + c, a neural tangent model that has been fitted.
+
+    Parameters
+    ----------
+    target : QuadraticTarget
+    W : array_like, shape (N, d)
+        Weights at the initialisation, one neuron per row.
+    b : array_like, shape (N, d)
+        Coefficients.
+    c : float
+        Offset.
+    activation : str or Activation
+        The non-linearity sigma.
+    parallel : bool
+        False: on the calling thread alone, for use inside sweeps.
+
+    Returns
+    -------
+    float
+        E (f(x) - y)^2. For x^2 it is 2 |S - B|_F^2 + (tr(S - B) + c - b0)^2, S = W^T b + b^T W; for any other sigma
+        2 |B|^2 - 2 <b, V> + <b, K b> + (E f - E y)^2 with K and V as `nt_risk` has them, or 0 if rounding makes it
+        negative.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an array is not finite or not of that shape, or the activation is not known, jumps or has no finite Gaussian
+        moments.
+    """
+    weights = check_weights(target, W)
+    sigma, offset = check_activation(activation), check_real("c", c)
+    moves = check_array("b", b, 2)
+    if moves.shape != weights.shape:
+        raise ValueError(f"b has shape {moves.shape}, but W {weights.shape}; pass one row of b for each of W")
+    if sigma is get_activation("square"):
+        S = moves.T @ weights
+        S += S.T.copy()
+        mean = float(np.trace(S - target.B)) + offset - target.b0
+        return form_risk(target, S) + mean * mean
+    from fastlazy.tangent_solver import function_moments  # as above
+
+    mean_of_f, covariance, variance = function_moments(target, weights, sigma, moves, parallel)
+    mean = mean_of_f + offset - target.mean
+    return max(0.0, target.null_risk - 2 * covariance + variance) + mean * mean
+
+
+def _moments(target: QuadraticTarget, W: Array, sigma: Activation, parallel: bool) -> tuple[Array, Array, Array]:
+    """Means (N,), covariances (N, N), and covariances with y (N,) of the features sigma(<w_i, x>)."""
     check_size(W, 1e150, "argument of sigma by its inverse")
     from fastlazy.gram import rf_gram  # as above
 
     U = rf_gram(W, sigma, center=True, parallel=parallel)
     r = np.linalg.norm(W, axis=1)
     unit = W / np.where(r > 0, r, 1)[:, None]
-    V = math.sqrt(2) * hermite_coefficients(sigma, r, 2)[:, 2] * np.einsum("ij,ij->i", unit @ target.B, unit)
+    h = hermite_coefficients(sigma, r, 2)
+    return h[:, 0], U, math.sqrt(2) * h[:, 2] * np.einsum("ij,ij->i", unit @ target.B, unit)
+
+
+def _rf_risk_any(target: QuadraticTarget, W: Array, sigma: Activation, ridge: float, parallel: bool) -> float:
+    """The risk of random features for any sigma."""
+    _, U, V = _moments(target, W, sigma, parallel)
     variance = U.diagonal().copy()
     learns = variance > 0  # a constant feature learns nothing
     scale = np.sqrt(np.where(learns, variance + ridge, 1))

@@ -40,9 +40,9 @@ from fastlazy.risk import network_risk
 from fastlazy.schedule import Rule, StepSize, scaled_step_rule, step_rule
 from fastlazy.targets import QuadraticTarget, check_target
 
-_TRAINED = {"ones": core.FIXED, "signs": core.FIXED, "scalar": core.SCALAR, "free": core.FREE}
-_CHUNK = 4e9  # multiply-adds of one thread between two returns to the interpreter: well under a second
-_SHARE = 1_000_000  # multiply-adds of a block that a thread must get to be worth its place
+TRAINED = {"ones": core.FIXED, "signs": core.FIXED, "scalar": core.SCALAR, "free": core.FREE}
+CHUNK = 4e9  # multiply-adds of one thread between two returns to the interpreter: well under a second
+SHARE = 1_000_000  # multiply-adds of a block that a thread must get to be worth its place
 _DIVERGED = 1e6  # times the larger of the null risk and the risk at the start
 
 
@@ -207,7 +207,7 @@ def fit_nn(
     check_target(target)
     neurons, b = check_count("N", N), check_count("batch_size", batch_size)
     total, kind = check_count("n_samples", n_samples), check_float_dtype(dtype)
-    trained = _TRAINED[check_choice("second_layer", second_layer, _TRAINED)]
+    trained = TRAINED[check_choice("second_layer", second_layer, TRAINED)]
     records, generator = check_count("n_records", n_records), check_rng(rng)
     threads = available_cores() if n_threads is None else check_count("n_threads", n_threads)
     b = min(b, total)
@@ -330,8 +330,8 @@ def _train(
     parts = [(b, m, whole // m), (b, whole % m, 1), (rest, 1, 1)]
     panels, d4, width = network.W.shape
     block_work = 2 * b * m * panels * width * d4
-    members = max(1, min(threads, block_work // _SHARE))
-    longest = max(1, int(_CHUNK * members / block_work))
+    members = max(1, min(threads, block_work // SHARE))
+    longest = max(1, int(CHUNK * members / block_work))
     by_coefficients = core.has_coefficients(neurons, trained)
     samples, room = core.allocate(network, np.diag(target.B), target.b0, b * m, m > 1, by_coefficients, members)
     waiting = iter(marks)

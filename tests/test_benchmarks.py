@@ -14,7 +14,17 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT))  # the benchmarks are no part of the package
 
-from benchmarks import gram_peers, gram_problem, machine, peers, peers_gram, peers_sgd, side_by_side  # noqa: E402
+from benchmarks import (  # noqa: E402
+    data_problem,
+    gram_peers,
+    gram_problem,
+    machine,
+    peers,
+    peers_data,
+    peers_gram,
+    peers_sgd,
+    side_by_side,
+)
 from benchmarks.sgd_problem import Problem  # noqa: E402  (as above)
 
 KINDS = ("time_", "track_", "peakmem_")
@@ -118,6 +128,8 @@ def _instant(monkeypatch):
                 return {"gflops": 1e6}
             if "memory" in request:
                 return {"in_all": 3e9, "arrays": 2e9, "before": 1e8}
+            if "activation" in request["problem"] and "work" not in request["problem"]:
+                return {"call": float(next(asked)), "held": 3e9}
             return (
                 {"call": 1e-2 * next(asked)} if "n" in request["problem"] else {"step": 1e-4 * next(asked), "once": 0.5}
             )
@@ -128,7 +140,7 @@ def _instant(monkeypatch):
         def __exit__(self, *_):
             pass
 
-    for comparison in (peers_sgd, peers_gram):
+    for comparison in (peers_sgd, peers_gram, peers_data):
         monkeypatch.setattr(comparison, "Child", Instant)
     monkeypatch.setattr(machine, "facts", lambda _: {"processor": "AB 1"})
 
@@ -234,3 +246,42 @@ def test_the_gram_report_shows_all(tmp_path, capsys):
     assert rounds["fastlazy", 1] == rounds["numpy", 2] > rounds["jax", 2] == 1  # jax: over 1.5 times numpy's time
     late = numbers["cases"][5]["rows"]
     assert {row["threads"] for row in late if row["library"] != "fastlazy"} == {2}  # by then half a second each
+
+
+DATA_ROWS = [
+    pytest.param(row, case.problem, id=f"{row.name}-{case.problem.activation}-{row.threads}")
+    for case in peers_data.CASES
+    for threads in (1, 2)
+    for row in peers_data.rows(case.problem, threads)
+]
+
+
+@pytest.mark.parametrize(("row", "problem"), DATA_ROWS)
+def test_every_row_predicts_what_the_jacobian_predicts(row, problem):
+    small = data_problem.Problem(problem.activation, n=50, N=30, d=7)
+    assert small.error(peers_data.prepare(row, small).call()) < peers_data.TOLERANCE
+
+
+def test_wrong_predictions_are_not_timed(monkeypatch):
+    monkeypatch.setattr(data_problem.Problem, "error", lambda *_: 1e-3)
+    problem = data_problem.Problem("relu", n=20, N=5, d=3)
+    with pytest.raises(RuntimeError, match=r"KernelRidge does not give NT relu, n = 20, .* relative error 0\.001"):
+        peers_data.prepare(peers_data.Row("KernelRidge", "", 1), problem)
+
+
+@pytest.mark.usefixtures("_instant")
+def test_the_data_report_shows_all(tmp_path, capsys):
+    file = tmp_path / "numbers.json"
+    peers.main(["data", "--quick", "--threads", "2", "--json", str(file)])
+    report = capsys.readouterr().out
+    for text in ("NT relu, n = 4000", "KernelRidge, float32 counts", "KernelRidge, own b", "2.00", "short", "3.00 GB"):
+        assert text in report
+    assert [len(case["rows"]) for case in json.loads(file.read_text())["cases"]] == [4, 3]
+
+
+def test_a_process_fits_and_predicts():
+    problem = {"activation": "square", "n": 40, "N": 9, "d": 5}
+    with side_by_side.Child("benchmarks.peers_data", 1) as child:
+        found = child.ask({"row": {"library": "fastlazy", "variant": "", "threads": 1}, "problem": problem})
+    assert found["call"] > 0
+    assert found["held"] > 1e7

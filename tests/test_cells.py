@@ -72,13 +72,19 @@ def test_an_id_is_the_same_in_every_process_and_version():
 
 
 def test_a_later_key_at_its_default_is_no_part_of_an_id():
-    later = {name for name, key in KEYS.items() if key.later}
-    assert later == {"scale", "init", "diagnostics"}
+    assert {name for name, key in REGIMES["NN"].items() if key.later} == {"scale", "init", "diagnostics"}
     assert identity(**NN) == identity(**NN, scale=None, init="orthogonal", diagnostics=False)
     # Of a store from before these keys.
     assert identity(**NN) == "5402d41750ccb5091bbcf2cc333805450554f61df67c487c5a75a2cfc5a2dd1b"
     changed = [{"scale": 2.0}, {"scale": 3}, {"init": "symmetric", "second_layer": "signs"}, {"diagnostics": 1}]
     assert len({identity(**NN), *(identity(**{**NN, **change}) for change in changed)}) == 5
+
+
+def test_a_key_that_is_not_given_leaves_the_id_as_it_was():
+    assert identity(**RF, n_samples=None) == identity(**RF)
+    assert len({identity(**RF), identity(**RF, n_samples=5), identity(**RF, n_samples=6)}) == 3
+    with pytest.raises(ValueError, match="n_samples must be at least 1"):
+        canonical_cell({**RF, "n_samples": 0})
 
 
 def test_canonical_parameters_are_plain():

@@ -35,7 +35,7 @@ def _at_every_return(monkeypatch):
 
 @pytest.fixture
 def _short_chunks(monkeypatch):
-    monkeypatch.setattr("fastlazy.sgd._CHUNK", 1.0)
+    monkeypatch.setattr("fastlazy.sgd.CHUNK", 1.0)
 
 
 def assert_equal(fit, other):

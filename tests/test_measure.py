@@ -4,17 +4,20 @@ import math
 import sys
 from functools import partial
 
+import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from fastlazy import measure
 from fastlazy._team import one_blas_thread
+from fastlazy.activations import get_activation
 from fastlazy.cells import canonical_cell, cell_stream, cell_target
 from fastlazy.lazy import network_function
-from fastlazy.risk import nn_risk, nt_risk, rf_risk
+from fastlazy.risk import network_risk, nn_risk, nt_risk, rf_risk, tangent_risk
 from fastlazy.sgd import fit_nn
 from fastlazy.targets import QuadraticTarget, draw_weights
 from fastlazy.theory import nt_risk_limit, rf_risk_limit
+from tests import naive_fits
 
 
 def found(**cell):
@@ -63,6 +66,37 @@ def test_an_iteration_that_did_not_converge_is_told(monkeypatch):
     results = found(regime="NT", activation="relu", d=40, N=60)[0]
     assert "did not converge in 3 iterations" in results["fit_status"]
     assert 0 < results["ratio"] < 1
+
+
+@pytest.mark.parametrize(("regime", "activation"), [("RF", "square"), ("RF", "relu"), ("NT", "square")])
+def test_fits_to_samples(regime, activation):
+    """Exact risks that fall to that of the population, which has the same weights and the same ridge."""
+    options = {"regime": regime, "activation": activation, "ridge": 0.1}
+    whole, target, stream = found(**options)
+    several = [found(**options, n_samples=n)[0] for n in (10, 300, 30_000)]
+    assert found(**options, n_samples=10)[2] == stream
+    assert [results["predicted"] for results in several] == [None] * 3
+    losses = [results["risk"] / whole["risk"] - 1 for results in several]
+    assert losses[0] > losses[1] > abs(losses[2])
+    assert abs(losses[2]) < 0.01
+    X, y = target.sample(300, rng=np.random.SeedSequence([stream, 1]))
+    W = draw_weights(5, 8, rng=stream)
+    features = get_activation(activation).values(X @ W.T)
+    if regime == "NT":
+        features = (2 * (X @ W.T)[:, :, None] * X[:, None, :]).reshape(300, -1)
+    (theta, c) = naive_fits.ridge(features, y[:, None], 30.0, True)
+    risk = (
+        tangent_risk(target, W, theta.reshape(5, 8), c[0])
+        if regime == "NT"
+        else network_risk(target, W, theta[:, 0], c[0], activation)
+    )
+    assert several[1]["risk"] == pytest.approx(risk, rel=1e-8)
+
+
+def test_a_fit_without_a_ridge():
+    for n in (3, 100):
+        assert found(regime="NT", n_samples=n)[0]["risk"] >= 0
+        assert found(regime="RF", n_samples=n)[0]["risk"] >= 0
 
 
 def test_training():
@@ -154,6 +188,9 @@ def test_costs_are_in_order():
         return measure.cost(canonical_cell({"d": 450, **cell}))
 
     assert cost(regime="RF", N=4500) > cost(regime="RF", N=450) > cost(regime="RF", N=30)
+    assert cost(regime="RF", N=450, n_samples=1000) > cost(regime="RF", N=450)
+    assert cost(regime="NT", N=450, n_samples=1000) < cost(regime="NT", N=450, n_samples=3000)
+    assert measure.cost({"regime": "RF", "N": 450, "d": 450, "n_samples": math.nan}) == cost(regime="RF", N=450)
     assert cost(regime="NN", N=450, n_samples=10**7) > 10 * cost(regime="NN", N=450, n_samples=10**5)
     assert cost(regime="NN", N=450, n_samples=10**6) == cost(regime="NN", N=4500, n_samples=10**6)
 
@@ -164,6 +201,10 @@ def test_warming_up_compiles_what_is_needed(monkeypatch):
     cells = [{"regime": "RF"}, *({"regime": "NN", "dtype": dtype} for dtype in ("float64", "float32", "float32"))]
     measure.warm_up(cells)
     assert trained == ["float32", "float64"]
+
+
+def test_fits_are_warmed_up():
+    measure.warm_up([canonical_cell({"regime": regime, "d": 9, "N": 9, "n_samples": 9}) for regime in ("RF", "NT")])
 
 
 def test_one_blas_thread_holds_until_the_last_has_left():

@@ -141,7 +141,7 @@ def test_team_has_several_members_in_the_thread_test():
     from fastlazy import sgd
 
     work = 2 * 300 * 208 * 200
-    assert work // sgd._SHARE >= 3
+    assert work // sgd.SHARE >= 3
 
 
 @pytest.mark.parametrize("second_layer", ["ones", "scalar", "free", "signs"])

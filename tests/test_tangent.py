@@ -10,7 +10,7 @@ import pytest
 import scipy.sparse.linalg
 
 import fastlazy
-from fastlazy import _blocks, tangent, tangent_risk
+from fastlazy import _blocks, tangent, tangent_solver
 from fastlazy.activations import _BUILTINS
 from fastlazy.tangent_pairs import block_moments
 from tests import naive_gram as naive
@@ -189,7 +189,7 @@ def test_nt_risk_of_relu_is_that_of_a_dense_solve(monkeypatch, N, ridge, small):
     K = naive.nt_gram(W, None, block)
     target = target_of(d)
     expected = naive.nt_risk(W, lambda x: np.float64(x > 0), target.B, K, ridge)
-    monkeypatch.setattr(tangent_risk, "_SMALL", 10**9 if small else 0)
+    monkeypatch.setattr(tangent_solver, "_SMALL", 10**9 if small else 0)
     assert fastlazy.nt_risk(target, W, "relu", ridge=ridge) == pytest.approx(expected, rel=1e-8)
 
 
@@ -202,7 +202,7 @@ def test_nt_risk_of_any_square_is_the_closed_form(monkeypatch, ridge):
     assert fastlazy.nt_risk(target, W, "he2", ridge=ridge) == expected
     for activation in (lambda x: x * x, lambda x: x * x + 1.0):
         for limit in (0, 10**9):
-            monkeypatch.setattr(tangent_risk, "_SMALL", limit)
+            monkeypatch.setattr(tangent_solver, "_SMALL", limit)
             found = fastlazy.nt_risk(target, W, fastlazy.Activation("other", activation), ridge=ridge)
             assert found == pytest.approx(expected, rel=1e-8)
 
@@ -221,6 +221,17 @@ def test_nt_risk_is_that_of_a_regression_on_many_samples(activation, ridge):
     residual = y - y.mean() - features @ b
     error = 4 * np.std(residual**2) / math.sqrt(len(X))
     assert fastlazy.nt_risk(target, W, activation, ridge=ridge) == pytest.approx(np.mean(residual**2), abs=error)
+
+
+@pytest.mark.parametrize("activation", [OWN, "relu", "softplus", "square"])
+def test_risk_of_given_coefficients_is_that_of_many_samples(activation):
+    target, W = target_of(5), fastlazy.draw_weights(4, 5, rng=2)
+    b = np.random.default_rng(3).standard_normal(W.shape)
+    X, y = target.sample(400_000, rng=4)
+    slope = (activation if activation is OWN else _BUILTINS[activation]).values(X @ W.T, 1)
+    losses = (np.sum((X @ b.T) * slope, axis=1) + 0.3 - y) ** 2
+    error = 4 * np.std(losses) / math.sqrt(len(X))
+    assert fastlazy.tangent_risk(target, W, b, 0.3, activation) == pytest.approx(np.mean(losses), abs=error)
 
 
 @pytest.mark.parametrize("name", ["linear", "tanh", "erf", "sin", "he3"])

@@ -126,7 +126,7 @@ def fill_coefficients(b, rates, trained, y, block, state):
     G, K, T, A, A_groups = block.G, block.K, block.T, block.A, block.A_groups
     signs, groups, rows, _ = A_groups.shape
     length, samples = T.shape[2], b * rates.shape[0]
-    sum_e = sum_ef = 0.0
+    sum_e = sum_ef = squares = 0.0
     A[:] = 0
     for t in range(samples):
         begun = t // b * b  # samples of earlier minibatches
@@ -157,6 +157,7 @@ def fill_coefficients(b, rates, trained, y, block, state):
         A[0, rows, t] = e
         sum_e += e
         sum_ef += e * f
+        squares += e * e
         if (t + 1) % b == 0:
             step = rates[t // b]
             for h in range(signs):
@@ -169,6 +170,7 @@ def fill_coefficients(b, rates, trained, y, block, state):
             if trained == SCALAR:
                 state[0] -= step[1] * 2 / b * sum_ef
             sum_e = sum_ef = 0.0
+    state[3] += squares
     for h in range(signs):
         for g in range(groups):
             for s in range(4):
@@ -198,7 +200,7 @@ def step_rows(b, rates, trained, y, a, Z, G, e, state):
     """Take the steps of several minibatches, in place: Z becomes U in W + sum_r u_r x_r^T; e (rows,) work."""
     panels, rows, width = Z.shape
     samples = b * rates.shape[0]
-    sum_e = sum_ef = 0.0
+    sum_e = sum_ef = squares = 0.0
     for s in range(rows):
         g = s // 4
         # Minibatches that had ended when this group began are applied to it as a whole, later ones singly.
@@ -221,6 +223,7 @@ def step_rows(b, rates, trained, y, a, Z, G, e, state):
         e[s] = state[0] * f + state[1] - y[s]
         sum_e += e[s]
         sum_ef += e[s] * f
+        squares += e[s] * e[s]
         if (s + 1) % b == 0:
             step = rates[s // b]
             for p in range(panels):
@@ -237,6 +240,7 @@ def step_rows(b, rates, trained, y, a, Z, G, e, state):
             if trained == SCALAR:
                 state[0] -= step[1] * 2 / b * sum_ef
             sum_e = sum_ef = 0.0
+    state[3] += squares
 
 
 @jit

@@ -1,7 +1,8 @@
-"""Fresh samples of the quadratic target y = sum_i beta_i x_i^2 + b0, x ~ N(0, I), drawn where they are used.
+"""The samples of SGD, drawn or gathered where they are used.
 
-Samples come in groups of four, each group from a stream of its own: which member of a team draws it, when, and
-in a block of what size does not matter to its numbers.
+Drawn are those of the quadratic target y = sum_i beta_i x_i^2 + b0, x ~ N(0, I); gathered are rows of a data set. They
+come in groups of four. One that is drawn has a stream of its own: which member of a team draws it, when, and
+in a block of what size does not matter to its numbers. One that is gathered has the rows that an order says.
 """
 
 from __future__ import annotations
@@ -18,6 +19,25 @@ from fastlazy._core.tile import aligned_zeros, ceil_div, copy_to_panels
 _RUN = 64  # sums kept side by side, so that none waits for the one before it
 
 
+class Given(NamedTuple):
+    """A data set, and the order in which its rows are used; without rows, samples are drawn.
+
+    Made by `given`: its arrays are read-only, so that one compiled function serves data of either kind.
+    """
+
+    X: np.ndarray  # (n, d)
+    y: np.ndarray  # (n,)
+    order: np.ndarray  # (groups of all blocks, 4) int64: rows; -1 for padding, a sample that is zero
+
+
+def given(X: np.ndarray, y: np.ndarray, order: np.ndarray) -> Given:
+    """A data set X (n, d), y (n,) in the *order* (groups, 4) of its rows; nothing is copied."""
+    views = X.view(), y.view(), order.view()
+    for view in views:
+        view.flags.writeable = False
+    return Given(*views)
+
+
 class Samples(NamedTuple):
     """The samples of this block and of the next, in turn."""
 
@@ -28,6 +48,7 @@ class Samples(NamedTuple):
     y: np.ndarray  # (2, 4 groups)
     sums: np.ndarray  # (groups, _RUN): parts of y
     X_panels: np.ndarray  # (ceil(4 groups / width), d4, width), blocks of several minibatches only
+    given: Given
 
 
 def allocate_samples(beta: np.ndarray, b0: float, block: int, width: int, dtype: np.dtype) -> Samples:
@@ -41,18 +62,22 @@ def allocate_samples(beta: np.ndarray, b0: float, block: int, width: int, dtype:
         y=np.zeros((2, 4 * groups), dtype),
         sums=aligned_zeros((groups, _RUN), dtype),
         X_panels=aligned_zeros((ceil_div(4 * groups, width) if width else 0, d4, width), dtype),
+        given=given(np.zeros((0, len(beta)), dtype), np.zeros(0, dtype), np.zeros((0, 4), np.int64)),
     )
 
 
 @jit
 def draw_block(board, member, members, key, first_group, half, samples):
-    """Draw one block of samples into *half* of their room, in place, together with the team."""
-    X, y = samples.X[half], samples.y[half]
+    """Draw or gather one block of samples into *half* of their room, in place, together with the team."""
+    X, y, given = samples.X[half], samples.y[half], samples.given
     g = take(board, len(X), member, members)
     while g < len(X):
-        draw_group(
-            key, first_group + g, samples.d, samples.beta, samples.b0, X[g], samples.sums[g], y[4 * g : 4 * g + 4]
-        )
+        if len(given.X) > 0:
+            gather_group(given, first_group + g, X[g], y[4 * g : 4 * g + 4])
+        else:
+            draw_group(
+                key, first_group + g, samples.d, samples.beta, samples.b0, X[g], samples.sums[g], y[4 * g : 4 * g + 4]
+            )
         if len(samples.X_panels) > 0:
             copy_to_panels(X[g], g, 0, X.shape[1], samples.X_panels)
         g = take(board, len(X), member, members)
@@ -73,3 +98,19 @@ def draw_group(key, stream, d, beta, b0, X, sums, y):
     y[:] = b0
     for j in range(_RUN):
         y[j % 4] += sums[j]
+
+
+@jit
+def gather_group(given, group, X, y):
+    """Gather four samples X (d4, 4) and their y (4,), in place."""
+    d = given.X.shape[1]
+    for s in range(4):
+        row = given.order[group, s]
+        if row < 0:
+            y[s] = 0
+            for k in range(d):
+                X[k, s] = 0
+        else:
+            y[s] = given.y[row]
+            for k in range(d):
+                X[k, s] = given.X[row, k]

@@ -1,7 +1,7 @@
-"""Online SGD of the quadratic network f(x) = alpha sum_i a_i <w_i, x>^2 + c, in place.
+"""SGD of the quadratic network f(x) = alpha sum_i a_i <w_i, x>^2 + c, in place.
 
-The target is y = sum_i beta_i x_i^2 + b0 with x ~ N(0, I): in the eigenbasis of B, which costs nothing
-since x is rotation invariant. A step on b fresh samples with errors e = f(x) - y and loss mean(e^2) is
+Samples are given, or those of the target y = sum_i beta_i x_i^2 + b0 with x ~ N(0, I): in the eigenbasis of B, which
+costs nothing since x is rotation invariant. A step on b samples with errors e = f(x) - y and loss mean(e^2) is
 
     W     <- W     - eta_W (4 alpha / b) sum_k e_k (a o W x_k) x_k^T
     a     <- a     - eta_a (2 / b)       sum_k e_k (W x_k)^2          ("free")
@@ -40,7 +40,7 @@ from fastlazy._core.block import (
     transpose_products,
 )
 from fastlazy._core.jit import jit
-from fastlazy._core.samples import Samples, allocate_samples, draw_block
+from fastlazy._core.samples import Samples, allocate_samples, draw_block, given
 from fastlazy._core.team import meet, take
 from fastlazy._core.tile import (
     HEIGHT,
@@ -64,6 +64,7 @@ __all__ = [
     "Network",
     "advance",
     "allocate",
+    "given",
     "has_coefficients",
     "minibatches_per_block",
     "pack",
@@ -79,7 +80,7 @@ class Network(NamedTuple):
 
     W: np.ndarray  # (panels, d4, width)
     a: np.ndarray  # (2, panels, width): now, and after the step under way
-    state: np.ndarray  # (3,) float64: alpha, c, which of the two a is now
+    state: np.ndarray  # (4,) float64: alpha, c, which of the two a is now, sum of e^2 over all samples so far
 
 
 class Work(NamedTuple):
@@ -105,14 +106,14 @@ def pack(rows: np.ndarray, a: np.ndarray, alpha: float, c: float, dtype: np.dtyp
     return Network(
         W=in_panels,
         a=np.tile(second.reshape(panels, width).astype(dtype), (2, 1, 1)),
-        state=np.array([alpha, c, 0.0]),
+        state=np.array([alpha, c, 0.0, 0.0]),
     )
 
 
 def unpack(network: Network, N: int, d: int) -> tuple[np.ndarray, np.ndarray, float, float]:
     """The rows (N, d), a (N,), alpha and c of a network, copied, in float64."""
     panels, d4, width = network.W.shape
-    alpha, c, turn = network.state
+    alpha, c, turn, _ = network.state
     rows = network.W.astype(np.float64).transpose(0, 2, 1).reshape(panels * width, d4)[:N, :d]
     return rows.copy(), network.a[int(turn)].astype(np.float64).ravel()[:N], float(alpha), float(c)
 
@@ -142,7 +143,8 @@ def advance(member, members, board, key, first_group, blocks, b, m, rates, train
     """Train on *blocks* blocks of m minibatches of b samples, in place, as one *member* of a team.
 
     Every member makes the same call with its own number. The samples are those of the groups of four from
-    *first_group* on under *key* (see `draw_group`); a block ends with padding if it is not of whole groups.
+    *first_group* on under *key* (see `draw_group`), or in the given order; a block ends with padding if it is not of
+    whole groups.
     *rates* (blocks m, 3) holds (eta_W, eta_a, eta_c) of each step; *trained* is FIXED, SCALAR or FREE.
     """
     W = network.W
@@ -261,7 +263,7 @@ def fill_squares(Z, a, start, stop, f):
 def step_scalars(b, rates, trained, y, work, state):
     """Fill the errors of one minibatch and step alpha and c, in place; flip the two a if they are trained."""
     alpha, c = state[0], state[1]
-    sum_e = sum_ef = 0.0
+    sum_e = sum_ef = squares = 0.0
     for s in range(work.e.size):
         for p in range(1, work.f.shape[0]):
             for j in range(work.f.shape[2]):
@@ -275,6 +277,8 @@ def step_scalars(b, rates, trained, y, work, state):
         work.e[s] = e
         sum_e += e
         sum_ef += e * f
+        squares += e * e
+    state[3] += squares
     state[1] -= rates[2] * 2 / b * sum_e
     if trained == SCALAR:
         state[0] -= rates[1] * 2 / b * sum_ef

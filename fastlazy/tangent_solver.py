@@ -55,6 +55,15 @@ def solve_nt_risk(
     return risk
 
 
+def function_moments(
+    target: QuadraticTarget, W: Array, activation: Activation, b: Array, parallel: bool
+) -> tuple[float, float, float]:
+    """Mean of f = sum_i <b_i, x> sigma'(<w_i, x>), its covariance with the target, and its variance."""
+    gram = tangent_gram(W, activation, True, parallel)
+    covariance = float(np.vdot(_covariance(target, gram), b))
+    return float(np.vdot(gram.mean, b)), covariance, float(np.vdot(b, tangent_product(gram, b)))
+
+
 class _Problem(NamedTuple):
     """(K + ridge) b = V, to be solved to a tolerance."""
 

@@ -1,0 +1,194 @@
+"""SGD of the quadratic network on a data set: epochs in any order of its rows, W in panels all the while.
+
+The steps are those of `fastlazy.sgd`, on rows of X where they are used: nothing of the data is copied but into the
+cache. For N > d rows of one sign the run takes place on R of W = Q R, as there.
+
+The step size that needs no tuning (ours) comes from the samples that `scales` sees. With g = 2 vec(W x x^T), the
+gradient of f(x) at the initialisation, L the largest eigenvalue of E g g^T and R = E |g|^4 / E |g|^2,
+
+    eta = 1 / (2 (L + R / b)),    eta_c = eta L / 4,    eta_a = eta L / (8 E f^2),
+
+in which a step on b samples contracts whatever the covariance of x. For x ~ N(0, I) and W^T W = tau / d, L = 4 tau and
+R = 4 tau d up to terms of order 1: half of the rule of `fastlazy.schedule`. The initialisation has
+tau = d sd(y) / sd(|x|^2), which gives f the size of y.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from fastlazy._core import sgd as core
+from fastlazy._team import available_cores, team
+from fastlazy._validate import Array
+from fastlazy.initial import reduced
+from fastlazy.models import form_values
+from fastlazy.sgd import CHUNK, SHARE, TRAINED
+
+_PILOT = 500  # samples from which scales are taken
+_BLOCK = 2048  # samples of which an answer is made at a time
+
+
+class State(NamedTuple):
+    """A network f(x) = alpha sum_i a_i <w_i, x>^2 + c."""
+
+    W: Array  # (N, d)
+    a: Array  # (N,)
+    alpha: float
+    c: float
+
+
+class Scales(NamedTuple):
+    """What step sizes need to know of data and network."""
+
+    L: float
+    R: float
+    square: float  # E f^2
+
+    def rates(self, b: int) -> Array:
+        """(eta_W, eta_a, eta_c) for minibatches of b samples."""
+        if not self.L > 0:
+            return np.zeros(3)
+        eta = 1 / (2 * (self.L + self.R / b))
+        return np.array([eta, eta * self.L / (8 * self.square), min(eta * self.L / 4, 0.5)])
+
+
+def initial_state(X: Array, y: Array, N: int, second_layer: str, rng: np.random.Generator) -> State:
+    """The network that training starts from; f has about the size of y, and its mean. y is centred."""
+    d = X.shape[1]
+    squares = np.einsum("ij,ij->i", X, X, dtype=np.float64)
+    spread = max(float(squares.std()), float(squares.mean()) * np.sqrt(2 / d), np.finfo(np.float32).tiny)
+    tau = d * float(y.std()) / spread
+    Q, R = np.linalg.qr(rng.standard_normal((max(N, d), min(N, d))))
+    Q *= np.sign(np.diag(R))
+    W = (Q if d <= N else Q.T) * np.sqrt(tau / d)
+    a = np.ones(N)
+    if second_layer in ("signs", "free"):
+        a[1::2] = -1
+    return State(W, a, 1.0, -float(np.mean((X[:_PILOT].astype(float) @ W.T) ** 2 @ a)))
+
+
+def scales(X: Array, state: State, rng: np.random.Generator) -> Scales:
+    """L, R and E f^2 from some of the samples."""
+    chosen = rng.permutation(len(X))[:_PILOT]
+    rows = X[chosen].astype(np.float64)
+    Z = rows @ state.W.T
+    slopes = np.abs(state.alpha * state.a)
+    kernel = 4 * (rows @ rows.T) * ((Z * slopes**2) @ Z.T)
+    f, squares = Z**2 @ slopes, kernel.diagonal()
+    return Scales(
+        L=float(np.linalg.eigvalsh(kernel)[-1]) / len(rows),
+        R=float(np.sum(squares**2) / max(np.sum(squares), np.finfo(float).tiny)),
+        square=max(float(np.mean(f**2)), np.finfo(float).tiny),
+    )
+
+
+def network_values(X: Array, W: Array, a: float | Array, c: float) -> Array:
+    """f(x) = sum_i a_i <w_i, x>^2 + c, shape (n,), of the dtype of X (n, d) and W (N, d); a (N,) or one number."""
+    dtype = np.result_type(X, W)
+    rows, weights = X.astype(dtype, copy=False), W.astype(dtype, copy=False)
+    second = np.broadcast_to(np.asarray(a, dtype), len(W))
+    if X.shape[1] < len(W):
+        values = form_values(rows, ((weights.T * second) @ weights)[None])[:, 0]
+    else:
+        starts = range(0, len(rows), _BLOCK)
+        values = np.concatenate([(rows[start : start + _BLOCK] @ weights.T) ** 2 @ second for start in starts])
+    return (values + c).astype(dtype)
+
+
+class Training:
+    """A network in training on X (n, d) and y (n,), both of the dtype of the run."""
+
+    def __init__(
+        self, together: Callable[..., None], members: int, X: Array, y: Array, state: State, second_layer: str, b: int
+    ) -> None:
+        self.together, self.b, self.trained = together, b, TRAINED[second_layer]
+        rows, a, self._expand = reduced(state.W, state.a, self.trained != core.FREE)
+        self._a, self._shape = state.a, rows.shape
+        self.network = core.pack(rows, a, state.alpha, state.c, X.dtype)
+        size = min(len(state.W), X.shape[1])
+        self.m = core.minibatches_per_block(b, size, self.trained)
+        panels, d4, width = self.network.W.shape
+        self.longest = max(1, int(CHUNK * members / (2 * b * self.m * panels * width * d4)))
+        by_coefficients = core.has_coefficients(size, self.trained)
+        self.samples, self.room = core.allocate(
+            self.network, np.zeros(X.shape[1]), 0.0, b * self.m, self.m > 1, by_coefficients, members
+        )
+        self.data = X, y
+
+    def epoch(self, order: np.ndarray[Any, np.dtype[np.int64]], rates: Array) -> float:
+        """The mean squared error of the samples in that *order* of rows, each just before the step it takes part in.
+
+        The network is trained in place, with the steps *rates* (3,) of W, the second layer and the offset.
+        """
+        whole, rest = divmod(len(order), self.b)
+        parts = [(self.b, self.m, whole // self.m), (self.b, whole % self.m, 1), (rest, 1, 1)]
+        groups = self.samples.X.shape[1]
+        self.network.state[3] = 0
+        used = 0
+        for size, several, blocks in parts:
+            count = size * several
+            if count == 0:
+                continue
+            rows = np.full((blocks, 4 * groups), -1)
+            rows[:, :count] = order[used : used + blocks * count].reshape(blocks, count)
+            used += blocks * count
+            given = core.given(*self.data, rows.reshape(-1, 4))
+            for start in range(0, blocks, self.longest):
+                these = min(self.longest, blocks - start)
+                steps = np.tile(rates, (these * several, 1))
+                samples = self.samples._replace(given=given)
+                first = start * groups
+                self.together(
+                    core.advance, np.uint64(0), first, these, size, several, steps, self.trained, samples, self.room,
+                    self.network,
+                )  # fmt: skip
+        return float(self.network.state[3]) / len(order)
+
+    def state(self) -> State:
+        """The network, copied."""
+        rows, a, alpha, c = core.unpack(self.network, *self._shape)
+        return State(self._expand(rows), a if self.trained == core.FREE else self._a, alpha, c)
+
+    def saved(self) -> tuple[Array, ...]:
+        """A copy of what `restore` goes back to."""
+        return tuple(part.copy() for part in self.network)
+
+    def restore(self, saved: tuple[Array, ...]) -> None:
+        """Go back to what was *saved*, in place."""
+        for part, before in zip(self.network, saved, strict=True):
+            part[...] = before
+
+    def finite(self) -> bool:
+        """Whether all numbers are."""
+        return all(bool(np.isfinite(part).all()) for part in self.network)
+
+
+@contextmanager
+def training(
+    X: Array, y: Array, state: State, second_layer: str, batch_size: int, *, parallel: bool = True
+) -> Iterator[Training]:
+    """A `Training` of the network *state*, which is not modified.
+
+    Parameters
+    ----------
+    X : ndarray, shape (n, d)
+        C-contiguous, float32 or float64: the dtype of the run.
+    y : ndarray, shape (n,)
+        Of that dtype.
+    state : State
+    second_layer : str
+        "ones", "signs", "scalar" or "free", as `fastlazy.fit_nn` takes it.
+    batch_size : int
+    parallel : bool
+        False: on the calling thread alone.
+    """
+    N, d = state.W.shape
+    work = 2 * max(batch_size, 24) * N * d
+    members = max(1, min(available_cores(), work // SHARE)) if parallel else 1
+    with team(members) as together, threadpool_limits(1, user_api="blas"):
+        yield Training(together, members, X, y, state, second_layer, min(batch_size, len(X)))

@@ -1,0 +1,395 @@
+"""The three regimes as scikit-learn estimators, fitted to data; needs the extra `sklearn`.
+
+Ridge regression on random features and in the neural tangent model penalises alpha |theta|^2 beside the *sum* of
+squared errors, as scikit-learn's `Ridge` on the features does; the offset is not penalised. The trained network is
+`QuadraticNetworkRegressor`. None of them scales the data: put a `StandardScaler` before.
+"""
+
+from __future__ import annotations
+
+import time
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from fastlazy._quadratic import QuadraticNetworkRegressor as QuadraticNetworkRegressor
+from fastlazy._sklearn import (
+    DTYPES,
+    CallbackSupportMixin,
+    Task,
+    check_scalar,
+    checked,
+    weights_of,
+    with_callbacks,
+)
+from fastlazy._validate import Array, check_array
+from fastlazy.activations import Activation, check_activation
+from fastlazy.fits import Linear, fit_nt, fit_rf
+from fastlazy.models import features
+
+# After what says clearly that scikit-learn is missing, if it is.
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, RegressorMixin, TransformerMixin  # isort: skip
+from sklearn.utils.validation import check_is_fitted  # isort: skip
+
+__all__ = ["NTRegressor", "QuadraticNetworkRegressor", "RFRegressor", "RFTransformer"]
+
+
+class _LinearRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
+    """What the two ridge regressors share: all but the fit itself."""
+
+    @with_callbacks
+    def fit(self, X: Any, y: Any) -> Any:
+        """The estimator, fitted.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, d)
+            Samples; float32 is kept, all else becomes float64.
+        y : array_like, shape (n,) or (n, t)
+            Responses.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a parameter or the data is not what it must be, or a feature is not finite.
+        """
+        X, y = checked(self, X, y=y, multi_output=True)
+        task = Task.fit(self, 0, X=X, y=y)
+        start = time.perf_counter()
+        alphas = _check_alpha(self.alpha)
+        sigma = check_activation(self.activation)
+        W = weights_of(self, X.shape[1], X.dtype)
+        outputs = np.asarray(y, np.float64).reshape(len(X), -1)
+        linear = self._solved(X, outputs, W, sigma, alphas)
+        self.__dict__.pop("best_score_", None)  # of an earlier fit
+        for name, value in self._attributes(linear, y.ndim == 1).items():
+            setattr(self, name, value)
+        if self.verbose:
+            jitter = f", jitter {self.jitter_:.3g}" if self.jitter_ else ""
+            print(f"[{type(self).__name__}] alpha {self.alpha_:g}{jitter}: {time.perf_counter() - start:.2f} s")
+        task.end(dict)
+        return self
+
+    def predict(self, X: Any) -> Array:
+        """The values of the fitted function.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, d)
+
+        Returns
+        -------
+        ndarray, shape (n,) or (n, t)
+
+        Raises
+        ------
+        NotFittedError, ValueError
+            If the estimator is not fitted, or X is not what it was fitted to.
+        """
+        check_is_fitted(self)
+        X = checked(self, X, reset=False)
+        rows = X.astype(self.weights_.dtype, copy=False)
+        values = self._model.values(rows, parallel=self.parallel).astype(np.result_type(X, self.weights_))
+        return values[:, 0] if np.ndim(self.intercept_) == 0 else values
+
+    def _attributes(self, linear: Linear, single: bool) -> dict[str, Any]:
+        """What a fit leaves behind."""
+        found = {
+            "_model": linear,
+            "weights_": linear.W,
+            "intercept_": float(linear.offset[0]) if single else linear.offset,
+            "alpha_": linear.ridge.alpha,
+            "jitter_": linear.ridge.jitter,
+        }
+        if linear.ridge.score is not None:
+            found["best_score_"] = linear.ridge.score
+        return found
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        tags.regressor_tags.poor_score = _is_even(self.activation)
+        return tags
+
+
+class RFRegressor(_LinearRegressor):
+    """Ridge regression on random features, f(x) = sum_i a_i sigma(<w_i, x>) + c.
+
+    Minimises sum_s (y_s - f(x_s))^2 + alpha |a|^2: `Ridge(alpha)` on the features sigma(X W^T), which are never
+    stored for all samples and neurons.
+
+    Parameters
+    ----------
+    n_neurons : int
+        N; not used if weights are given.
+    activation : str or Activation
+        The non-linearity sigma (see `fastlazy.get_activation`).
+    alpha : float or sequence of float
+        The penalty, >= 0. Of several, the one with the least leave-one-out error is taken, all from one
+        factorization, as RidgeCV does.
+    fit_intercept : bool
+        Whether there is an offset c.
+    weights : array_like, shape (N, d), optional
+        First-layer weights; default rows N(0, I/d), drawn from random_state.
+    random_state : None, int or RandomState
+    parallel : bool
+        False: on the calling thread alone, where many fits share the processors.
+    verbose : bool
+        Print what a fit did, and how long it took. From scikit-learn 1.9 on, its callbacks tell the same.
+
+    Attributes
+    ----------
+    weights_ : ndarray, shape (N, d)
+    coef_ : ndarray, shape (N,) or (t, N)
+        a.
+    intercept_ : float or ndarray, shape (t,)
+        c.
+    alpha_ : float
+        The penalty used.
+    jitter_ : float
+        What was added to the diagonal beside alpha; 0 unless the problem was singular to rounding.
+    best_score_ : float
+        Minus the mean squared leave-one-out error at alpha_; only for several.
+    n_features_in_ : int
+        d.
+
+    Notes
+    -----
+    N <= n: Cholesky of the normal equations, summed over blocks of samples; else of the kernel matrix (n, n).
+
+    References
+    ----------
+    arXiv:1906.08899, the class RF of eq. (1), fitted to samples.
+    """
+
+    def __init__(
+        self,
+        n_neurons: int = 1000,
+        *,
+        activation: str | Activation = "relu",
+        alpha: Any = 1.0,
+        fit_intercept: bool = True,
+        weights: Any = None,
+        random_state: Any = None,
+        parallel: bool = True,
+        verbose: bool = False,
+    ) -> None:
+        self.n_neurons = n_neurons
+        self.activation = activation
+        self.alpha = alpha
+        self.fit_intercept = fit_intercept
+        self.weights = weights
+        self.random_state = random_state
+        self.parallel = parallel
+        self.verbose = verbose
+
+    def _solved(self, X: Array, y: Array, W: Array, sigma: Activation, alphas: Array) -> Linear:
+        return fit_rf(X, y, W, sigma, alphas, intercept=self.fit_intercept, parallel=self.parallel)
+
+    def _attributes(self, linear: Linear, single: bool) -> dict[str, Any]:
+        assert linear.a is not None
+        return {**super()._attributes(linear, single), "coef_": linear.a[0] if single else linear.a}
+
+
+class NTRegressor(_LinearRegressor):
+    """Ridge regression in the neural tangent model, f(x) = sum_i <b_i, x> sigma'(<w_i, x>) + c.
+
+    The network with second layer 1, linearised in its first layer at W. Minimises
+    sum_s (y_s - f(x_s))^2 + alpha sum_i |b_i|^2: `KernelRidge(alpha)` with the kernel N `nt_kernel`, offset added.
+
+    Parameters
+    ----------
+    n_neurons : int
+        N; not used if weights are given.
+    activation : str or Activation
+        The non-linearity sigma, with a derivative.
+    alpha : float or sequence of float
+        The penalty, >= 0. Of several, the one with the least leave-one-out error is taken, all from one
+        factorization, as RidgeCV does.
+    include_rf : bool
+        Whether the second layer is linearised too: + sum_i a_i sigma(<w_i, x>), penalised by alpha |a|^2.
+    fit_intercept : bool
+        Whether there is an offset c.
+    weights : array_like, shape (N, d), optional
+        Weights at the initialisation; default rows N(0, I/d), drawn from random_state.
+    random_state : None, int or RandomState
+    parallel : bool
+        False: on the calling thread alone, where many fits share the processors.
+    verbose : bool
+        Print what a fit did, and how long it took. From scikit-learn 1.9 on, its callbacks tell the same.
+
+    Attributes
+    ----------
+    weights_ : ndarray, shape (N, d)
+    coef_ : ndarray, shape (N, d) or (t, N, d)
+        b.
+    rf_coef_ : ndarray, shape (N,) or (t, N)
+        a; only with include_rf.
+    intercept_ : float or ndarray, shape (t,)
+        c.
+    alpha_ : float
+        The penalty used.
+    jitter_ : float
+        What was added to the diagonal beside alpha; 0 unless the problem was singular to rounding.
+    best_score_ : float
+        Minus the mean squared leave-one-out error at alpha_; only for several.
+    n_features_in_ : int
+        d.
+
+    Notes
+    -----
+    The dual: Cholesky of the kernel matrix (n, n), then b_i = sum_s u_s sigma'(<w_i, x_s>) x_s, with which a
+    prediction costs O(N d), whatever n is. Where there are no more than n / 2 features, and for sigma = x^2 there are
+    at most d (d + 1) / 2, the primal.
+
+    References
+    ----------
+    arXiv:1906.08899, the class NT of eq. (1), fitted to samples.
+    """
+
+    def __init__(
+        self,
+        n_neurons: int = 1000,
+        *,
+        activation: str | Activation = "relu",
+        alpha: Any = 1.0,
+        include_rf: bool = False,
+        fit_intercept: bool = True,
+        weights: Any = None,
+        random_state: Any = None,
+        parallel: bool = True,
+        verbose: bool = False,
+    ) -> None:
+        self.n_neurons = n_neurons
+        self.activation = activation
+        self.alpha = alpha
+        self.include_rf = include_rf
+        self.fit_intercept = fit_intercept
+        self.weights = weights
+        self.random_state = random_state
+        self.parallel = parallel
+        self.verbose = verbose
+
+    def _solved(self, X: Array, y: Array, W: Array, sigma: Activation, alphas: Array) -> Linear:
+        options = {"include_rf": self.include_rf, "intercept": self.fit_intercept, "parallel": self.parallel}
+        return fit_nt(X, y, W, sigma, alphas, **options)
+
+    def _attributes(self, linear: Linear, single: bool) -> dict[str, Any]:
+        assert linear.b is not None
+        found = {**super()._attributes(linear, single), "coef_": linear.b[0] if single else linear.b}
+        if linear.a is not None:
+            found["rf_coef_"] = linear.a[0] if single else linear.a
+        return found
+
+
+class RFTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """Random features sigma(<w_i, x>) as columns, for any estimator that follows.
+
+    Parameters
+    ----------
+    n_neurons : int
+        N; not used if weights are given.
+    activation : str or Activation
+        The non-linearity sigma (see `fastlazy.get_activation`).
+    weights : array_like, shape (N, d), optional
+        First-layer weights; default rows N(0, I/d), drawn from random_state.
+    random_state : None, int or RandomState
+    parallel : bool
+        False: on the calling thread alone, where many fits share the processors.
+
+    Attributes
+    ----------
+    weights_ : ndarray, shape (N, d)
+    n_features_in_ : int
+        d.
+    """
+
+    def __init__(
+        self,
+        n_neurons: int = 1000,
+        *,
+        activation: str | Activation = "relu",
+        weights: Any = None,
+        random_state: Any = None,
+        parallel: bool = True,
+    ) -> None:
+        self.n_neurons = n_neurons
+        self.activation = activation
+        self.weights = weights
+        self.random_state = random_state
+        self.parallel = parallel
+
+    def fit(self, X: Any, y: Any = None) -> RFTransformer:
+        """The transformer, with weights.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, d)
+        y : object, optional
+            Not used.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a parameter or X is not what it must be.
+        """
+        X = checked(self, X)
+        check_activation(self.activation)
+        self.weights_ = weights_of(self, X.shape[1], X.dtype)
+        self._n_features_out = len(self.weights_)
+        return self
+
+    def transform(self, X: Any) -> Array:
+        """The features.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, d)
+
+        Returns
+        -------
+        ndarray, shape (n, N)
+
+        Raises
+        ------
+        NotFittedError, ValueError
+            If the transformer is not fitted, X is not what it was fitted to, or a feature is not finite.
+        """
+        check_is_fitted(self)
+        X = checked(self, X, reset=False)
+        sigma = check_activation(self.activation)
+        return features(X, self.weights_.astype(X.dtype, copy=False), sigma, parallel=self.parallel)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = [np.dtype(dtype).name for dtype in DTYPES]
+        return tags
+
+
+def _check_alpha(alpha: Any) -> Array:
+    """Penalties (k,)."""
+    if isinstance(alpha, Real):
+        check_scalar(alpha, "alpha", Real, min_val=0.0)
+    alphas = np.atleast_1d(check_array("alpha", alpha, (0, 1)))
+    if alphas.min() < 0:
+        raise ValueError(f"alpha == {alphas.min():g}, must be >= 0.0.")
+    return alphas
+
+
+def _is_even(activation: Any) -> bool:
+    """Whether sigma(-x) = sigma(x): then no odd part of a response can be learned."""
+    try:
+        sigma = check_activation(activation)
+    except (TypeError, ValueError):
+        return False
+    x = np.linspace(0.1, 3, 30)
+    return bool(np.array_equal(sigma.values(x), sigma.values(-x)))

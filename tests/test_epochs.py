@@ -1,0 +1,106 @@
+"""SGD on a data set: the steps of the slow twin in any order of rows, and step sizes that need no tuning."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fastlazy import epochs
+from tests import naive
+
+LAYERS = ("ones", "signs", "scalar", "free")
+
+
+def draw(n, N, d, second_layer, dtype=np.float64):
+    rng = np.random.default_rng([n, N, d])
+    X = rng.standard_normal((n, d)).astype(dtype)
+    y = np.sum(X[:, : d // 2 + 1] ** 2, axis=1)
+    y = (y - y.mean()).astype(dtype)
+    return X, y, epochs.initial_state(X, y, N, second_layer, rng), rng
+
+
+# whole minibatches and a rest, blocks of several by rows and by coefficients, N above d, fewer samples than a batch
+@pytest.mark.parametrize("second_layer", LAYERS)
+@pytest.mark.parametrize(
+    ("n", "N", "d", "b"), [(50, 4, 6, 7), (61, 9, 3, 2), (500, 130, 150, 8), (70, 130, 60, 16), (40, 5, 4, 99)]
+)
+@pytest.mark.parametrize("parallel", [True, False])
+def test_the_steps_are_those_of_plain_sgd(n, N, d, b, second_layer, parallel):
+    X, y, start, rng = draw(n, N, d, second_layer)
+    rates = 0.3 * epochs.scales(X, start, rng).rates(b)
+    W, a, c = start.W, start.a, start.c
+    size = min(b, n)
+    with epochs.training(X, y, start, second_layer, b, parallel=parallel) as run:
+        for _ in range(2):
+            order = rng.permutation(n)
+            squares = []
+            for first in range(0, n, size):
+                part = order[first : first + size]
+                squares.append(len(part) * naive.loss(W, a, c, X[part], y[part]))
+                W, a, c = naive.sgd(W, a, c, X[part], y[part], size, rates[None], second_layer)
+            assert run.epoch(order, rates) == pytest.approx(sum(squares) / n, rel=1e-10)
+        found = run.state()
+    np.testing.assert_allclose(found.W, W, rtol=0, atol=1e-11 * np.abs(W).max())
+    np.testing.assert_allclose(found.alpha * found.a, a, rtol=0, atol=1e-11)
+    assert found.c == pytest.approx(c, abs=1e-11)
+
+
+def test_an_epoch_can_be_taken_back():
+    X, y, start, _ = draw(30, 4, 5, "free")
+    with epochs.training(X, y, start, "free", 5) as run:
+        saved = run.saved()
+        run.epoch(np.arange(30), np.full(3, 1e9))
+        assert not run.finite()
+        run.restore(saved)
+        assert run.finite()
+        np.testing.assert_allclose(run.state().W, start.W)
+
+
+def test_long_epochs_return_to_the_interpreter(monkeypatch):
+    X, y, start, _ = draw(100, 4, 5, "signs")
+    rates = np.full(3, 1e-4)
+    states = []
+    for chunk in (epochs.CHUNK, 1.0):
+        monkeypatch.setattr(epochs, "CHUNK", chunk)
+        with epochs.training(X, y, start, "signs", 3) as run:
+            run.epoch(np.arange(100), rates)
+            states.append(run.state())
+    assert np.array_equal(states[0].W, states[1].W)
+
+
+@pytest.mark.parametrize("N", [3, 40])
+def test_scales_of_normal_samples(N):
+    """L = 4 tau, R = 4 tau d for N >= d and f of the size of y, up to what 500 samples tell and terms of order 1/d."""
+    rng = np.random.default_rng(0)
+    d = 30
+    X = rng.standard_normal((4000, d))
+    y = 2 * np.sum(X**2, axis=1)
+    y -= y.mean()
+    start = epochs.initial_state(X, y, N, "ones", rng)
+    tau = 2 * d
+    assert np.sum(start.W**2) == pytest.approx(tau * min(N, d) / d, rel=0.1)
+    found = epochs.scales(X, start, rng)
+    k = min(N, d)
+    R, L = 4 * (tau * k / d) * (d + 2) * (1 + 2 / k) * (1 + 4 / d), 4 * tau / d * (k + 2)
+    assert abs(found.R / R - 1) < 0.1
+    assert abs(found.L / L - 1) < 0.35
+    assert np.mean(np.sum((X @ start.W.T) ** 2, axis=1)) + start.c == pytest.approx(0, abs=0.1 * tau)
+
+
+def test_a_constant_response_takes_no_steps():
+    X, _, _, rng = draw(20, 3, 4, "ones")
+    start = epochs.initial_state(X, np.zeros(20), 3, "ones", rng)
+    assert not epochs.scales(X, start, rng).rates(5).any()
+
+
+@pytest.mark.parametrize(("N", "d"), [(3, 7), (9, 4)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_values(N, d, dtype):
+    rng = np.random.default_rng(0)
+    X, W, a = rng.standard_normal((5000, d)), rng.standard_normal((N, d)), rng.standard_normal(N)
+    values = epochs.network_values(X.astype(dtype), W.astype(dtype), a.astype(dtype), 3.0)
+    assert values.dtype == dtype
+    np.testing.assert_allclose(
+        values, naive.features(W, X) @ a + 3, rtol=0, atol=1e-4 if dtype == np.float32 else 1e-11
+    )
+    np.testing.assert_allclose(epochs.network_values(X, W, 2.0, 0.0), 2 * naive.features(W, X).sum(axis=1))
