@@ -99,6 +99,9 @@ def run_figure(arguments: argparse.Namespace) -> int:
     if results.exists() and results.read_text() != text:
         results.replace(out / "results.previous.csv")
     replace_file(results, lambda path: path.write_text(text))
+    if names is not None:  # the panels in the order asked for
+        place = {name: k for k, name in enumerate(names)}
+        dots = dots.sort_values("activation", key=lambda column: column.map(place), kind="stable", ignore_index=True)
     _save_figure(dots, curves.figure_lines(target, dots), target.d, out)
     print(_format_summary(curves.summary(dots), target.d))
     print(f"{len(dots)} dots in {time.perf_counter() - start:.0f} s: {out / 'figure.png'}, figure.pdf, results.csv")

@@ -73,7 +73,7 @@ def plot_activations(dots: pd.DataFrame, lines: pd.DataFrame | None = None, d: i
     Returns
     -------
     list of Axes
-        Of one new figure, in the order in which the non-linearities come in the table.
+        Of one new figure, in the order in which the non-linearities come in the table. NN's own is x^2.
 
     Raises
     ------
@@ -98,7 +98,7 @@ def plot_activations(dots: pd.DataFrame, lines: pd.DataFrame | None = None, d: i
         ax.label_outer()
     for ax in axes[len(names) :]:
         ax.set_visible(False)
-    _add_legend(axes[0])
+    _add_legend(axes[0], of_nn=", x²")
     return axes[: len(names)]
 
 
@@ -156,11 +156,13 @@ def _draw(ax: Axes, dots: pd.DataFrame, lines: pd.DataFrame | None, d: int) -> N
     ax.spines[["top", "right"]].set_visible(False)
 
 
-def _add_legend(ax: Axes) -> None:
+def _add_legend(ax: Axes, of_nn: str = "") -> None:
     """Explain lines and markers above the axes, where there is no data to cover, in place."""
+    handles, labels = ax.get_legend_handles_labels()
+    labels = [label + of_nn * label.startswith("NN") for label in labels]
     ax.figure.legend(
-        *ax.get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False, fontsize="small",
-        handlelength=3.2, columnspacing=1.5,
+        handles, labels, loc="outside upper center", ncols=3, frameon=False, fontsize="small", handlelength=3.2,
+        columnspacing=1.5,
     )  # fmt: skip
 
 

@@ -2,11 +2,12 @@
 
 The rule (ours). With tau = sum_i |lambda_i(B)|, r = max_i |lambda_i(B)| / tau and b samples a step,
 
-    eta = kappa / (8 tau s),    s = 3/2 + 4 r + (d + 2 + 100 r) / b,
+    eta = kappa / (8 tau s),    s = 3/2 + 4 r + (d + 2 + 100 r + 3 d max(0, r - 1/20)) / b,
 
 does not depend on the target's scale, and kappa up to 2 was stable on every spectrum tried, from rank one to the
-identity (tests/test_sgd.py): the first two terms of s bound the mean
-step (of the trace of W^T W, which moves with the offset, and of the largest eigenvalue), the others its noise.
+identity (tests/test_sgd.py): the first two terms of s bound the mean step (of the trace of W^T W, which moves with the
+offset, and of the largest eigenvalue), the others its noise; the last of them what single samples do that lie far out
+along one of a few directions.
 Learning all directions takes n samples in proportion to d b s, and two things limit a run of T = n / (d b s):
 
 - directions whose eigenvalues are nearly equal are told apart slowly, which asks for large steps;
@@ -102,7 +103,7 @@ def scaled_step_rule(
 
 
 def _auto_rule(tau: float, r: float, noise: float, d: int, b: int, steps: int) -> Rule:
-    stiffness = 1.5 + 4 * r + (d + 2 + 100 * r) / b
+    stiffness = 1.5 + 4 * r + (d + 2 + 100 * r + 3 * d * max(0.0, r - 0.05)) / b
     decay = 1.25 * noise * steps / (d * stiffness)
     companions = np.array([1.0, 1 / (2 * tau), tau])  # of W, the second layer and the offset
 

@@ -195,7 +195,8 @@ def fit_nn(
     reasons are in `fastlazy.schedule`) is, at the fraction u of the run, with tau = sum_i |lambda_i(B)|,
     r = max_i |lambda_i(B)| / tau, nu = nn_risk / null_risk and T = n_samples / (d b s),
 
-        eta = kappa / (8 tau s),    s = 3/2 + 4 r + (d + 2 + 100 r) / b,    kappa = 2 (1 - u) / (1 + (5/4) nu T u).
+        eta = kappa / (8 tau s),    kappa = 2 (1 - u) / (1 + (5/4) nu T u),
+        s = 3/2 + 4 r + (d + 2 + 100 r + 3 d max(0, r - 1/20)) / b
 
     Where only eta is given, eta_a = eta / (2 tau) and eta_c = eta tau. Lazy scaling is a plain run from sqrt(alpha) W0
     on the target B + alpha S_0 (ours; why is in `fastlazy.initial`), and "auto" is its rule (`fastlazy.schedule`).

@@ -129,3 +129,12 @@ def test_samples_of_a_dot_suffice_at_small_d_too():
         for N in (max(1, d // 2), d, 3 * d):
             fit = fastlazy.fit_nn(target, N, n_samples=curves.quick_samples(N, d), rng=0)
             assert (fit.risk[-1] - fastlazy.nn_risk(target, N)) / target.null_risk < 0.006
+
+
+@pytest.mark.parametrize("rank", [1, 2, 5, 20])
+def test_auto_is_stable_for_few_directions_among_many(rank):
+    target = fastlazy.QuadraticTarget(np.arange(450) < rank)
+    for b in (1, 10, 100):
+        fit = fastlazy.fit_nn(target, 45, n_samples=20_000, batch_size=b, rng=b)
+        assert fit.status == "finished"
+        assert fit.risk[-1] < fit.risk[0]
