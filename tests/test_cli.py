@@ -309,3 +309,19 @@ def test_a_folder_in_the_place_of_a_file_is_found_at_once(tmp_path, capsys):
     assert main(["figure", "--d", "20", "--out", str(tmp_path)]) == 2
     assert "figure.png is a folder" in capsys.readouterr().err
     assert not (tmp_path / "results.csv").exists()
+
+
+def test_figure_of_several_non_linearities(tmp_path, capsys):
+    asked = ["figure", *SMALL, "--activations", "relu,tanh", "--out", str(tmp_path)]
+    assert main(asked) == 0
+    dots = pd.read_csv(tmp_path / "results.csv")
+    odd = dots[dots["activation"] == "tanh"]
+    assert set(odd["regime"]) == {"RF", "NT"}
+    np.testing.assert_allclose(odd["measured"], 1, rtol=1e-12)
+    assert set(dots["activation"]) == {"relu", "tanh", "square"}
+    assert "NT    relu" in capsys.readouterr().out
+    again = ["figure", "--from", str(tmp_path / "figure.sqlite"), "--activations", "relu", "--out", str(tmp_path / "b")]
+    assert main(again) == 0
+    assert set(pd.read_csv(tmp_path / "b" / "results.csv")["activation"]) == {"relu", "square"}
+    assert main(["figure", "--activations", "reluu", "--out", str(tmp_path)]) == 2
+    assert "--activations must be names separated by commas, got 'reluu'" in capsys.readouterr().err

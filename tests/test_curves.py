@@ -8,8 +8,9 @@ import pytest
 
 from fastlazy import curves
 from fastlazy.cells import cell_stream, check_cells
-from fastlazy.figures import plot_risk_curves
+from fastlazy.figures import plot_activations, plot_risk_curves
 from fastlazy.targets import exponential_target
+from fastlazy.theory import nt_risk_limit
 
 matplotlib.use("Agg")  # no screen is needed
 
@@ -171,3 +172,44 @@ def test_picture_of_a_sweep():
 def test_a_picture_needs_the_dimension():
     with pytest.raises(TypeError, match="d must be a whole number, got None"):
         plot_risk_curves(table(), None)
+
+
+def test_cells_of_several_non_linearities():
+    cells = curves.figure_cells(20, [3], 2, [100], 1, ["relu", "step"])
+    assert [(cell["regime"], cell.get("activation"), cell.get("draw")) for cell in cells] == [
+        *[(regime, "relu", k) for regime in ("RF", "NT") for k in (0, 1)],
+        *[("RF", "step", k) for k in (0, 1)],  # it has no tangent model
+        ("NN", None, None),
+    ]
+    streams = [cell_stream(parameters) for parameters in check_cells(cells).values()]
+    assert streams[0] == streams[2] == streams[4]
+
+
+def several():
+    return pd.concat([table(), table().assign(activation="relu", measured=0.5)[lambda rows: rows["regime"] != "NN"]])
+
+
+def test_lines_of_several_non_linearities():
+    target = exponential_target(6, rng=1)
+    lines = curves.predictions(target, [2, 9], ["relu", "step"])
+    assert list(lines.groupby(["regime", "activation"], sort=False).groups) == [
+        ("RF", "relu"), ("RF", "step"), ("NT", "relu"), ("NN", "square")
+    ]  # fmt: skip
+    of_relu = lines[(lines["regime"] == "NT") & (lines["N"] == 9)]["predicted"].item()
+    assert of_relu == nt_risk_limit(target, 9, "relu") / target.null_risk
+
+
+def test_panels_of_several_non_linearities():
+    axes = plot_activations(several(), None, 20)
+    assert [ax.get_title() for ax in axes] == ["square", "relu"]
+    for ax, height in zip(axes, (0.85, 0.5), strict=True):
+        bars = {bar.lines[0].get_color(): bar.lines[0].get_ydata() for bar in ax.containers}
+        np.testing.assert_allclose(bars["#0072B2"], height)
+        np.testing.assert_allclose(bars["#111111"], 0.2)  # NN is the same in all
+    plt.close(axes[0].figure)
+    with pytest.raises(ValueError, match="2 non-linearities, these axes are for one"):
+        plot_risk_curves(several(), None, 20)
+    found = curves.summary(several())
+    assert set(zip(found["regime"], found["activation"], strict=True)) == {
+        ("RF", "square"), ("RF", "relu"), ("NT", "square"), ("NT", "relu"), ("NN", "square")
+    }  # fmt: skip
