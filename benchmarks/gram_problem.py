@@ -103,9 +103,9 @@ def _relu_gram(W: np.ndarray) -> np.ndarray:
 
 
 def _tanh_gram(W: np.ndarray) -> np.ndarray:
-    """By Gauss and Hermite's rule in the plane of each pair of rows."""
-    z, weights = np.polynomial.hermite_e.hermegauss(150)
-    weights = weights / np.sqrt(2 * np.pi)
+    """By the trapezoidal rule in the plane of each pair of rows."""
+    z = np.arange(-9, 9.2, 0.2)
+    weights = 0.2 * np.exp(-z * z / 2) / np.sqrt(2 * np.pi)
     r = np.linalg.norm(W, axis=1)
     cosine = np.clip(W @ W.T / np.outer(r, r), -1, 1)
     sine = np.sqrt(1 - cosine**2)

@@ -170,11 +170,11 @@ def _predicted(target: QuadraticTarget, parameters: Parameters) -> float | None:
 
 
 def cost(parameters: Parameters) -> float:
-    """Seconds that a cell takes on one thread, very roughly; their order is what matters."""
+    """Seconds that a cell takes on one thread, roughly, by its `COSTLY` parameters; their order is what matters."""
     N, d, n = parameters["N"], parameters["d"], parameters["n_samples"]
     squared = parameters["activation"] in _CLOSED_TANGENT
     fit = 0.0
-    if parameters["regime"] != "NN" and n is not None and n > 0:  # NaN in a table of cells that have none
+    if parameters["regime"] != "NN" and n is not None:
         small = min(N, n) if parameters["regime"] == "RF" else n  # unknowns
         fit = n * (2.0 * N * d + small * max(N, n) / 2) + small**3 / 6
     work = {

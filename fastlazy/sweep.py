@@ -149,9 +149,10 @@ def plan_sweep(
     done = table[table["status"] == "done"]
     spent, expected = dict[str, float](), dict[str, float]()
     for regime, seconds, *values in done.reindex(columns=["regime", "seconds", *COSTLY]).itertuples(index=False):
+        known = [None if pd.isna(value) else value for value in values]
         spent[regime] = spent.get(regime, 0.0) + seconds
         expected[regime] = expected.get(regime, 0.0) + cost(
-            dict(zip(["regime", *COSTLY], [regime, *values], strict=True))
+            dict(zip(["regime", *COSTLY], [regime, *known], strict=True))
         )
     rate = {regime: spent[regime] / expected[regime] for regime in spent}
     left = _left(wanted, statuses, rerun_failed)

@@ -89,8 +89,10 @@ def test_a_dot_that_fails_is_told_and_the_rest_drawn(tmp_path, monkeypatch, caps
 
 
 INTERRUPTED = """
+import signal
 import sys
 from fastlazy import cli, curves
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 curves.quick_samples = lambda N, d: 4_000_000_000  # minutes
 sys.exit(cli.main(["figure", "--d", "20", "--widths", "4", "--draws", "2", "--workers", "2", "--out", sys.argv[1]]))
 """

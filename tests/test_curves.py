@@ -203,7 +203,7 @@ def test_panels_of_several_non_linearities():
     axes = plot_activations(several(), None, 20)
     assert [ax.get_title() for ax in axes] == ["square", "relu"]
     for ax, height in zip(axes, (0.85, 0.5), strict=True):
-        bars = {bar.lines[0].get_color(): bar.lines[0].get_ydata() for bar in ax.containers}
+        bars = {bar.lines[0].get_color(): bar.lines[0].get_xydata()[:, 1] for bar in ax.containers}
         np.testing.assert_allclose(bars["#0072B2"], height)
         np.testing.assert_allclose(bars["#111111"], 0.2)  # NN is the same in all
     plt.close(axes[0].figure)

@@ -190,7 +190,7 @@ def test_costs_are_in_order():
     assert cost(regime="RF", N=4500) > cost(regime="RF", N=450) > cost(regime="RF", N=30)
     assert cost(regime="RF", N=450, n_samples=1000) > cost(regime="RF", N=450)
     assert cost(regime="NT", N=450, n_samples=1000) < cost(regime="NT", N=450, n_samples=3000)
-    assert measure.cost({"regime": "RF", "N": 450, "d": 450, "n_samples": math.nan}) == cost(regime="RF", N=450)
+    assert cost(regime="NT", N=450, activation="relu") > cost(regime="NT", N=450)
     assert cost(regime="NN", N=450, n_samples=10**7) > 10 * cost(regime="NN", N=450, n_samples=10**5)
     assert cost(regime="NN", N=450, n_samples=10**6) == cost(regime="NN", N=4500, n_samples=10**6)
 
@@ -198,8 +198,8 @@ def test_costs_are_in_order():
 def test_warming_up_compiles_what_is_needed(monkeypatch):
     trained = []
     monkeypatch.setattr(measure, "fit_nn", lambda *_, dtype, **__: trained.append(dtype))
-    cells = [{"regime": "RF"}, *({"regime": "NN", "dtype": dtype} for dtype in ("float64", "float32", "float32"))]
-    measure.warm_up(cells)
+    cells = [{"regime": "RF"}, *({"regime": "NN", "n_samples": 9, "dtype": f"float{bits}"} for bits in (64, 32, 32))]
+    measure.warm_up([canonical_cell({"d": 9, "N": 9, **cell}) for cell in cells])
     assert trained == ["float32", "float64"]
 
 
