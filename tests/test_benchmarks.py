@@ -179,7 +179,8 @@ def test_every_row_gives_what_the_formulas_give(row, problem, monkeypatch):
     module = {"scikit-learn": "sklearn"}.get(row.library, row.library)
     pytest.importorskip(module)
     monkeypatch.setattr(gram_peers, "SAMPLES", 20)  # so that there are several blocks here, too
-    problem = gram_problem.Problem(problem.work, problem.activation, min(problem.n, 47), problem.dtype, N=231, d=13)
+    N = 31 if problem.activation == "tanh" else 231  # its integrals take their time
+    problem = gram_problem.Problem(problem.work, problem.activation, min(problem.n, 47), problem.dtype, N, d=13)
     ready = peers_gram.prepare(row, problem)
     first, second = ready.call(), ready.call()
     for results in (first, second):
