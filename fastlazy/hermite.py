@@ -27,7 +27,7 @@ _FARTHEST = 50.0  # e^(-x^2 / 4) is a float
 _NEGLIGIBLE = -75.0  # log of sigma^2 e^(-x^2 / 2) over its largest value, where integrals are cut off
 _TOLERANCE = 1e-14  # of a panel, relative to sqrt(E sigma^2)
 _NARROW = 1e-6  # of panels, where there is a kink
-_SMALLEST_SCALE = 1e-2  # down to which sigma is differentiated numerically
+_SMALLEST_SCALE = 1e-2  # of rows; for shorter ones sigma is differentiated where such rows see it
 _JUMPS = "activation {!r} jumps, so its derivative is no function and it has no tangent model; pass one without jumps"
 
 # A panel has 32 Gauss-Legendre nodes, and sigma is resolved on it if a polynomial of degree 15 is enough: then its
@@ -218,19 +218,28 @@ def _weighted(activation: Activation, edges: Array, t: float, derivative: int) -
     x, _ = _nodes(edges)
     if derivative == 0 or activation.derivative is not None:
         return activation.values(t * x, derivative) * _root_density(x)
+    if abs(t) < _SMALLEST_SCALE:
+        return _slopes_near_zero(activation, t * x, math.copysign(1.0, t)) * _root_density(x)
     product = activation.values(t * x) * _root_density(x)
     slope = (product.reshape(-1, 32) @ _TO_SLOPE.T * (2 / np.diff(edges)[:, None])).ravel()
     return (slope + x / 2 * product) / t  # as the slope is t sigma'(t x) sqrt(phi) - x / 2 sigma(t x) sqrt(phi)
 
 
+def _slopes_near_zero(activation: Activation, z: Array, side: float) -> Array:
+    """sigma'(z) from sigma, (m,), all z >= 0 or all <= 0, as *side* says; rows so short do not see its slope."""
+    edges = _panels(activation, _SMALLEST_SCALE, 1) * _SMALLEST_SCALE
+    nodes, _ = _nodes(edges)
+    series = activation.values(side * nodes).reshape(-1, 32) @ _TO_LEGENDRE[:16].T
+    panel = np.clip(np.searchsorted(edges, np.abs(z), side="right") - 1, 0, len(edges) - 2)
+    half = np.diff(edges)[panel] / 2
+    place = (np.abs(z) - edges[panel]) / half - 1
+    slopes = legendre.legvander(place, 14) * legendre.legder(series, axis=1)[panel]
+    return side * slopes.sum(axis=1) / half
+
+
 def _panels(activation: Activation, r: float, derivative: int) -> Array:
     """Edges 0 = e_0 < e_1 < ... of panels on each of which sigma(r x) and sigma(-r x) are polynomials, to rounding."""
     numerical = bool(derivative) and activation.derivative is None
-    if numerical and r < _SMALLEST_SCALE:
-        raise ValueError(
-            f"activation {activation.name!r} has no derivative, and from differences it would be inaccurate for rows "
-            f"as short as {r:.3g}; pass Activation(name, function, derivative=...)"
-        )
     end = _extent(activation, r, 0 if numerical else derivative)
     edges = np.linspace(0, end, math.ceil(end / _WIDTH) + 1)
     left, right = edges[:-1], edges[1:]
