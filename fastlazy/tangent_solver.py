@@ -174,7 +174,8 @@ def _inverse(model: _Model, unit: Array) -> Callable[[Array], Array]:
     taken = (np.diag(gain @ drift**2) + gain * np.outer(drift, drift)) / 2
     inner = np.linalg.inv((1 + np.sum(g_0**2 / noise)) * np.eye(d) - taken)
     weighted = np.column_stack([unit * g_1[:, None], g_0]) / noise[:, None]
-    share = np.repeat(1 / noise[:, None], d, axis=1)
+    noise = noise[:, None]
+    taken_back = np.empty_like(unit)  # at this size new memory costs as much as the arithmetic
 
     def precondition(R: Array) -> Array:
         parts = weighted.T @ R  # F_2 and F_1 of D^-1 R, but for the symmetry
@@ -182,6 +183,9 @@ def _inverse(model: _Model, unit: Array) -> Callable[[Array], Array]:
         v = inner @ (parts[d] - T @ drift)
         pair = np.outer(drift, v)
         T -= gain * (pair + pair.T) / 2
-        return share * R - weighted @ np.vstack([T, v])
+        np.matmul(weighted, np.vstack([T, v]), out=taken_back)
+        Q = R / noise
+        Q -= taken_back
+        return Q
 
     return precondition
