@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import os
 
+import numpy as np
+
+import fastlazy
 from benchmarks import machine
 from benchmarks.bench_sgd import fastest
 from benchmarks.gram_ours import FastlazyGram
@@ -25,6 +28,8 @@ class Gram:
     params = (
         [
             "rf_gram square",
+            "rf_gram relu",
+            "rf_gram tanh",
             "rf_kernel relu",
             "rf_kernel tanh",
             "nt_kernel square",
@@ -59,3 +64,42 @@ class Gram:
         return 100 * self.track_gflops() / machine.peak_gflops(dtype, threads)
 
     track_of_peak.unit = "% of measured peak"
+
+
+class Tangent:
+    """The operator of the tangent model: one product with it, and the risk that it gives."""
+
+    params = (["float32", "float64"],)
+    param_names = ("dtype",)
+    timeout = 300
+
+    def setup(self, dtype):
+        W = fastlazy.draw_weights(N, D, rng=0).astype(dtype)
+        self.K = fastlazy.nt_gram(W, "relu", center=True)
+        self.b = np.random.default_rng(1).standard_normal(N * D).astype(dtype)
+        self.K @ self.b  # compiles
+
+    def time_product(self, _):
+        self.K @ self.b
+
+    def track_of_peak(self, dtype):
+        flops = 6 * N * N * D  # three products of N x N x D
+        return 100 * flops / fastest(lambda: self.K @ self.b, repeats=3) / 1e9 / machine.peak_gflops(dtype, ALL)
+
+    track_of_peak.unit = "% of measured peak"
+
+
+class TangentRisk:
+    """The exact risk of the tangent model of ReLU."""
+
+    timeout = 600
+
+    def setup(self):
+        self.target, self.W = fastlazy.exponential_target(D, rng=0), fastlazy.draw_weights(N, D, rng=1)
+        fastlazy.nt_risk(self.target, self.W[:100], "relu")  # compiles
+
+    def time_risk(self):
+        fastlazy.nt_risk(self.target, self.W, "relu")
+
+    def peakmem_risk(self):
+        fastlazy.nt_risk(self.target, self.W, "relu")
