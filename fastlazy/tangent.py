@@ -66,6 +66,8 @@ def nt_gram(
     shape = gram.mean.shape
 
     def product(v: Array) -> Array:
+        if np.iscomplexobj(v):
+            return product(v.real) + 1j * product(v.imag)
         return tangent_product(gram, np.reshape(v, shape)).ravel()
 
     def products(V: Array) -> Array:

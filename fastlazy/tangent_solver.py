@@ -48,7 +48,7 @@ def solve_nt_risk(
     if excess > problem.goal(risk):
         warnings.warn(
             f"nt_risk did not converge in {iterations} iterations: the risk returned, {risk:.6g}, may be off by "
-            f"{excess:.1e}; pass a larger max_iterations or tolerance, or a ridge",
+            f"{min(excess, target.null_risk):.1e}; pass a larger max_iterations or tolerance, or a ridge",
             RuntimeWarning,
             stacklevel=3,
         )

@@ -107,6 +107,7 @@ def test_product_is_that_of_the_whole_matrix(N, d, dtype):
     B = np.random.default_rng(0).standard_normal((N * d, 3))
     exact = whole @ B
     tolerance = {np.float64: 1e-12, np.float32: 1e-5}[dtype] * np.abs(exact).max()
+    np.testing.assert_allclose(operator @ (1j * B), 1j * exact, rtol=0, atol=tolerance)
     for result in (operator @ B, operator.H @ B, np.stack([operator.rmatvec(b) for b in B.T], axis=1)):
         assert result.dtype == dtype
         np.testing.assert_allclose(result, exact, rtol=0, atol=tolerance)
