@@ -28,7 +28,12 @@ Indices = np.ndarray[Any, np.dtype[np.signedinteger[Any]]]
 
 def unit_rows(W: Array) -> tuple[Array, Array]:
     """The directions (N, d) of the rows of W, zero for a zero row, and their norms (N,)."""
-    rows = W.astype(np.float64)
+    rows = W.astype(np.float64, copy=False)
+    with np.errstate(over="ignore"):
+        squares = np.einsum("ij,ij->i", rows, rows)
+    if squares.min() > 1e-200 and squares.max() < 1e200:  # as ever, but for zero rows and extreme ones
+        norms = np.sqrt(squares)
+        return rows / norms[:, None], norms
     largest = np.abs(rows).max(axis=1, keepdims=True)
     scaled = rows / np.where(largest > 0, largest, 1)  # first to order one: squares neither over- nor underflow
     norms = np.linalg.norm(scaled, axis=1, keepdims=True)
