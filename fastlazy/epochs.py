@@ -25,7 +25,7 @@ from threadpoolctl import threadpool_limits
 from fastlazy._core import sgd as core
 from fastlazy._team import available_cores, team
 from fastlazy._validate import Array
-from fastlazy.initial import reduced
+from fastlazy.initial import orthonormal, reduced
 from fastlazy.models import form_values
 from fastlazy.sgd import CHUNK, SHARE, TRAINED
 
@@ -63,9 +63,7 @@ def initial_state(X: Array, y: Array, N: int, second_layer: str, rng: np.random.
     squares = np.einsum("ij,ij->i", X, X, dtype=np.float64)
     spread = max(float(squares.std()), float(squares.mean()) * np.sqrt(2 / d), np.finfo(np.float32).tiny)
     tau = d * float(y.std()) / spread
-    Q, R = np.linalg.qr(rng.standard_normal((max(N, d), min(N, d))))
-    Q *= np.sign(np.diag(R))
-    W = (Q if d <= N else Q.T) * np.sqrt(tau / d)
+    W = orthonormal(N, d, rng) * np.sqrt(tau / d)
     a = np.ones(N)
     if second_layer in ("signs", "free"):
         a[1::2] = -1

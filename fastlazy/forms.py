@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from scipy.linalg import lapack
 
 from fastlazy._validate import Array, check_array, check_columns
+from fastlazy.pairs import unit_rows
 from fastlazy.targets import QuadraticTarget, check_target
 
 _FEATURE_ENTRIES = 20_000_000  # N d^2 up to which a singular problem is solved in the features themselves
@@ -88,9 +89,8 @@ def check_size(W: Array, largest: float, remedy: str) -> None:
 
 def _unit_rows(W: Array) -> Array:
     """The rows that are not zero, each divided by its norm."""
-    largest = np.abs(W).max(axis=1)
-    rows = W[largest > 0] / largest[largest > 0, None]  # first to order one: squares neither over- nor underflow
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    unit, r = unit_rows(W)
+    return unit[r > 0]
 
 
 def quadratic_form(W: Array, a: Array) -> Array:

@@ -44,14 +44,18 @@ def initial_weights(
         half = initial_weights(None, target, N // 2, rng, "orthogonal")
         return np.vstack([half, half])
     if W0 is None:
-        gaussian = rng.standard_normal((max(N, target.d), min(N, target.d)))
-        Q, R = np.linalg.qr(gaussian)
-        Q *= np.sign(np.diag(R))  # uniformly distributed
-        return np.asarray((Q if target.d <= N else Q.T) * np.sqrt(np.abs(target.eigenvalues).sum() / target.d))
+        return orthonormal(N, target.d, rng) * np.sqrt(np.abs(target.eigenvalues).sum() / target.d)
     W = check_columns("W0", check_array("W0", W0, 2), target.d)
     if len(W) != N:
         raise ValueError(f"W0 has {len(W)} rows (shape {W.shape}), but N = {N}; pass N rows, or N={len(W)}")
     return W
+
+
+def orthonormal(N: int, d: int, rng: np.random.Generator) -> Array:
+    """N orthonormal rows of length d, or if N > d orthonormal columns; uniformly distributed."""
+    Q, R = np.linalg.qr(rng.standard_normal((max(N, d), min(N, d))))
+    Q *= np.sign(np.diag(R))
+    return np.asarray(Q if d <= N else Q.T)
 
 
 def initial_second_layer(a0: ArrayLike | None, target: QuadraticTarget, N: int, second_layer: str, init: str) -> Array:

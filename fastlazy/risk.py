@@ -26,6 +26,7 @@ from fastlazy.forms import (
     solve_pivoted,
 )
 from fastlazy.hermite import hermite_coefficients
+from fastlazy.pairs import unit_rows
 from fastlazy.targets import QuadraticTarget, check_target
 
 
@@ -310,8 +311,7 @@ def _moments(target: QuadraticTarget, W: Array, sigma: Activation, parallel: boo
     from fastlazy.gram import rf_gram  # as above
 
     U = rf_gram(W, sigma, center=True, parallel=parallel)
-    r = np.linalg.norm(W, axis=1)
-    unit = W / np.where(r > 0, r, 1)[:, None]
+    unit, r = unit_rows(W)
     h = hermite_coefficients(sigma, r, 2)
     return h[:, 0], U, math.sqrt(2) * h[:, 2] * np.einsum("ij,ij->i", unit @ target.B, unit)
 

@@ -32,7 +32,7 @@ def nt_gram(
     W : array_like, shape (N, d)
         Weights at the initialisation, one neuron per row. float32 gives a float32 operator, all else float64.
     activation : str or Activation
-        The non-linearity sigma. One without a derivative is differentiated numerically, to about 1e-12.
+        The non-linearity sigma. One without a derivative is differentiated numerically, to about 1e-11.
     center : bool
         Whether the fitted offset is taken out: covariances of the features.
     parallel : bool

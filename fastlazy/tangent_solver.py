@@ -18,6 +18,8 @@ import scipy.linalg
 
 from fastlazy._validate import Array
 from fastlazy.activations import Activation
+from fastlazy.hermite import hermite_coefficients
+from fastlazy.pairs import unit_rows
 from fastlazy.tangent import TangentGram, dense, rotate, tangent_gram, tangent_product
 from fastlazy.targets import QuadraticTarget
 
@@ -36,10 +38,10 @@ def solve_nt_risk(
     parallel: bool,
 ) -> float:
     """The risk of the best tangent model for checked arguments, as `nt_risk` describes it."""
-    gram = tangent_gram(W, activation, True, parallel)
-    V = _covariance(target, gram)
+    V = _covariance(target, W, activation)
     if not V.any():
         return target.null_risk
+    gram = tangent_gram(W, activation, True, parallel)
     if W.size <= _SMALL:
         return _solve_dense(dense(gram), V.ravel(), target.null_risk, ridge)
     model = _model(gram, ridge)
@@ -59,8 +61,8 @@ def function_moments(
     target: QuadraticTarget, W: Array, activation: Activation, b: Array, parallel: bool
 ) -> tuple[float, float, float]:
     """Mean of f = sum_i <b_i, x> sigma'(<w_i, x>), its covariance with the target, and its variance."""
+    covariance = float(np.vdot(_covariance(target, W, activation), b))
     gram = tangent_gram(W, activation, True, parallel)
-    covariance = float(np.vdot(_covariance(target, gram), b))
     return float(np.vdot(gram.mean, b)), covariance, float(np.vdot(b, tangent_product(gram, b)))
 
 
@@ -79,11 +81,13 @@ class _Problem(NamedTuple):
         return max(self.tolerance * risk, _ROUNDING * self.null_risk)
 
 
-def _covariance(target: QuadraticTarget, gram: TangentGram) -> Array:
+def _covariance(target: QuadraticTarget, W: Array, activation: Activation) -> Array:
     """V_i = E[(f* - E f*) sigma'(<w_i, x>) x] = 2 h_1 B u_i + h_3 <u_i, B u_i> u_i, h_k of sigma': (N, d)."""
-    image = gram.unit @ target.B
-    h_1, h_3 = gram.g[:, 1:2], math.sqrt(6) * gram.g[:, 3:4]
-    return 2 * h_1 * image + h_3 * np.sum(gram.unit * image, axis=1, keepdims=True) * gram.unit
+    unit, r = unit_rows(W)
+    g = hermite_coefficients(activation, r, 3, derivative=1)
+    image = unit @ target.B
+    along = np.sum(unit * image, axis=1, keepdims=True)
+    return 2 * g[:, 1:2] * image + math.sqrt(6) * g[:, 3:4] * along * unit
 
 
 def _solve_dense(K: Array, V: Array, null_risk: float, ridge: float) -> float:
