@@ -54,7 +54,7 @@ class Operand(NamedTuple):
 
 def allocate_operand(n: int, k: int, dtype: Any, left_only: bool = False) -> Operand:
     """Room for a matrix (n, k), all zero; without panels if it will stand only on the left."""
-    groups, k4 = _TALL * ceil_div(n, HEIGHT), 4 * ceil_div(k, 4)
+    groups, k4 = _TALL * ceil_div(n, HEIGHT), HEIGHT * ceil_div(k, HEIGHT)
     width = panel_width(n, dtype)
     return Operand(
         rows=aligned_zeros((groups, k4, 4), dtype),
