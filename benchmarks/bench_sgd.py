@@ -18,9 +18,9 @@ import fastlazy
 from benchmarks import machine
 from benchmarks.sgd_ours import FastlazySgd
 from benchmarks.sgd_problem import Problem
+from fastlazy._core.layout import aligned_zeros, panel_width
 from fastlazy._core.normal import fill_normals
-from fastlazy._core.sgd import fill_products
-from fastlazy._core.tile import aligned_zeros, panel_width
+from fastlazy._core.tile import multiply
 
 PACKAGE = Path(fastlazy.__file__).parent
 D = 450
@@ -108,7 +108,7 @@ class Tile:
         self.time_products(dtype)
 
     def time_products(self, dtype):
-        fill_products(self.X, 0, len(self.X), self.W, self.Z)
+        multiply(self.X, 0, len(self.X), self.W, 0, len(self.W), False, self.Z)
 
     def track_of_peak(self, dtype):
         best = fastest(self.time_products, dtype, repeats=2000)

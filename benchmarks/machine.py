@@ -18,7 +18,7 @@ from numba.core import types
 from numba.extending import intrinsic
 
 import fastlazy
-from fastlazy._core.tile import REGISTER_BYTES
+from fastlazy._core.geometry import REGISTER_BYTES
 
 # Independent chains: a core starts 2 (some: 4) multiply-adds a cycle and each takes 4 cycles, so 8 to 16 must be
 # under way; with a factor and a summand, 12 leave room in the 16 registers of AVX2.

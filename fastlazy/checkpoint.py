@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastlazy._core.geometry import CPU, GEOMETRY
 from fastlazy._core.jit import source_digest
 from fastlazy._core.sgd import Network
-from fastlazy._core.tile import CPU
 from fastlazy._files import replace_file
 from fastlazy._validate import Array
 from fastlazy._version import __version__
@@ -50,7 +50,7 @@ class Checkpoint:
 
     def __init__(self, path: str | os.PathLike[str], network: Network, *others: Any) -> None:
         self.path = Path(path)
-        digest = hashlib.sha256(f"{__version__} {source_digest()} {CPU}".encode())
+        digest = hashlib.sha256(f"{__version__} {source_digest()} {CPU} {GEOMETRY}".encode())
         for part in (*network, *others):
             array = np.asarray(part)
             digest.update(f"{array.dtype} {array.shape}".encode() + array.tobytes())

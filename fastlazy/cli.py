@@ -47,12 +47,12 @@ def run_info(arguments: argparse.Namespace) -> int:
     import platform
     from importlib.metadata import version
 
-    from fastlazy._core import tile
+    from fastlazy._core import geometry
     from fastlazy._team import available_cores
 
     packages = ", ".join(f"{name} {version(name)}" for name in ("numpy", "scipy", "numba", "llvmlite"))
     print(f"fastlazy {fastlazy.__version__}, Python {platform.python_version()}, {platform.platform()}")
     print(packages)
-    print(f"compiled for {tile.CPU}, {8 * tile.REGISTER_BYTES}-bit vectors")
+    print(f"compiled for {geometry.CPU}, {8 * geometry.REGISTER_BYTES}-bit vectors")
     print(f"{available_cores()} cores")
     return 0

@@ -20,7 +20,8 @@ from typing import NamedTuple
 import numpy as np
 
 from fastlazy._core.jit import jit
-from fastlazy._core.tile import add_product, aligned_zeros, ceil_div, copy_to_panels, pointer, product, vectors_of
+from fastlazy._core.layout import aligned_zeros, ceil_div, copy_to_panels, padded
+from fastlazy._core.tile import multiply
 
 FIXED, SCALAR, FREE = 0, 1, 2  # what of the second layer is trained
 _SHORT, _LONG = 24, 48  # samples of a block, at least: cost of rows, cost of W's way from memory
@@ -57,7 +58,7 @@ def minibatches_per_block(b: int, neurons: int, trained: int) -> int:
 def allocate_block(groups: int, a: np.ndarray, several: bool, coefficients: bool) -> Block:
     """Room for blocks of *groups* of four samples of *several* minibatches or one; a (panels, width)."""
     (panels, width), rows = a.shape, 4 * groups
-    neurons = 4 * ceil_div(panels * width, 4)
+    neurons = padded(panels * width)
     signs = (2 if (a < 0).any() else 1) if several and coefficients else 0
     length = _LENGTH * ceil_div(rows, _LENGTH)
     shapes = [
@@ -77,8 +78,7 @@ def fill_inner_products(X, g, X_panels, C, G):
     """Fill G[g, r, s] = <x_r, x_(4 g + s)> for all r up to 4 g + 3, in place."""
     _, d4, width = X_panels.shape
     for p in range(ceil_div(4 * g + 4, width)):
-        panel = pointer(X_panels, p * d4 * width)
-        product(vectors_of(X_panels), pointer(X, g * d4 * 4), 0, 16, panel, d4, 1.0, pointer(C, 0))
+        multiply(X, g, g + 1, X_panels[p], 0, d4, False, C)
         for r in range(p * width, min((p + 1) * width, 4 * g + 4)):
             for s in range(4):
                 G[g, r, s] = C[s, r - p * width]
@@ -110,8 +110,7 @@ def fill_gram(Z_rows, g, Z_panels, C, K):
     """
     _, neurons, width = Z_panels.shape
     for p in range(ceil_div(4 * g + 4, width)):
-        panel = pointer(Z_panels, p * neurons * width)
-        product(vectors_of(Z_panels), pointer(Z_rows, g * neurons * 4), 0, 16, panel, neurons, 1.0, pointer(C, 0))
+        multiply(Z_rows, g, g + 1, Z_panels[p], 0, neurons, False, C)
         for s in range(4):
             for r in range(p * width, min((p + 1) * width, 4 * g + s + 1)):
                 K[4 * g + s, r] = C[s, r - p * width] * (2 if r < 4 * g + s else 1)
@@ -181,15 +180,14 @@ def fill_coefficients(b, rates, trained, y, block, state):
 @jit
 def combine_products(A_groups, a, Z, C, U):
     """Fill U (rows, width) = A Z for one panel, in place; each neuron with the A of its sign."""
-    signs, groups, rows, _ = A_groups.shape
+    signs, groups, _, _ = A_groups.shape
     width = Z.shape[1]
     for h in range(signs):
         for g in range(groups):
-            first = pointer(A_groups, (h * groups + g) * rows * 4)
             if signs == 1:
-                product(vectors_of(Z), first, 0, 16, pointer(Z, 0), 4 * g + 4, 1.0, pointer(U, 4 * g * width))
+                multiply(A_groups[h], g, g + 1, Z, 0, 4 * g + 4, False, U[4 * g :])
                 continue
-            product(vectors_of(Z), first, 0, 16, pointer(Z, 0), 4 * g + 4, 1.0, pointer(C, 0))
+            multiply(A_groups[h], g, g + 1, Z, 0, 4 * g + 4, False, C)
             for s in range(4):
                 for j in range(width):
                     U[4 * g + s, j] = C[s, j] if (a[j] < 0) == (h == 1) else U[4 * g + s, j]
@@ -207,8 +205,7 @@ def step_rows(b, rates, trained, y, a, Z, G, e, state):
         ended = 4 * g // b * b // 4 * 4
         if s % 4 == 0 and ended > 0:
             for p in range(panels):
-                done, now = pointer(Z, p * rows * width), pointer(Z, (p * rows + s) * width)
-                add_product(vectors_of(Z), pointer(G, g * rows * 4), 0, 16, done, ended, 1.0, now)
+                multiply(G, g, g + 1, Z[p], 0, ended, True, Z[p, s:])
         if s >= samples:  # padding
             for p in range(panels):
                 Z[p, s] = 0

@@ -19,28 +19,26 @@ from numba import types
 from numba.extending import intrinsic
 
 from fastlazy._core.jit import jit
-from fastlazy._core.loops import call_loop
-from fastlazy._core.team import meet, take
-from fastlazy._core.tile import (
-    HEIGHT,
-    INTERLEAVE,
+from fastlazy._core.layout import (
     aligned_zeros,
     ceil_div,
+    copy_from_panel,
     copy_to_panels,
+    groups_of,
     interleave,
+    padded,
     panel_width,
     pointer,
-    tall_add_product,
-    tall_product,
-    vectors_of,
 )
+from fastlazy._core.loops import call_loop
+from fastlazy._core.team import meet, take
+from fastlazy._core.tile import multiply
 
 ROWS = 96  # rows of a block: a panel that comes from afar is used for so many
 INNER = 2048  # features made at a time
 _DEPTH = 512  # of them multiplied at a time: ROWS of them stay in the second cache
 WORD = 64  # bits of a word of signs
 
-_TALL = HEIGHT // INTERLEAVE
 PANELS = 8  # panels of one item
 PLAIN, SQUARED, TIMES = 0, 1, 2  # how a sum becomes an entry, see `fill_blocks`
 
@@ -54,7 +52,7 @@ class Operand(NamedTuple):
 
 def allocate_operand(n: int, k: int, dtype: Any, left_only: bool = False) -> Operand:
     """Room for a matrix (n, k), all zero; without panels if it will stand only on the left."""
-    groups, k4 = _TALL * ceil_div(n, HEIGHT), HEIGHT * ceil_div(k, HEIGHT)
+    groups, k4 = groups_of(n), padded(k)
     width = panel_width(n, dtype)
     return Operand(
         rows=aligned_zeros((groups, k4, 4), dtype),
@@ -70,7 +68,7 @@ def allocate_blocks(width: int, members: int, dtype: Any) -> np.ndarray:
 @jit
 def fill_operand(member, members, board, A, operand):
     """Fill *operand* with A (n, k), in place."""
-    groups = ceil_div(A.shape[0], 4)
+    groups = groups_of(A.shape[0])
     g = take(board, groups, member, members)
     while g < groups:
         interleave(A, g, operand.rows[g])
@@ -95,12 +93,12 @@ def fill_features(member, members, board, inner, count, outer, loop, features, e
         chunk, p = divmod(item, outers)  # in this order inner rows stay near while panels, which are less, come and go
         start, stop = chunk * ROWS, min((chunk + 1) * ROWS, count)
         panel = features.panels[p]
-        multiply(inner, start // 4, _TALL * ceil_div(stop, HEIGHT), outer[p], 0, d4, False, panel[start:])
+        multiply(inner, start // 4, groups_of(stop), outer[p], 0, d4, False, panel[start:])
         if not call_loop(loop, pointer(panel, start * width), (stop - start) * width):
             errors[member] += 1
-        padded = 4 * ceil_div(stop, 4)
-        panel[stop:padded] = 0
-        copy_from_panel(panel, p, start, padded, features.rows)
+        end = padded(stop)
+        panel[stop:end] = 0
+        copy_from_panel(panel, p, start, end, features.rows)
         item = take(board, outers * chunks, member, members)
     meet(board, members)
 
@@ -118,7 +116,7 @@ def fill_bits(member, members, board, inner, count, outer, room, bits):
         word, p = divmod(item, outers)  # as above
         start, stop = word * WORD, min((word + 1) * WORD, count)
         Z = room[member]
-        multiply(inner, start // 4, _TALL * ceil_div(stop, HEIGHT), outer[p], 0, d4, False, Z)
+        multiply(inner, start // 4, groups_of(stop), outer[p], 0, d4, False, Z)
         for j in range(width):
             signs = np.uint64(0)
             for i in range(stop - start):
@@ -156,7 +154,7 @@ def fill_blocks(
     while item < items:
         block, chunk = divmod(item, chunks)
         start, stop = block * ROWS, min((block + 1) * ROWS, n)
-        first, last = start // 4, _TALL * ceil_div(stop, HEIGHT)
+        first, last = start // 4, groups_of(stop)
         p0, p1 = chunk * PANELS, min((chunk + 1) * PANELS, panels)
         if symmetric:
             p1 = min(p1, ceil_div(stop, width))
@@ -218,22 +216,6 @@ def mirror(member, members, board, scale, out):
 
 
 @jit
-def multiply(rows, first, last, panel, start, depth, accumulate, C):
-    """Fill C (rows, width) with, or add to it, the products of groups first to last and one panel, in place.
-
-    The sum is over *depth* numbers from *start* on.
-    """
-    k4, width = rows.shape[1], panel.shape[1]
-    vectors, right = vectors_of(panel), pointer(panel, start * width)
-    for g in range(first, last, _TALL):
-        left, c = pointer(rows, (g * k4 + start) * 4), pointer(C, (g - first) * 4 * width)
-        if accumulate:
-            tall_add_product(vectors, left, 4 * k4, 16, right, depth, 1.0, c)
-        else:
-            tall_product(vectors, left, 4 * k4, 16, right, depth, 1.0, c)
-
-
-@jit
 def finish_block(how, scale, shift, start, stop, first, columns, D, C):
     """Turn sums into entries, in place; True if all are finite."""
     entries, others = C.reshape(C.size), D.reshape(D.size)
@@ -288,25 +270,6 @@ def copy_transposed(start, stop, p0, p1, C, out):
             column = p * width + j
             for i in range(max(start, column), stop):
                 out[column, i] = C[p - p0, i - start, j]
-
-
-@jit
-def copy_from_panel(panel, p, start, stop, rows):
-    """Write columns of panel p (k, width), k from start to stop, as rows (groups, k, 4) interleaved, in place."""
-    width = panel.shape[1]
-    for column in range(0, width, 4):
-        g = (p * width + column) // 4
-        if (p * width) % 4 == 0 and column + 4 <= width:
-            if g < len(rows):
-                for k in range(start, stop):
-                    for s in range(4):
-                        rows[g, k, s] = panel[k, column + s]
-        else:  # a panel need not hold whole groups
-            for j in range(column, min(column + 4, width)):
-                g, s = divmod(p * width + j, 4)
-                if g < len(rows):
-                    for k in range(start, stop):
-                        rows[g, k, s] = panel[k, j]
 
 
 @jit

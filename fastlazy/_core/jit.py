@@ -11,7 +11,8 @@ The cache
     Numba stamps a cached function with the file that holds it, not with the files it calls, so a
     change in ``tile.py`` would leave a stale ``sgd.py`` behind. Here the stamp is a digest of all of
     ``_core`` and of the numba and llvmlite versions. Where no folder is writable, or the disk is full
-    or holds a damaged entry, functions are compiled in memory instead: slower, never wrong.
+    or holds a damaged entry, functions are compiled in memory instead: slower, never wrong. Entries of different
+    register geometries (see `geometry`) lie side by side.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from typing import Any
 import llvmlite
 import numba
 from numba.core.caching import FunctionCache, IndexDataCacheFile, NullCache
+
+from fastlazy._core.geometry import GEOMETRY
 
 _REORDER = {"reassoc", "contract", "nsz", "arcp"}
 
@@ -79,6 +82,10 @@ class _Cache(FunctionCache):
             filename_base=self._impl.filename_base,
             source_stamp=_DIGEST,
         )
+
+    def _index_key(self, sig: Any, codegen: Any) -> Any:
+        """Numba's key, and the register geometry: one folder serves several."""
+        return (*super()._index_key(sig, codegen), str(GEOMETRY))
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:

@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from fastlazy._core.jit import jit
+from fastlazy._core.layout import aligned_zeros, ceil_div, copy_to_panels, groups_of, padded
 from fastlazy._core.normal import fill_normals
 from fastlazy._core.team import take
-from fastlazy._core.tile import aligned_zeros, ceil_div, copy_to_panels
 
 _RUN = 64  # sums kept side by side, so that none waits for the one before it
 
@@ -53,7 +53,7 @@ class Samples(NamedTuple):
 
 def allocate_samples(beta: np.ndarray, b0: float, block: int, width: int, dtype: np.dtype) -> Samples:
     """Room for blocks of *block* samples; *width* of the panels, or 0 for none."""
-    d4, groups = 4 * ceil_div(len(beta), 4), ceil_div(block, 4)
+    d4, groups = padded(len(beta)), groups_of(block)
     return Samples(
         d=len(beta),
         beta=np.repeat(np.pad(beta, (0, d4 - len(beta))), 4).astype(dtype),

@@ -39,23 +39,12 @@ from fastlazy._core.block import (
     step_rows,
     transpose_products,
 )
+from fastlazy._core.geometry import REGISTER_BYTES
 from fastlazy._core.jit import jit
+from fastlazy._core.layout import aligned_zeros, ceil_div, groups_of, padded, panel_width
 from fastlazy._core.samples import Samples, allocate_samples, draw_block, given
 from fastlazy._core.team import meet, take
-from fastlazy._core.tile import (
-    HEIGHT,
-    INTERLEAVE,
-    REGISTER_BYTES,
-    add_product_t,
-    aligned_zeros,
-    ceil_div,
-    panel_width,
-    pointer,
-    product,
-    tall_add_product_t,
-    tall_product,
-    vectors_of,
-)
+from fastlazy._core.tile import TALL, add_transposed, multiply
 
 __all__ = [
     "FIXED",
@@ -71,7 +60,6 @@ __all__ = [
     "unpack",
 ]
 
-_TALL = HEIGHT // INTERLEAVE
 _ITEM = 250_000  # multiply-adds of one item: some microseconds, well above the cost of taking it
 
 
@@ -98,7 +86,7 @@ def pack(rows: np.ndarray, a: np.ndarray, alpha: float, c: float, dtype: np.dtyp
     """The network with first layer *rows* (N, d) and second layer alpha a, a (N,), in panels."""
     N, d = rows.shape
     width = panel_width(N, dtype)
-    panels, d4 = ceil_div(N, width), 4 * ceil_div(d, 4)
+    panels, d4 = ceil_div(N, width), padded(d)
     W, second = np.zeros((panels * width, d4)), np.zeros(panels * width)
     W[:N, :d], second[:N] = rows, a
     in_panels = aligned_zeros((panels, d4, width), dtype)
@@ -126,7 +114,7 @@ def allocate(
     Several go by *coefficients*, for which all a are 1 and -1, or by rows (see `block`).
     """
     (panels, _, width), dtype = network.W.shape, network.W.dtype
-    groups = ceil_div(size, 4)
+    groups = groups_of(size)
     work = Work(
         Z=aligned_zeros((panels, 4 * groups, width), dtype),
         f=aligned_zeros((panels, 4 * groups, REGISTER_BYTES // dtype.itemsize), dtype),
@@ -152,9 +140,9 @@ def advance(member, members, board, key, first_group, blocks, b, m, rates, train
     groups = samples.X.shape[1]
     block = work.block
     signs = len(block.A_groups)  # 0: blocks of several minibatches go by rows
-    row_chunk = max(_TALL, _ITEM // (4 * width * d4) // _TALL * _TALL)
+    row_chunk = max(TALL, _ITEM // (4 * width * d4) // TALL * TALL)
     row_chunks = ceil_div(groups, row_chunk)
-    feature_chunk = max(_TALL, _ITEM // (16 * width * groups) // _TALL * _TALL)
+    feature_chunk = max(TALL, _ITEM // (16 * width * groups) // TALL * TALL)
     feature_chunks = ceil_div(d4 // 4, feature_chunk)
 
     draw_block(board, member, members, key, first_group, 0, samples)
@@ -176,7 +164,7 @@ def advance(member, members, board, key, first_group, blocks, b, m, rates, train
                 p, chunk = divmod(item, row_chunks)
                 start = chunk * row_chunk
                 stop = min(start + row_chunk, groups)
-                fill_products(X, start, stop, W[p], work.Z[p])
+                multiply(X, start, stop, W[p], 0, d4, False, work.Z[p, 4 * start :])
                 if m == 1:
                     fill_squares(work.Z[p], a[p], start, stop, work.f[p])
                 elif signs > 0:
@@ -216,7 +204,7 @@ def advance(member, members, board, key, first_group, blocks, b, m, rates, train
             start = chunk * feature_chunk
             stop = min(start + feature_chunk, d4 // 4)
             if m > 1 and signs == 0:
-                add_update(X, work.Z[p], start, stop, W[p])
+                add_transposed(X, work.Z[p], start, stop, W[p])
             else:
                 if trained == FREE and chunk == 0:
                     step_second_layer(work.Z[p], work.e, 2 * rates[t, 1] / b, a[p], a_next[p])
@@ -226,25 +214,9 @@ def advance(member, members, board, key, first_group, blocks, b, m, rates, train
                     else:
                         combine_products(block.A_groups, a[p], work.Z[p], work.C[member], work.U[member])
                     scaled = p
-                add_update(X, work.U[member], start, stop, W[p])
+                add_transposed(X, work.U[member], start, stop, W[p])
             item = take(board, items, member, members)
         running = meet(board, members)
-
-
-@jit
-def fill_products(X, start, stop, W, Z):
-    """Fill Z (rows, width) = X W^T, in place, for groups start to stop of samples."""
-    d4, width = W.shape
-    vectors = vectors_of(W)
-    g = start
-    while g < stop:
-        x, z = pointer(X, g * d4 * 4), pointer(Z, g * 4 * width)
-        if g + _TALL <= stop:
-            tall_product(vectors, x, 4 * d4, 16, pointer(W, 0), d4, 1.0, z)
-            g += _TALL
-        else:
-            product(vectors, x, 4 * d4, 16, pointer(W, 0), d4, 1.0, z)
-            g += 1
 
 
 @jit
@@ -305,19 +277,3 @@ def scale_products(Z, e, a, factor, U):
         scale = U.dtype.type(factor) * e[s]
         for j in range(a.size):
             U[s, j] = scale * a[j] * Z[s, j]
-
-
-@jit
-def add_update(X, U, start, stop, W):
-    """Add X^T U to W (d4, width), in place, for groups start to stop of coordinates."""
-    groups, d4, _ = X.shape
-    width, vectors = U.shape[1], vectors_of(U)
-    i = start
-    while i < stop:
-        x, w = pointer(X, i * 16), pointer(W, i * 4 * width)
-        if i + _TALL <= stop:
-            tall_add_product_t(vectors, x, 16, 4 * d4, pointer(U, 0), 4 * groups, 1.0, w)
-            i += _TALL
-        else:
-            add_product_t(vectors, x, 16, 4 * d4, pointer(U, 0), 4 * groups, 1.0, w)
-            i += 1

@@ -20,16 +20,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastlazy._core.gram import ROWS, copy_from_panel, multiply
+from fastlazy._core.gram import ROWS
 from fastlazy._core.jit import jit
+from fastlazy._core.layout import aligned_zeros, ceil_div, copy_from_panel, groups_of, padded
 from fastlazy._core.series import largest_cosine, sum_series
 from fastlazy._core.team import meet, take
-from fastlazy._core.tile import HEIGHT, INTERLEAVE, aligned_zeros, ceil_div
+from fastlazy._core.tile import multiply
 
-CHUNK = 256  # neurons j at a time; a multiple of HEIGHT
+CHUNK = 256  # neurons j at a time
 _PART = 64  # of them while their coefficients are at hand
-
-_TALL = HEIGHT // INTERLEAVE
 
 
 class Coefficients(NamedTuple):
@@ -52,7 +51,7 @@ class Room(NamedTuple):
 
 def allocate_coefficients(N: int, width: int, dtype: Any) -> Coefficients:
     """Room for the coefficients of N neurons, in whole blocks of `ROWS`, all zero."""
-    rows, k4 = ROWS * ceil_div(N, ROWS), 4 * ceil_div(N, 4)
+    rows, k4 = ROWS * ceil_div(N, ROWS), padded(N)
     panels = (aligned_zeros((rows // width, k4, width), dtype) for _ in range(3))
     return Coefficients(aligned_zeros((rows // 4, k4, 4), dtype), *panels)
 
@@ -83,7 +82,7 @@ def fill_coefficients(member, members, board, unit, left, right, cuts, room, coe
     while item < panels * chunks:
         p, chunk = divmod(item, chunks)
         start, stop = chunk * ROWS, min((chunk + 1) * ROWS, N)
-        last = _TALL * ceil_div(stop, HEIGHT)
+        last = groups_of(stop)
         multiply(unit.rows, start // 4, last, unit.panels[p], 0, unit.panels.shape[1], False, C)
         largest = largest_cosine(C, start, stop, p * width)
         terms = 1
@@ -121,7 +120,7 @@ def add_tangent(member, members, board, coefficients, unit, unit_columns, X, X_c
     item = take(board, items, member, members)
     while item < items:
         first = item * ROWS
-        groups = _TALL * ceil_div(min(ROWS, N - first), HEIGHT)
+        groups = groups_of(min(ROWS, N - first))
         p0 = first // width
         p1 = p0 + ceil_div(4 * groups, width)
         sums[:] = 0
@@ -130,7 +129,7 @@ def add_tangent(member, members, board, coefficients, unit, unit_columns, X, X_c
             for j in range(start, stop, _PART):
                 end = min(j + _PART, stop)
                 for p in range(p0, p1):
-                    last = _TALL * ceil_div(end, HEIGHT)
+                    last = groups_of(end)
                     multiply(X, j // 4, last, unit.panels[p], 0, unit.panels.shape[1], False, P)
                     combine(coefficients, p, j, end, along, P, sums[(p - p0) * width :])
                     copy_from_panel(P, p - p0, 0, end - j, H[:, j - start :])

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastlazy._core.gram import ROWS, multiply
+from fastlazy._core.gram import ROWS
 from fastlazy._core.jit import jit
+from fastlazy._core.layout import groups_of, pointer
 from fastlazy._core.loops import call_loop
 from fastlazy._core.team import meet, take
-from fastlazy._core.tile import HEIGHT, INTERLEAVE, ceil_div, pointer
-
-_TALL = HEIGHT // INTERLEAVE
+from fastlazy._core.tile import multiply
 
 
 @jit
@@ -32,7 +31,7 @@ def add_rf_values(member, members, board, W, count, X, loop, a, room, out, error
         columns = min(width, out.shape[1] - p * width)
         for start in range(0, count, ROWS):
             stop = min(start + ROWS, count)
-            multiply(W, start // 4, _TALL * ceil_div(stop, HEIGHT), X[p], 0, d4, False, C)
+            multiply(W, start // 4, groups_of(stop), X[p], 0, d4, False, C)
             if not call_loop(loop, pointer(C, 0), (stop - start) * width):
                 errors[member] += 1
             for t in range(len(a)):
@@ -56,7 +55,7 @@ def add_nt_values(member, members, board, W, b, count, X, loop, room, out, error
         columns = min(width, out.shape[1] - p * width)
         for start in range(0, count, ROWS):
             stop = min(start + ROWS, count)
-            last = _TALL * ceil_div(stop, HEIGHT)
+            last = groups_of(stop)
             multiply(W, start // 4, last, X[p], 0, d4, False, C)
             if not call_loop(loop, pointer(C, 0), (stop - start) * width):
                 errors[member] += 1

@@ -1,0 +1,122 @@
+"""How matrices lie in memory for the register tile, and how they are padded: the one place that knows.
+
+Two layouts make every access of a tile contiguous:
+
+panel
+    P[p, k, j]: the columns of a matrix in panels of two or three vectors, side by side for each k.
+interleaved
+    X[s // 4, i, s % 4]: the rows s of a matrix (n, d) in groups of four. A 4 x 4 corner of the matrix
+    is 16 neighbours in memory, so a tile reads A = X (rows s, sums over i) and A = X^T (rows i, sums
+    over s) equally well.
+
+Both are padded with zeros, so no tile ever has an edge: columns to whole panels, rows and depth to whole groups of
+four. A product (see `tile`) writes the groups it is asked for and no more, in every register geometry; an array with
+room for the groups of its rows, `padded` (rows) of them, is therefore never overrun.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba.core import types
+from numba.extending import intrinsic
+
+from fastlazy._core.geometry import NARROW, REGISTER_BYTES, WIDE
+from fastlazy._core.jit import jit
+
+INTERLEAVE = 4
+_LINE = 64  # bytes of a line of the cache
+_ALIGNED = 16  # bytes: memory begins at a multiple of it
+
+
+@jit
+def ceil_div(n: int, k: int) -> int:
+    """The least whole number that is at least n / k."""
+    return -(-n // k)
+
+
+@jit
+def groups_of(n: int) -> int:
+    """Groups of four that hold n rows."""
+    return ceil_div(n, INTERLEAVE)
+
+
+@jit
+def padded(n: int) -> int:
+    """Rows, or a depth, n in number, in whole groups of four."""
+    return INTERLEAVE * ceil_div(n, INTERLEAVE)
+
+
+def panel_width(columns: int, dtype: Any) -> int:
+    """Columns of one panel of numbers of *dtype*: wide, unless narrow panels save more than a few percent."""
+    lanes = REGISTER_BYTES // np.dtype(dtype).itemsize
+    wide, narrow = (vectors * lanes * -(-columns // (vectors * lanes)) for vectors in (WIDE, NARROW))
+    return lanes * (NARROW if narrow < 0.95 * wide else WIDE)
+
+
+def aligned_zeros(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """Zeros (*shape*) that begin on a line of the cache: a vector that straddles two lines costs two loads."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    scratch = np.zeros(size + _LINE - _ALIGNED, np.uint8)
+    start = -scratch.ctypes.data % _LINE
+    return scratch[start : start + size].view(dtype).reshape(shape)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def pointer(typingctx, array, offset):  # type: ignore[no-untyped-def]
+    """Address of the number that lies *offset* numbers after the first of *array*."""
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        return builder.gep(data, [args[1]])
+
+    return types.CPointer(array.dtype)(array, types.int64), codegen
+
+
+@jit
+def vectors_of(panels):  # type: ignore[no-untyped-def]
+    """Vectors in a row of *panels* (..., width)."""
+    return panels.shape[-1] * panels.itemsize // REGISTER_BYTES
+
+
+@jit
+def interleave(A, g, X):  # type: ignore[no-untyped-def]
+    """Write rows 4 g, ..., 4 g + 3 of A (n, k), as far as there are, as X (k4, 4), in place."""
+    for s in range(min(4, A.shape[0] - 4 * g)):
+        for k in range(A.shape[1]):
+            X[k, s] = A[4 * g + s, k]
+
+
+@jit
+def copy_to_panels(X, g, start, stop, panels):  # type: ignore[no-untyped-def]
+    """Write a matrix's rows 4 g, ..., 4 g + 3, X (k, 4) interleaved, as columns of *panels*, k in a range, in place."""
+    p, column = divmod(4 * g, panels.shape[2])
+    if column + 4 <= panels.shape[2]:
+        for k in range(start, stop):
+            for s in range(4):
+                panels[p, k, column + s] = X[k, s]
+    else:  # a panel need not hold whole groups
+        for s in range(4):
+            p, column = divmod(4 * g + s, panels.shape[2])
+            for k in range(start, stop):
+                panels[p, k, column] = X[k, s]
+
+
+@jit
+def copy_from_panel(panel, p, start, stop, rows):
+    """Write columns of panel p (k, width), k from start to stop, as rows (groups, k, 4) interleaved, in place."""
+    width = panel.shape[1]
+    for column in range(0, width, 4):
+        g = (p * width + column) // 4
+        if (p * width) % 4 == 0 and column + 4 <= width:
+            if g < len(rows):
+                for k in range(start, stop):
+                    for s in range(4):
+                        rows[g, k, s] = panel[k, column + s]
+        else:  # a panel need not hold whole groups
+            for j in range(column, min(column + 4, width)):
+                g, s = divmod(p * width + j, 4)
+                if g < len(rows):
+                    for k in range(start, stop):
+                        rows[g, k, s] = panel[k, j]
