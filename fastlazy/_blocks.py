@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,21 +10,19 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastlazy._core import gram as core
-from fastlazy._team import available_cores, team
+from fastlazy._team import Team, share_threads, team
 from fastlazy._validate import Array
 
 _SHARE = 2e6  # multiply-adds that are worth a thread
-
-Together = Callable[..., None]
-"""A function that calls a compiled one for all members of a team at once (see `fastlazy._team`)."""
+_LONG = 1e10  # that take so long that someone may want to stop them
 
 
 class Blocks:
     """A result that is filled block by block (see `fastlazy._core.gram.fill_blocks`)."""
 
-    def __init__(self, together: Together, out: Array, symmetric: bool) -> None:
+    def __init__(self, together: Team, out: Array, symmetric: bool) -> None:
         self.together, self.out, self.symmetric = together, out, symmetric
-        self.errors = np.zeros(available_cores(), np.int64)
+        self.errors = np.zeros(together.members, np.int64)
 
     @property
     def failed(self) -> bool:
@@ -61,25 +59,25 @@ class Blocks:
             bits or (np.zeros((0, 0), np.uint64),) * 2,
             (first.rows, second.panels),
             np.zeros(0, dtype) if shift is None else shift,
-            room(width, dtype),
+            scratch(self.together, width, dtype),
             self.out,
             self.errors,
         )
 
 
 @contextmanager
-def threads(work: float, parallel: bool) -> Iterator[Together]:
+def threads(work: float, parallel: bool) -> Iterator[Team]:
     """A team for so much *work* (multiply-adds)."""
-    with team(max(1, min(available_cores(), int(work / _SHARE))) if parallel else 1) as together:
+    with team(share_threads(work, _SHARE) if parallel else 1, interruptible=parallel and work > _LONG) as together:
         yield together
 
 
-def room(width: int, dtype: Any) -> Array:
-    """Room for the blocks of every member that a team may have."""
-    return core.allocate_blocks(width, available_cores(), dtype)
+def scratch(together: Team, width: int, dtype: Any) -> Array:
+    """Temporary memory for the blocks of every member of a team."""
+    return core.allocate_blocks(width, together.members, dtype)
 
 
-def operand(together: Together, matrix: Array, *, left_only: bool = False) -> core.Operand:
+def operand(together: Team, matrix: Array, *, left_only: bool = False) -> core.Operand:
     """A matrix (n, k) in the layouts of the core, or in that of the left side only."""
     n, k = matrix.shape
     result = core.allocate_operand(n, k, matrix.dtype, left_only)

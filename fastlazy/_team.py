@@ -1,4 +1,8 @@
-"""Threads for the compiled layer: how many there may be, and how a team of them makes one call together."""
+"""Threads for the compiled layer: how many there may be, and how a team of them makes one call together.
+
+A call decides its number of threads once, when it makes its team. Whatever is sized by that number asks the team for
+it (`Team.members`), never the machine again: the processors that a process may use can change while a call runs.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +10,64 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
-from typing import Any
+from contextlib import ExitStack, contextmanager
+from typing import Any, NamedTuple
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from fastlazy._core.team import board_size, stop
 
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")
+
 
 def available_cores() -> int:
-    """The number of processors that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """The number of processors that this process may use: its affinity, or less if its control group has a quota."""
+    from loky import cpu_count  # here, since it takes a tenth of a second
+
+    return int(cpu_count())
+
+
+def thread_limit() -> int:
+    """Threads that one call may use: the available processors, and no more than the environment says.
+
+    OMP_NUM_THREADS and NUMBA_NUM_THREADS count, which joblib sets in its workers, so that processes side by side do
+    not compete.
+    """
+    limits = [os.environ.get(variable, "") for variable in THREAD_VARIABLES]
+    return min([available_cores(), *(int(limit) for limit in limits if limit.isdecimal() and int(limit) > 0)])
+
+
+def share_threads(work: float, share: float) -> int:
+    """Threads for so much *work*, of which each should get a *share*: no more than other calls of this process leave.
+
+    Parameters
+    ----------
+    work, share : float
+        In the same unit.
+
+    Returns
+    -------
+    int
+        At least 1.
+    """
+    worth = int(work / share)
+    return 1 if worth <= 1 else max(1, min(worth, thread_limit() - _busy.threads))
+
+
+class _Busy:
+    """How many threads the teams of this process have."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.threads = 0
+
+    def add(self, threads: int) -> None:
+        with self._lock:
+            self.threads += threads
+
+
+_busy = _Busy()
 
 
 class _OneBlasThread:
@@ -51,29 +99,67 @@ def one_blas_thread() -> _OneBlasThread:
     return _one_blas_thread
 
 
-@contextmanager
-def team(members: int) -> Iterator[Callable[..., None]]:
-    """A function that calls f(member, members, board, *args) for every member at once and waits for all.
+class Team(NamedTuple):
+    """Threads that call f(member, members, board, *args) together, one call for each member, and wait for all.
 
-    An interrupt while it waits sends the members home before it goes on, so that none is left behind to
+    An interrupt while a call runs sends the members home before it goes on, so that none is left behind to
     wait for the others.
     """
-    board = np.zeros(board_size(members), np.int64)
-    if members == 1:
-        yield lambda function, *args: function(0, 1, board, *args)
+
+    members: int
+    board: np.ndarray[Any, np.dtype[np.int64]]
+    pool: ThreadPoolExecutor | None  # None: the calling thread is the only member
+
+    def __call__(self, function: Callable[..., Any], *args: Any) -> None:
+        """Call *function* for every member, with the arrays among *args* written in place."""
+        if self.pool is None:
+            function(0, 1, self.board, *args)
+            return
+        calls: list[Future[Any]] = []
+        try:
+            for member in range(self.members):
+                calls.append(self.pool.submit(function, member, self.members, self.board, *args))
+            wait(calls)
+        except BaseException:  # an interrupt, above all: it is raised again
+            stop(self.board)
+            raise
+        for call in calls:
+            call.result()
+
+
+@contextmanager
+def team(members: int, *, interruptible: bool = False) -> Iterator[Team]:
+    """A team of so many *members*, or of the calling thread alone where no threads can be had.
+
+    That is so at the end of the interpreter, and where the system has no more of them. An *interruptible* team of one
+    has a thread, too: compiled code that runs on the calling thread itself does not see Ctrl-C until it returns.
+    """
+    with ExitStack() as stack:
+        pool = None
+        if members > 1 or interruptible:
+            pool = stack.enter_context(ThreadPoolExecutor(members, thread_name_prefix="fastlazy"))
+        if pool is not None and not _all_started(pool, members):
+            pool, members = None, 1
+        _busy.add(members)
+        stack.callback(_busy.add, -members)
+        yield Team(members, np.zeros(board_size(members), np.int64), pool)
+
+
+def _all_started(pool: ThreadPoolExecutor, members: int) -> bool:
+    """Whether each member has a thread of its own: they must run at once."""
+    gate = threading.Barrier(members + 1)
+    try:
+        for _ in range(members):
+            pool.submit(_pass, gate)
+    except RuntimeError:
+        gate.abort()
+        return False
+    gate.wait()
+    return True
+
+
+def _pass(gate: threading.Barrier) -> None:
+    try:
+        gate.wait()
+    except threading.BrokenBarrierError:
         return
-    with ThreadPoolExecutor(members, thread_name_prefix="fastlazy") as pool:
-
-        def together(function: Callable[..., Any], *args: Any) -> None:
-            calls: list[Future[Any]] = []
-            try:
-                for member in range(members):
-                    calls.append(pool.submit(function, member, members, board, *args))
-                wait(calls)
-            except BaseException:  # an interrupt, above all: it is raised again
-                stop(board)
-                raise
-            for call in calls:
-                call.result()
-
-        yield together

@@ -15,15 +15,14 @@ tau = d sd(y) / sd(|x|^2), which gives f the size of y.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from fastlazy._core import sgd as core
-from fastlazy._team import available_cores, team
+from fastlazy._team import Team, one_blas_thread, share_threads, team
 from fastlazy._validate import Array
 from fastlazy.initial import orthonormal, reduced
 from fastlazy.models import form_values
@@ -101,9 +100,7 @@ def network_values(X: Array, W: Array, a: float | Array, c: float) -> Array:
 class Training:
     """A network in training on X (n, d) and y (n,), both of the dtype of the run."""
 
-    def __init__(
-        self, together: Callable[..., None], members: int, X: Array, y: Array, state: State, second_layer: str, b: int
-    ) -> None:
+    def __init__(self, together: Team, X: Array, y: Array, state: State, second_layer: str, b: int) -> None:
         self.together, self.b, self.trained = together, b, TRAINED[second_layer]
         rows, a, self._expand = reduced(state.W, state.a, self.trained != core.FREE)
         self._a, self._shape = state.a, rows.shape
@@ -111,10 +108,10 @@ class Training:
         size = min(len(state.W), X.shape[1])
         self.m = core.minibatches_per_block(b, size, self.trained)
         panels, d4, width = self.network.W.shape
-        self.longest = max(1, int(CHUNK * members / (2 * b * self.m * panels * width * d4)))
+        self.longest = max(1, int(CHUNK * together.members / (2 * b * self.m * panels * width * d4)))
         by_coefficients = core.has_coefficients(size, self.trained)
-        self.samples, self.room = core.allocate(
-            self.network, np.zeros(X.shape[1]), 0.0, b * self.m, self.m > 1, by_coefficients, members
+        self.samples, self.work = core.allocate(
+            self.network, np.zeros(X.shape[1]), 0.0, b * self.m, self.m > 1, by_coefficients, together.members
         )
         self.data = X, y
 
@@ -142,7 +139,7 @@ class Training:
                 samples = self.samples._replace(given=given)
                 first = start * groups
                 self.together(
-                    core.advance, np.uint64(0), first, these, size, several, steps, self.trained, samples, self.room,
+                    core.advance, np.uint64(0), first, these, size, several, steps, self.trained, samples, self.work,
                     self.network,
                 )  # fmt: skip
         return float(self.network.state[3]) / len(order)
@@ -187,6 +184,6 @@ def training(
     """
     N, d = state.W.shape
     work = 2 * max(batch_size, 24) * N * d
-    members = max(1, min(available_cores(), work // SHARE)) if parallel else 1
-    with team(members) as together, threadpool_limits(1, user_api="blas"):
-        yield Training(together, members, X, y, state, second_layer, min(batch_size, len(X)))
+    members = share_threads(work, SHARE) if parallel else 1
+    with team(members) as together, one_blas_thread():
+        yield Training(together, X, y, state, second_layer, min(batch_size, len(X)))

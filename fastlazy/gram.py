@@ -6,7 +6,6 @@ and neurons, and the same call gives the same bits for any number of threads.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +14,9 @@ from numpy.typing import ArrayLike
 from fastlazy._blocks import Blocks, check_out, check_products, dtype_of, operand, threads
 from fastlazy._core import activation as named
 from fastlazy._core import gram as core
+from fastlazy._core.layout import aligned_zeros, padded
 from fastlazy._core.loops import loop_address
+from fastlazy._team import Team
 from fastlazy._validate import Array, check_array, check_columns
 from fastlazy.activations import Activation, check_activation, get_activation
 from fastlazy.population import fill_rf_gram
@@ -211,7 +212,7 @@ class _Problem(NamedTuple):
     out: Array
 
 
-def _add_features(together: Callable[..., None], problem: _Problem, loop: int, blocks: Blocks, *, how: int) -> None:
+def _add_features(together: Team, problem: _Problem, loop: int, blocks: Blocks, *, how: int) -> None:
     """Fill the result with (1/N) sum_i loop(<w_i, x>) loop(<w_i, y>), times <x, y> if *how* says so, in place."""
     N = len(problem.W)
     W, X = operand(together, problem.W, left_only=True), operand(together, problem.X)
@@ -226,12 +227,10 @@ def _add_features(together: Callable[..., None], problem: _Problem, loop: int, b
         if right is not left:
             together(core.fill_features, neurons, count, Y.panels, loop, right, blocks.errors)
         last = start + count == N
-        blocks.add(
-            left, right, k=4 * -(-count // 4), begin=start == 0, finish=last, how=how, scale=1 / N, others=(X, Y)
-        )
+        blocks.add(left, right, k=padded(count), begin=start == 0, finish=last, how=how, scale=1 / N, others=(X, Y))
 
 
-def _count_bits(together: Callable[..., None], problem: _Problem, blocks: Blocks) -> None:
+def _count_bits(together: Team, problem: _Problem, blocks: Blocks) -> None:
     """Fill the result with <x, y> times the share of neurons that both x and y switch on, in place."""
     N = len(problem.W)
     W, X = operand(together, problem.W, left_only=True), operand(together, problem.X)
@@ -240,8 +239,8 @@ def _count_bits(together: Callable[..., None], problem: _Problem, blocks: Blocks
     def bits_of(samples: core.Operand) -> Any:
         panels, _, width = samples.panels.shape
         bits = np.zeros((panels * width, -(-N // core.WORD)), np.uint64)
-        room = np.zeros((len(blocks.errors), core.WORD, width), problem.dtype)
-        together(core.fill_bits, W.rows, N, samples.panels, room, bits)
+        products = aligned_zeros((together.members, core.WORD, width), problem.dtype)
+        together(core.fill_bits, W.rows, N, samples.panels, products, bits)
         return bits
 
     left = bits_of(X)

@@ -14,11 +14,12 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from fastlazy._blocks import Blocks, check_products, operand, room, threads
+from fastlazy._blocks import Blocks, check_products, operand, scratch, threads
 from fastlazy._core import gram as core
 from fastlazy._core import values as core_values
+from fastlazy._core.layout import padded
 from fastlazy._core.loops import loop_address
-from fastlazy._team import available_cores
+from fastlazy._team import Team
 from fastlazy._validate import Array
 from fastlazy.activations import Activation
 
@@ -41,8 +42,8 @@ def features(X: Array, W: Array, sigma: Activation, *, derivative: int = 0, para
     check_products(X, W)
     with threads(float(n) * N * W.shape[1], parallel) as together:
         W_operand = operand(together, W)
-        held = core.allocate_operand(N, min(SAMPLES, 4 * -(-n // 4)), W.dtype)
-        errors = np.zeros(available_cores(), np.int64)
+        held = core.allocate_operand(N, min(SAMPLES, padded(n)), W.dtype)
+        errors = np.zeros(together.members, np.int64)
         loop = loop_address(function, W.dtype)
         for start, rows in _parts(X):
             samples = operand(together, rows, left_only=True)
@@ -67,11 +68,11 @@ def rf_values(X: Array, W: Array, a: Array, sigma: Activation, *, parallel: bool
     check_products(X, W)
     with threads(float(len(X)) * W.size, parallel) as together:
         layers = operand(together, W, left_only=True)
-        loop, errors = loop_address(sigma.compiled, W.dtype), np.zeros(available_cores(), np.int64)
+        loop, errors = loop_address(sigma.compiled, W.dtype), np.zeros(together.members, np.int64)
         second = np.ascontiguousarray(a, np.float64)
         for start, rows in _parts(X):
             samples = operand(together, rows).panels
-            place = room(samples.shape[2], W.dtype)[:, 0]
+            place = scratch(together, samples.shape[2], W.dtype)[:, 0]
             part = out[:, start : start + len(rows)].copy()
             together(core_values.add_rf_values, layers.rows, len(W), samples, loop, second, place, part, errors)
             out[:, start : start + len(rows)] = part
@@ -92,10 +93,10 @@ def nt_values(X: Array, W: Array, b: Array, sigma: Activation, *, parallel: bool
     with threads(2 * float(len(X)) * W.size * len(b), parallel) as together:
         layers = operand(together, W, left_only=True)
         moved = np.stack([operand(together, part.astype(W.dtype), left_only=True).rows for part in b])
-        loop, errors = loop_address(sigma.compiled_derivative, W.dtype), np.zeros(available_cores(), np.int64)
+        loop, errors = loop_address(sigma.compiled_derivative, W.dtype), np.zeros(together.members, np.int64)
         for start, rows in _parts(X):
             samples = operand(together, rows).panels
-            place = room(samples.shape[2], W.dtype)[:, :2].reshape(available_cores(), -1, samples.shape[2])
+            place = scratch(together, samples.shape[2], W.dtype)[:, :2].reshape(together.members, -1, samples.shape[2])
             part = out[:, start : start + len(rows)].copy()
             together(core_values.add_nt_values, layers.rows, moved, len(W), samples, loop, place, part, errors)
             out[:, start : start + len(rows)] = part
@@ -122,7 +123,7 @@ def rf_coefficients(X: Array, u: Array, W: Array, sigma: Activation, *, parallel
     """
     out = np.zeros((u.shape[1], len(W)))
 
-    def use(together: Callable[..., None], held: core.Operand, part: slice, _: bool) -> None:
+    def use(together: Team, held: core.Operand, part: slice, _: bool) -> None:
         moments = np.zeros((u.shape[1], held.panels.shape[0] * held.panels.shape[2]))
         weights = np.ascontiguousarray(u[part].T, np.float64)
         together(core.add_moments, held.panels, weights.shape[1], weights, moments)
@@ -144,7 +145,7 @@ def nt_coefficients(X: Array, u: Array, W: Array, sigma: Activation, *, parallel
     out = np.zeros((len(W), t * d), W.dtype)
     blocks: list[Blocks] = []
 
-    def use(together: Callable[..., None], held: core.Operand, part: slice, first: bool) -> None:
+    def use(together: Team, held: core.Operand, part: slice, first: bool) -> None:
         if first:
             blocks.append(Blocks(together, out, symmetric=False))
         weighted = (u[part].T[:, None, :] * X[part].T).reshape(t * d, -1).astype(W.dtype)
@@ -160,7 +161,7 @@ def _with_features(
     W: Array,
     sigma: Activation,
     derivative: int,
-    use: Callable[[Callable[..., None], core.Operand, slice, bool], None],
+    use: Callable[[Team, core.Operand, slice, bool], None],
     parallel: bool,
 ) -> None:
     """Make the features of some samples at a time, neurons outside and samples inside, and *use* them."""
@@ -168,8 +169,8 @@ def _with_features(
     function = sigma.compiled_derivative if derivative else sigma.compiled
     with threads(float(len(X)) * W.size, parallel) as together:
         W_operand = operand(together, W)
-        held = core.allocate_operand(len(W), min(SAMPLES, 4 * -(-len(X) // 4)), W.dtype)
-        errors = np.zeros(available_cores(), np.int64)
+        held = core.allocate_operand(len(W), min(SAMPLES, padded(len(X))), W.dtype)
+        errors = np.zeros(together.members, np.int64)
         loop = loop_address(function, W.dtype)
         for start, rows in _parts(X):
             samples = operand(together, rows, left_only=True)

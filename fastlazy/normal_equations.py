@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from fastlazy._blocks import Blocks, check_products, dtype_of, operand, threads
 from fastlazy._core import gram as core
+from fastlazy._core.layout import padded
 from fastlazy._core.loops import loop_address
 from fastlazy._validate import Array, check_array, check_columns
 from fastlazy.activations import Activation, check_activation
@@ -75,7 +76,7 @@ def rf_normal_equations(
             count = len(rows)
             together(core.fill_operand, rows, samples)
             together(core.fill_features, samples.rows, count, W_operand.panels, loop, features, blocks.errors)
-            blocks.add(features, features, k=4 * -(-count // 4), begin=n == 0, finish=False)
+            blocks.add(features, features, k=padded(count), begin=n == 0, finish=False)
             together(core.add_moments, features.panels, count, responses, moments)
             n += count
         together(core.mirror, 1 / n, Gram)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
-from fastlazy._blocks import in_panels, operand, room
+from fastlazy._blocks import in_panels, operand, scratch
 from fastlazy._core.series import fill_series
+from fastlazy._team import Team
 from fastlazy._validate import Array
 from fastlazy.activations import Activation
 from fastlazy.hermite import hermite_coefficients, square_moments
@@ -17,7 +16,7 @@ _TERMS = 64
 _TOLERANCE = {np.dtype(np.float64): 1e-15, np.dtype(np.float32): 1e-8}  # of a term left out, relative to norms
 
 
-def fill_rf_gram(together: Callable[..., None], W: Array, activation: Activation, center: bool, out: Array) -> None:
+def fill_rf_gram(together: Team, W: Array, activation: Activation, center: bool, out: Array) -> None:
     """Fill *out* (N, N) with E[sigma(<w_i, x>) sigma(<w_j, x>)], less the product of the means if centred, in place.
 
     The sum over k of hn_k(r_i) hn_k(r_j) cos^k, with as many terms as a cosine needs; pairs for which 64 are not
@@ -37,7 +36,7 @@ def fill_rf_gram(together: Callable[..., None], W: Array, activation: Activation
         coefficients[:, 0] = 0
     unit_operand = operand(together, unit.astype(out.dtype))
     right = in_panels(coefficients, unit_operand)
-    blocks = room(unit_operand.panels.shape[2], out.dtype)
+    blocks = scratch(together, unit_operand.panels.shape[2], out.dtype)
     steep = np.zeros(len(blocks), np.int64)
     together(
         fill_series, unit_operand, coefficients.astype(out.dtype), right, cuts.astype(out.dtype), blocks, steep, out

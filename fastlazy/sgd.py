@@ -19,10 +19,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from threadpoolctl import threadpool_limits
 
 from fastlazy._core import sgd as core
-from fastlazy._team import available_cores, team
+from fastlazy._team import one_blas_thread, share_threads, team
 from fastlazy._validate import (
     Array,
     Seed,
@@ -210,7 +209,7 @@ def fit_nn(
     total, kind = check_count("n_samples", n_samples), check_float_dtype(dtype)
     trained = TRAINED[check_choice("second_layer", second_layer, TRAINED)]
     records, generator = check_count("n_records", n_records), check_rng(rng)
-    threads = available_cores() if n_threads is None else check_count("n_threads", n_threads)
+    threads = None if n_threads is None else check_count("n_threads", n_threads)
     b = min(b, total)
     if callback is not None and not callable(callback):
         raise TypeError(f"callback must be a function of a Fit, got {type(callback).__name__}; pass such a function")
@@ -316,7 +315,7 @@ def _train(
     rule: Rule,
     marks: list[int],
     key: np.uint64,
-    threads: int,
+    threads: int | None,
     start: int,
     keep: Callable[[int], None] | None,
 ) -> Iterator[int]:
@@ -331,15 +330,16 @@ def _train(
     parts = [(b, m, whole // m), (b, whole % m, 1), (rest, 1, 1)]
     panels, d4, width = network.W.shape
     block_work = 2 * b * m * panels * width * d4
-    members = max(1, min(threads, block_work // SHARE))
-    longest = max(1, int(CHUNK * members / block_work))
+    members = share_threads(block_work, SHARE) if threads is None else max(1, min(threads, block_work // SHARE))
     by_coefficients = core.has_coefficients(neurons, trained)
-    samples, room = core.allocate(network, np.diag(target.B), target.b0, b * m, m > 1, by_coefficients, members)
     waiting = iter(marks)
     mark = next((later for later in waiting if later > start), n_samples)
     seen = step = group = 0
     # BLAS has threads of its own, which spin for a while after the product that a record takes.
-    with team(members) as together, threadpool_limits(1, user_api="blas"):
+    with team(members) as together, one_blas_thread():
+        longest = max(1, int(CHUNK * together.members / block_work))
+        sizes = b * m, m > 1, by_coefficients, together.members
+        samples, work = core.allocate(network, np.diag(target.B), target.b0, *sizes)
         for size, several, blocks in parts:
             if size * several > 0 and seen < start:  # what was done before
                 done = min(blocks, (start - seen) // (size * several))
@@ -350,7 +350,7 @@ def _train(
             while blocks > 0 and size * several > 0:
                 chunk = min(blocks, longest, max(1, -(-(mark - seen) // (size * several))))
                 rates = rule(np.arange(step, step + chunk * several) / -(-n_samples // b))
-                together(core.advance, key, group, chunk, size, several, rates, trained, samples, room, network)
+                together(core.advance, key, group, chunk, size, several, rates, trained, samples, work, network)
                 blocks -= chunk
                 step += chunk * several
                 seen += chunk * several * size

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.sparse.linalg import LinearOperator
 
-from fastlazy._blocks import Together, dtype_of, in_panels, operand, room, threads
+from fastlazy._blocks import dtype_of, in_panels, operand, scratch, threads
 from fastlazy._core import tangent as core
 from fastlazy._core.gram import Operand
-from fastlazy._team import available_cores
+from fastlazy._team import Team
 from fastlazy._validate import Array, check_array
 from fastlazy.activations import Activation, check_activation
 from fastlazy.hermite import hermite_coefficients, square_moments
@@ -125,8 +125,8 @@ def tangent_product(gram: TangentGram, b: Array) -> Array:
     along = np.zeros(k4, X.dtype)
     along[:N] = np.einsum("ij,ij->i", gram.unit, X)
     result = np.empty_like(X)
-    space = core.allocate_room(gram.operand.panels.shape[2], (panels, width), available_cores(), X.dtype)
     with threads(3 * N * N * d, gram.parallel) as together:
+        space = core.allocate_room(gram.operand.panels.shape[2], (panels, width), together.members, X.dtype)
         columns = operand(together, X.T).panels
         rows = operand(together, X, left_only=True).rows
         together(core.add_tangent, gram.blocks, gram.operand, gram.columns, rows, columns, along, space, result)
@@ -155,7 +155,7 @@ def dense(gram: TangentGram) -> Array:
     return K.reshape(N * d, N * d) - np.outer(gram.mean, gram.mean)
 
 
-def _fill(together: Together, unit: Operand, g: Array, squares: Array) -> tuple[core.Coefficients, float]:
+def _fill(together: Team, unit: Operand, g: Array, squares: Array) -> tuple[core.Coefficients, float]:
     """The coefficients off the diagonal, and the |cosine| beyond which they are not good, or 1 if there is none."""
     N, dtype = len(g), unit.panels.dtype
     tables = differentiated(g)
@@ -169,7 +169,7 @@ def _fill(together: Together, unit: Operand, g: Array, squares: Array) -> tuple[
         cuts = np.minimum((_TOLERANCE[dtype] / (10 * (terms + 2) ** 2 * share)) ** (1 / terms), 1.0)
     cuts = np.maximum.accumulate(cuts).astype(dtype)
     blocks = core.allocate_coefficients(N, unit.panels.shape[2], dtype)
-    spaces = room(unit.panels.shape[2], dtype)
+    spaces = scratch(together, unit.panels.shape[2], dtype)
     steep = np.zeros(len(spaces), np.int64)
     with np.errstate(over="ignore"):  # looked for by the caller
         left = np.stack(tables).astype(dtype)

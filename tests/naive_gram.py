@@ -42,6 +42,26 @@ def rf_normal_equations(X, y, W, activation):
     return features.T @ features / len(X), features.T @ y / len(X)
 
 
+def erf_gram(W):
+    """E[erf(<w_i, x>) erf(<w_j, x>)], the arcsine law (C. Williams, "Computing with infinite networks", 1996)."""
+    p = 1 + 2 * np.sum(W**2, axis=1)
+    return 2 / np.pi * np.arcsin(2 * W @ W.T / np.sqrt(np.outer(p, p)))
+
+
+def erf_tangent_product(W, b):
+    """sum_j E[erf'(u) erf'(v) x x^T] b_j for all i, from derivatives of A = E[erf'(u) erf'(v)], u = <w_i, x>.
+
+    The block is A I + Bu w_i w_i^T + Bv w_j w_j^T + D (w_i w_j^T + w_j w_i^T), by Stein's lemma.
+    """
+    inner, squares = W @ W.T, np.sum(W**2, axis=1)
+    p, q = (1 + 2 * squares)[:, None], 1 + 2 * squares
+    determinant = p * q - 4 * inner**2
+    A = 4 / np.pi / np.sqrt(determinant)
+    Bu, Bv, D = -2 * A * q / determinant, -2 * A * p / determinant, 4 * A * inner / determinant
+    P, own = W @ b.T, np.sum(W * b, axis=1)  # P_ij = <w_i, b_j>
+    return A @ b + np.sum(Bu * P, axis=1)[:, None] * W + (Bv * own) @ W + (D @ own)[:, None] * W + (D * P) @ W
+
+
 def plane_moment(sigma, r, s, theta, powers=((0, 0),), kink=0.0):
     """E[sigma(r u) sigma(s v) u^p t^q] for normals u, v at an angle, t across u in their plane, for all powers p, q.
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import fastlazy
-from fastlazy import _blocks
+from fastlazy import _team
 from fastlazy.activations import _BUILTINS
 from fastlazy.pairs import pair_moments
 from tests import naive_gram as naive
@@ -82,7 +82,7 @@ def test_same_bits_for_any_number_of_threads(monkeypatch):
     W[7] = 2 * W[3]
     one = fastlazy.rf_gram(W, "tanh", parallel=False)
     for cores in (2, 3):
-        monkeypatch.setattr(_blocks, "available_cores", lambda cores=cores: cores)
+        monkeypatch.setattr(_team, "thread_limit", lambda cores=cores: cores)
         assert fastlazy.rf_gram(W, "tanh").tobytes() == one.tobytes()
 
 

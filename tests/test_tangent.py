@@ -10,7 +10,7 @@ import pytest
 import scipy.sparse.linalg
 
 import fastlazy
-from fastlazy import _blocks, tangent, tangent_solver
+from fastlazy import _team, tangent, tangent_solver
 from fastlazy.activations import _BUILTINS
 from fastlazy.tangent_pairs import block_moments
 from tests import naive_gram as naive
@@ -137,8 +137,7 @@ def test_same_bits_for_any_number_of_threads(monkeypatch):
     b = np.random.default_rng(4).standard_normal(W.size)
     results = [fastlazy.nt_gram(W, "relu", parallel=False) @ b]
     for cores in (2, 3):
-        monkeypatch.setattr(_blocks, "available_cores", lambda cores=cores: cores)
-        monkeypatch.setattr(tangent, "available_cores", lambda cores=cores: cores)
+        monkeypatch.setattr(_team, "thread_limit", lambda cores=cores: cores)
         results.append(fastlazy.nt_gram(W, "relu") @ b)
     assert np.array_equal(results[0], results[1])
     assert np.array_equal(results[0], results[2])

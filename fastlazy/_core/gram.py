@@ -36,7 +36,7 @@ from fastlazy._core.tile import multiply
 
 ROWS = 96  # rows of a block: a panel that comes from afar is used for so many
 INNER = 2048  # features made at a time
-_DEPTH = 512  # of them multiplied at a time: ROWS of them stay in the second cache
+DEPTH = 512  # of them multiplied at a time: ROWS of them stay in the second cache
 WORD = 64  # bits of a word of signs
 
 PANELS = 8  # panels of one item
@@ -164,9 +164,9 @@ def fill_blocks(
             for p in range(p0, p1):
                 count_common_bits(bits, start, stop, p * width, C[p - p0])
         else:
-            for part in range(0, k, _DEPTH):
+            for part in range(0, k, DEPTH):
                 for p in range(p0, p1):
-                    depth = min(_DEPTH, k - part)
+                    depth = min(DEPTH, k - part)
                     multiply(left, first, last, right[p], part, depth, not begin or part > 0, C[p - p0])
         if finish:
             for p in range(p0, p1):

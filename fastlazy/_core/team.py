@@ -36,7 +36,9 @@ def board_size(members: int) -> int:
 
 @jit
 def take(board, items, member, members):
-    """An item below *items* that nobody has taken, or *items* if all are."""
+    """An item below *items* that nobody has taken, or *items* if all are or the team was stopped."""
+    if _load(board, _STOPPED) != 0:
+        return items
     for k in range(members):
         owner = (member + k) % members
         start, stop = items * owner // members, items * (owner + 1) // members
@@ -67,7 +69,7 @@ def meet(board, members):
 
 
 def stop(board: np.ndarray) -> None:
-    """Send every member home at its next barrier; called from the interpreter, in place."""
+    """Send every member home, before its next item or at its next barrier; called from the interpreter, in place."""
     board[_STOPPED] = 1
 
 

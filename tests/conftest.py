@@ -1,0 +1,3 @@
+"""What all tests share: guarded arrays."""
+
+pytest_plugins = ["red_zones"]

@@ -1,0 +1,129 @@
+"""Every compiled computation at given sizes, and the sizes at which a layout for register tiles can go wrong."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+import fastlazy
+from fastlazy import epochs, models
+from fastlazy._core import gram as core
+from fastlazy._core import tangent as core_tangent
+from fastlazy._core.geometry import HEIGHT, NARROW, REGISTER_BYTES, WIDE
+from fastlazy.activations import get_activation
+from tests import naive, naive_gram
+from tests.sgd_samples import drawn_samples
+
+LAYERS = ("ones", "signs", "scalar", "free")
+
+
+def edges(dtype):
+    """Sizes on both sides of every edge of a layout: tiles, panels, blocks of rows."""
+    widths = [vectors * REGISTER_BYTES // np.dtype(dtype).itemsize for vectors in (NARROW, WIDE)]
+    around = [size + step for size in (HEIGHT, *widths, core.ROWS) for step in (-1, 0, 1)]
+    return sorted({1, 2, 4, 5, *around, *(2 * width + 1 for width in widths)})
+
+
+def far_edges(dtype):
+    """Sizes beyond which a computation goes in several parts: of depth, neurons, samples or panels."""
+    panels = core.PANELS * WIDE * REGISTER_BYTES // np.dtype(dtype).itemsize
+    return [core.DEPTH + 1, panels + 1, core_tangent.CHUNK + 1, core.INNER - 1, core.INNER + 1]
+
+
+def draw(n, m, N, d, dtype):
+    """Samples X (n, d) and Y (m, d), weights W (N, d)."""
+    rng = np.random.default_rng([n, m, N, d])
+    X, Y, W = (rng.standard_normal((rows, d)).astype(dtype) for rows in (n, m, N))
+    return X, Y, W / dtype(math.sqrt(d))
+
+
+def _kernels(n, m, N, d, dtype, **options):
+    X, Y, W = draw(n, m, N, d, dtype)
+    x, y, w = (array.astype(float) for array in (X, Y, W))
+    for name in ("tanh", "relu"):
+        yield fastlazy.rf_kernel(X, W, name, **options), naive_gram.rf_kernel(x, w, name, x)
+        yield fastlazy.rf_kernel(X, W, name, Y=Y, **options), naive_gram.rf_kernel(x, w, name, y)
+    for name in ("square", "relu", "tanh"):
+        yield fastlazy.nt_kernel(X, W, name, **options), naive_gram.nt_kernel(x, w, name, x)
+        yield fastlazy.nt_kernel(X, W, name, Y=Y, **options), naive_gram.nt_kernel(x, w, name, y)
+
+
+def _normal_equations(n, m, N, d, dtype, **options):
+    X, _, W = draw(n, m, N, d, dtype)
+    y = np.random.default_rng(n).standard_normal((n, 1 + m % 3))
+    found = fastlazy.rf_normal_equations(X, y, W, "tanh", **options)
+    return zip(found, naive_gram.rf_normal_equations(X.astype(float), y, W.astype(float), "tanh"), strict=True)
+
+
+def _grams(n, m, N, d, dtype, **options):
+    _, _, W = draw(n, m, N, d, dtype)
+    w = W.astype(float)
+    for center in (False, True):
+        squares = (w @ w.T) ** 2 * 2 + (0 if center else np.outer(*(np.sum(w**2, axis=1),) * 2))
+        yield fastlazy.rf_gram(W, center=center, **options), squares
+    yield fastlazy.rf_gram(W, "erf", **options), naive_gram.erf_gram(w)
+    b = np.random.default_rng(m).standard_normal((N, d))
+    K = fastlazy.nt_gram(W, "erf", **options)
+    yield (K @ b.ravel()).reshape(N, d).astype(dtype), naive_gram.erf_tangent_product(w, b)
+
+
+def _models(n, m, N, d, dtype, **options):
+    X, _, W = draw(n, m, N, d, dtype)
+    x, w = X.astype(float), W.astype(float)
+    rng = np.random.default_rng([n, N])
+    t = 1 + m % 3
+    a, b, u = (rng.standard_normal(shape) for shape in ((t, N), (t, N, d), (n, t)))
+    tanh = get_activation("tanh")
+    features, slopes = np.tanh(x @ w.T), 1 / np.cosh(x @ w.T) ** 2
+    yield models.features(X, W, tanh, **options), features
+    yield models.features(X, W, tanh, derivative=1, **options), slopes
+    yield models.rf_values(X, W, a, tanh, **options), features @ a.T
+    yield models.nt_values(X, W, b, tanh, **options), np.einsum("ni,nj,tij->nt", slopes, x, b, optimize=True)
+    yield models.rf_coefficients(X, u, W, tanh, **options), u.T @ features
+    yield models.nt_coefficients(X, u, W, tanh, **options), np.einsum("nt,ni,nj->tij", u, slopes, x, optimize=True)
+
+
+def _training(n, m, N, d, dtype, *, parallel=True, threads=None):
+    """Three steps on drawn samples, minibatches of m, and two more on a data set; every kind of second layer."""
+    layer = LAYERS[(n + N) % 4]
+    _, _, W = draw(n, m, N, d, dtype)
+    rng = np.random.default_rng([N, d])
+    target = fastlazy.QuadraticTarget(np.abs(rng.standard_normal(d)) + 0.1, b0=0.3)
+    a0 = {"ones": None, "signs": rng.choice([-1.0, 1.0], N), "scalar": 0.7, "free": rng.standard_normal(N)}[layer]
+    rates, seed = (2e-3 / (d * N), 5e-3 / (N if layer == "free" else N * N), 2e-2), 5
+    fit = fastlazy.fit_nn(
+        target, N, n_samples=3 * m, batch_size=m, step_size=lambda u: rates, second_layer=layer, W0=W.astype(float),
+        a0=a0, c0=0.1, dtype=dtype, rng=seed, reduce=bool(n % 2), n_records=2, n_threads=threads,
+    )  # fmt: skip
+    key = np.random.default_rng(seed).integers(2**64, dtype=np.uint64)
+    X = drawn_samples(key, 3 * m, m, d, N, layer, dtype)
+    steps = np.tile(rates, (3, 1))
+    a = np.broadcast_to(1.0 if a0 is None else a0, N).astype(float)
+    W_end, a_end, c_end = naive.sgd(W.astype(float), a, 0.1, X, target(X), m, steps, layer)
+    assert np.abs(W_end - W).max() > 1e-5 * np.abs(W).max()
+    yield fit.W, W_end
+    yield np.broadcast_to(fit.a, N).astype(dtype), a_end
+    yield np.array([1.0, fit.c], dtype), np.array([1.0, c_end])  # c may end near 0
+    samples = draw(n, m, N, d, dtype)[0]
+    y = target(samples.astype(float)).astype(dtype)
+    order, b = rng.permutation(n), min(m, n)
+    start = epochs.State(W.astype(float), np.ones(N), a0, 0.1) if layer == "scalar" else (W.astype(float), a, 1.0, 0.1)
+    with epochs.training(samples, y, epochs.State(*start), layer, m, parallel=parallel) as run:
+        run.epoch(order, np.array(rates))
+        state = run.state()
+    steps = np.tile(rates, (-(-n // b), 1))
+    x, t = samples.astype(float)[order], y.astype(float)[order]
+    W_end, a_end, c_end = naive.sgd(W.astype(float), a, 0.1, x, t, b, steps, layer)
+    yield state.W.astype(dtype), W_end
+    yield (state.alpha * state.a).astype(dtype), a_end
+    yield np.array([1.0, state.c], dtype), np.array([1.0, c_end])
+
+
+COMPUTATIONS = {
+    "kernels": _kernels,
+    "normal_equations": _normal_equations,
+    "grams": _grams,
+    "models": _models,
+    "training": _training,
+}

@@ -1,0 +1,56 @@
+"""Every compiled computation at awkward sizes: against its slow twin, and the same bits for any number of threads."""
+
+from __future__ import annotations
+
+import edges
+import numpy as np
+import pytest
+
+from fastlazy import _blocks, _team, sgd
+
+TOLERANCE = {np.float64: 1e-12, np.float32: 1e-5}  # relative to the largest entry
+DTYPES = [np.float32, np.float64]
+_LARGE = 400  # a size that the others keep small beside
+
+
+def cases(dtype, far):
+    """Sizes (n, m, N, d): each edge in each place, beside edges drawn at random, small ones beside large ones."""
+    rng = np.random.default_rng(far)
+    near = edges.edges(dtype)
+    for place in range(4):
+        for edge in edges.far_edges(dtype) if far else near:
+            sizes = rng.choice(near if edge < _LARGE else near[:6], 4).tolist()
+            sizes[place] = edge
+            yield tuple(sizes)
+
+
+def assert_close(found, twin, dtype, case):
+    assert found.dtype == dtype or found.dtype == np.float64
+    assert found.shape == twin.shape
+    error = np.abs(found - twin).max() / max(np.abs(twin).max(), np.finfo(float).tiny)
+    assert error <= TOLERANCE[dtype], (case, error)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("far", [False, True], ids=["near", "far"])
+@pytest.mark.parametrize("name", edges.COMPUTATIONS)
+def test_equals_its_slow_twin(name, far, dtype):
+    for case in cases(dtype, far):
+        for found, twin in edges.COMPUTATIONS[name](*case, dtype, parallel=False):
+            assert_close(found, twin, dtype, case)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", edges.COMPUTATIONS)
+def test_same_bits_for_any_number_of_threads(name, dtype, monkeypatch):
+    """Every piece of work is taken to be worth a thread, however small."""
+    monkeypatch.setattr(_blocks, "_SHARE", 1e-9)
+    for module in (sgd, edges.epochs):
+        monkeypatch.setattr(module, "SHARE", 1e-9)
+    for case in list(cases(dtype, False))[::3] + list(cases(dtype, True))[::5]:
+        results = []
+        for threads in (1, 2, 3):
+            monkeypatch.setattr(_team, "thread_limit", lambda threads=threads: threads)
+            results.append([found for found, _ in edges.COMPUTATIONS[name](*case, dtype)])
+        for alone, *others in zip(*results, strict=True):
+            assert all(alone.tobytes() == other.tobytes() for other in others), case

@@ -1,0 +1,136 @@
+"""The register geometry: chosen, forced, refused; and everything compiled under each of them, on any processor."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fastlazy._core import geometry
+from fastlazy._core.geometry import AVX2, AVX512, GEOMETRIES, GEOMETRY, NEON, SSE, WIDE
+
+HERE = Path(__file__).parent
+OTHERS = [name for name, other in GEOMETRIES.items() if other != GEOMETRY]
+"""The geometry of this process is tested by the tests beside this one."""
+
+
+def run(name, *arguments):
+    """Python in a process of its own, under a geometry."""
+    environment = os.environ | {geometry.VARIABLE: name}
+    return subprocess.run([sys.executable, *arguments], env=environment, cwd=HERE, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_every_computation_equals_its_slow_twin_under_another_geometry(name):
+    done = run(name, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_tile.py", "test_edges.py", "-k", "not bits")
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OTHERS)
+def test_bits_do_not_depend_on_threads_under_another_geometry(name):
+    done = run(name, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_edges.py", "-k", "bits")
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
+
+
+RESULTS = """
+import sys
+from pathlib import Path
+sys.path[:0] = [".", ".."]
+import edges
+import numpy as np
+from fastlazy._core import geometry, normal
+
+results = {"geometry": np.array(str(geometry.GEOMETRY))}
+for dtype in (np.float32, np.float64):
+    for name, computation in edges.COMPUTATIONS.items():
+        for k, (found, _) in enumerate(computation(101, 30, 131, 53, dtype, parallel=False)):
+            results[f"{name} {k} {np.dtype(dtype).name}"] = found
+    numbers = np.empty(1000, dtype)
+    normal.fill_normals(np.uint64(3), np.uint64(4), numbers)
+    results[f"normals {np.dtype(dtype).name}"] = numbers
+np.savez(sys.argv[1], **results)
+"""
+
+
+def test_geometries_agree(tmp_path):
+    """To rounding, and normals to the bit."""
+    tables = {}
+    for name in GEOMETRIES:
+        file = tmp_path / f"{name}.npz"
+        done = run(name, "-c", RESULTS, str(file))
+        assert done.returncode == 0, done.stderr
+        tables[name] = dict(np.load(file))
+        assert tables[name].pop("geometry") == name
+    first, *others = tables.values()
+    for key, expected in first.items():
+        tolerance = {"float32": 2e-6, "float64": 1e-14}[key.split()[-1]] * np.abs(expected).max()
+        for other in others:
+            if key.startswith("normals"):
+                assert other[key].tobytes() == expected.tobytes()
+            else:
+                np.testing.assert_allclose(other[key], expected, rtol=0, atol=10 * tolerance)
+
+
+@pytest.mark.parametrize("chosen", GEOMETRIES.values(), ids=str)
+def test_a_tile_fits_in_the_registers(chosen):
+    assert chosen.height * WIDE + WIDE + 1 <= chosen.registers
+
+
+@pytest.mark.parametrize(
+    ("features", "triple", "expected"),
+    [
+        ("+sse2,+avx2,+fma,+avx512f", "x86_64-unknown-linux-gnu", AVX512),
+        ("+sse2,+avx2,+fma,-avx512f", "x86_64-unknown-linux-gnu", AVX2),
+        ("+sse2,+avx2,-fma", "x86_64-unknown-linux-gnu", SSE),
+        ("", "x86_64-unknown-linux-gnu", SSE),
+        ("+neon", "aarch64-unknown-linux-gnu", NEON),
+        ("+neon", "arm64-apple-darwin", NEON),
+    ],
+)
+def test_the_host_decides(features, triple, expected, monkeypatch):
+    monkeypatch.delenv(geometry.VARIABLE, raising=False)
+    monkeypatch.setattr(geometry.numba.config, "CPU_FEATURES", features)
+    monkeypatch.setattr(geometry.llvm, "get_process_triple", lambda: triple)
+    assert geometry.host_geometry() == geometry.chosen_geometry() == expected
+
+
+def test_the_variable_forces(monkeypatch):
+    for name, expected in GEOMETRIES.items():
+        monkeypatch.setenv(geometry.VARIABLE, name)
+        assert geometry.chosen_geometry() == expected
+        assert str(expected) == name
+    monkeypatch.setenv(geometry.VARIABLE, "")
+    assert geometry.chosen_geometry() == geometry.host_geometry()
+
+
+@pytest.mark.parametrize("name", ["64", "64X32", "32x32", "avx2", " 64x32"])
+def test_an_unknown_value_is_refused(name, monkeypatch):
+    monkeypatch.setenv(geometry.VARIABLE, name)
+    with pytest.raises(ValueError, match=r"FASTLAZY_REGISTERS is '.*', which is no .*; set it to one of 64x32, 32x16"):
+        geometry.chosen_geometry()
+
+
+def test_the_command_line_says_so_without_a_traceback():
+    done = run("7x7", "-m", "fastlazy", "info")
+    assert done.returncode == 2
+    assert "FASTLAZY_REGISTERS" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+CACHE = """
+import sys
+from fastlazy._core import tile
+import numpy as np
+tile.multiply(np.zeros((1, 4, 4)), 0, 1, np.zeros((4, tile.REGISTER_BYTES // 4)), 0, 4, False, np.zeros((4, 16)))
+print(sum(tile.multiply.stats.cache_hits.values()))
+"""
+
+
+def test_the_compile_cache_tells_geometries_apart(tmp_path, monkeypatch):
+    """Each is compiled once, and none throws out another."""
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    hits = [[run(name, "-c", CACHE).stdout.strip() for name in ("64x32", "32x16", "16x16")] for _ in range(2)]
+    assert hits == [["0"] * 3, ["1"] * 3]

@@ -1,0 +1,105 @@
+"""Products in register tiles, and the layouts they read and write, against plain matrix products."""
+
+import numpy as np
+import pytest
+
+from fastlazy._core import layout, tile
+from fastlazy._core.geometry import HEIGHT, NARROW, REGISTER_BYTES, WIDE
+
+DTYPES = [np.float32, np.float64]
+
+
+def lanes(dtype):
+    return REGISTER_BYTES // np.dtype(dtype).itemsize
+
+
+def whole(dtype, *shape):
+    """Small whole numbers: their products and sums are exact in any order."""
+    return np.random.default_rng(shape).integers(-9, 10, shape).astype(dtype)
+
+
+def interleaved(X):
+    """X (n, d), both multiples of four, as X[s // 4, i, s % 4]."""
+    n, d = X.shape
+    return np.ascontiguousarray(X.reshape(n // 4, 4, d).transpose(0, 2, 1))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("vectors", [WIDE, NARROW])
+@pytest.mark.parametrize("groups", [1, 2, 3, 4, 5, 24, 25])
+@pytest.mark.parametrize("accumulate", [False, True])
+@pytest.mark.parametrize(("start", "depth"), [(0, 4), (0, 52), (8, 4), (4, 44)])
+def test_multiply(dtype, vectors, groups, accumulate, start, depth):
+    width, first = vectors * lanes(dtype), 2
+    X, P = whole(dtype, 4 * (first + groups), 52), whole(dtype, 52, width)
+    C = whole(dtype, 4 * groups, width)  # what is beyond it is guarded
+    A = X[4 * first :, start : start + depth]
+    expected = accumulate * C + A @ P[start : start + depth]
+    tile.multiply(interleaved(X), first, first + groups, P, start, depth, accumulate, C)
+    np.testing.assert_array_equal(C, expected)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("vectors", [WIDE, NARROW])
+@pytest.mark.parametrize(("first", "last"), [(0, 1), (0, 2), (1, 4), (3, 13), (0, 13)])
+@pytest.mark.parametrize("samples", [4, 48])
+def test_add_transposed(dtype, vectors, first, last, samples):
+    width = vectors * lanes(dtype)
+    X, P, C = whole(dtype, samples, 52), whole(dtype, samples, width), whole(dtype, 52, width)
+    expected = C.copy()
+    expected[4 * first : 4 * last] += X.T[4 * first : 4 * last] @ P
+    tile.add_transposed(interleaved(X), P, first, last, C)
+    np.testing.assert_array_equal(C, expected)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n", [1, 4, 5, HEIGHT + 1, 97])
+def test_layouts(dtype, n):
+    """Rows to groups, groups to panels and panels back to groups; what pads them stays zero."""
+    A = whole(dtype, n, 7)
+    width = layout.panel_width(n, dtype)
+    rows = np.zeros((layout.groups_of(n), layout.padded(7), 4), dtype)
+    panels = np.zeros((layout.ceil_div(layout.padded(n), width), layout.padded(7), width), dtype)
+    for g in range(len(rows)):
+        layout.interleave(A, g, rows[g])
+        layout.copy_to_panels(rows[g], g, 0, 8, panels)
+    padded = np.pad(A, ((0, 4 * len(rows) - n), (0, 1)))
+    np.testing.assert_array_equal(rows, interleaved(padded))
+    columns = panels.transpose(1, 0, 2).reshape(8, -1)
+    np.testing.assert_array_equal(columns[:, : len(padded)], padded.T)
+    assert not columns[:, len(padded) :].any()
+    again = np.zeros_like(rows)
+    for p, panel in enumerate(panels):
+        layout.copy_from_panel(panel, p, 0, 8, again)
+    np.testing.assert_array_equal(again, rows)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_panels_are_narrow_where_that_saves_padding(dtype):
+    one = lanes(dtype)
+    assert layout.panel_width(3 * one, dtype) == 3 * one
+    assert layout.panel_width(4 * one, dtype) == 2 * one
+    assert layout.panel_width(1000 * one, dtype) == 3 * one
+    for columns in range(1, 200):
+        assert layout.panel_width(columns, dtype) in (2 * one, 3 * one)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(1,), (3, 5), (2, 1, 48), (0, 4)])
+def test_aligned_zeros(dtype, shape):
+    zeros = layout.aligned_zeros(shape, dtype)
+    assert zeros.shape == shape
+    assert zeros.dtype == dtype
+    assert zeros.size == 0 or zeros.ctypes.data % 64 == 0
+    assert not zeros.any()
+
+
+def test_blocks_hold_whole_panels_and_groups():
+    """Rows of blocks count as columns of panels elsewhere: a panel must not reach into the next block."""
+    from fastlazy._core import gram, tangent
+
+    for dtype in DTYPES:
+        for vectors in (NARROW, WIDE):
+            assert gram.ROWS % (vectors * lanes(dtype)) == 0
+    assert gram.ROWS % layout.INTERLEAVE == gram.DEPTH % layout.INTERLEAVE == gram.INNER % layout.INTERLEAVE == 0
+    assert gram.WORD % layout.INTERLEAVE == tangent.CHUNK % layout.INTERLEAVE == 0

@@ -1,0 +1,31 @@
+"""The samples that `fastlazy.fit_nn` draws, as its documentation says that it draws them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastlazy._core import normal
+from fastlazy._core import sgd as core
+
+
+def drawn_samples(key, n, b, d, N, second_layer, dtype):
+    """The samples of a run, in the eigenbasis of B, from their documented streams.
+
+    Group q of four samples is stream q; a block, of several small minibatches or one, begins a new group, as
+    do the minibatches left at the end and the smaller last one.
+    """
+    m = core.minibatches_per_block(b, min(N, d), core.FREE if second_layer == "free" else core.FIXED)
+    groups = -(-b * m // 4)
+    whole, rest = divmod(n, b)
+    rows, stream = [], 0
+    for size in [b * m] * (whole // m) + [whole % m * b, rest]:
+        if size == 0:
+            continue
+        block = []
+        for _ in range(groups):
+            numbers = np.empty(4 * d, dtype)
+            normal.fill_normals(np.uint64(key), np.uint64(stream), numbers)
+            block.append(numbers.reshape(d, 4).T)
+            stream += 1
+        rows.append(np.vstack(block)[:size])
+    return np.vstack(rows).astype(float)
