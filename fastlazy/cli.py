@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 import fastlazy
 from fastlazy.cli_figure import add_figure_command
+from fastlazy.cli_info import add_info_command
 from fastlazy.cli_lazy import add_lazy_command
 from fastlazy.cli_sweep import add_sweep_command
 
@@ -30,29 +30,3 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\ninterrupted", file=sys.stderr)
         return 130
-
-
-def add_info_command(commands: Any) -> None:
-    """Add ``fastlazy info`` to the *commands* of a parser, in place."""
-    parser = commands.add_parser(
-        "info",
-        help="print versions and what the kernels are compiled for",
-        description="Print what a bug report needs.",
-    )
-    parser.set_defaults(run=run_info)
-
-
-def run_info(arguments: argparse.Namespace) -> int:
-    """Print versions, processor and cache; the exit status."""
-    import platform
-    from importlib.metadata import version
-
-    from fastlazy._core import geometry
-    from fastlazy._team import available_cores
-
-    packages = ", ".join(f"{name} {version(name)}" for name in ("numpy", "scipy", "numba", "llvmlite"))
-    print(f"fastlazy {fastlazy.__version__}, Python {platform.python_version()}, {platform.platform()}")
-    print(packages)
-    print(f"compiled for {geometry.CPU}, {8 * geometry.REGISTER_BYTES}-bit vectors")
-    print(f"{available_cores()} cores")
-    return 0

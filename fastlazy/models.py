@@ -48,10 +48,12 @@ def features(X: Array, W: Array, sigma: Activation, *, derivative: int = 0, para
         for start, rows in _parts(X):
             samples = operand(together, rows, left_only=True)
             together(core.fill_features, samples.rows, len(rows), W_operand.panels, loop, held, errors)
-            panels, _, width = held.panels.shape
-            for p in range(panels):
-                columns = slice(p * width, min((p + 1) * width, N))
-                result[start : start + len(rows), columns] = held.panels[p, : len(rows), : columns.stop - p * width]
+            width = held.panels.shape[2]
+            for first in range(0, N, width):
+                count = min(width, N - first)
+                result[start : start + len(rows), first : first + count] = held.panels[
+                    first // width, : len(rows), :count
+                ]
     _check_finite("features", result, errors, sigma)
     return result
 

@@ -4,7 +4,7 @@ A compiled function that writes past the end of an array, or before its beginnin
 another; what that does may show much later, elsewhere, or never. So this plugin gives NumPy an allocator of its own
 (NEP 49). It surrounds each block with `GUARD` known bytes on both sides. It looks at them when the block is freed and,
 for blocks that live on, at the end of each test, which then fails. A block begins `OFFSET` bytes after a line of the
-cache: an array that `fastlazy._core.layout.aligned_zeros` moves to the next line then ends exactly where the guard begins.
+cache: an array that `fastlazy._core.layout.aligned_zeros` moves to the next line ends exactly where the guard begins.
 
 The allocator is compiled by numba, so that it costs a fraction of a microsecond.
 """
