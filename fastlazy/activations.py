@@ -7,23 +7,29 @@ for the kernels; a test holds them together.
 from __future__ import annotations
 
 import math
+import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
+from fastlazy._snapshot import content, snapshot
 from fastlazy._validate import Array, check_array, check_choice
 
 Function = Callable[[Any], Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Activation:
     """A non-linearity sigma, and its derivative.
+
+    What the functions are is fixed here: later changes of variables, arrays and modules that they refer to have no
+    effect, for no dtype and in no copy. Copies, those of pickle too, are equal to the original, and so are two
+    non-linearities of one name made of the same functions with equal variables.
 
     Parameters
     ----------
@@ -59,8 +65,8 @@ class Activation:
         if not isinstance(name, str):
             raise TypeError(f"name must be a string, got {name!r}; pass e.g. 'shifted tanh'")
         object.__setattr__(self, "name", name)
-        object.__setattr__(self, "function", function)
-        object.__setattr__(self, "derivative", derivative)
+        object.__setattr__(self, "function", snapshot(function))
+        object.__setattr__(self, "derivative", snapshot(derivative))
         self._check("function", 0)
         if derivative is not None:
             self._check("derivative", 1)
@@ -68,8 +74,37 @@ class Activation:
     def __repr__(self) -> str:
         return f"Activation({self.name!r}, {'with' if self.derivative else 'without'} a derivative)"
 
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and isinstance(other, Activation) and self._content == other._content
+
+    def __hash__(self) -> int:
+        return hash(self._content)
+
+    def __copy__(self) -> Activation:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Activation:
+        return self
+
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.name, self.function, self.derivative)
+        return _restored, (type(self), self.name, self._pickled)
+
+    @cached_property
+    def _content(self) -> Any:
+        return self.name, content(self.function), content(self.derivative)
+
+    @cached_property
+    def _pickled(self) -> bytes:
+        """The functions by value: what they refer to goes with them."""
+        import cloudpickle
+
+        try:
+            return cloudpickle.dumps((self.function, self.derivative))
+        except Exception as error:
+            raise TypeError(
+                f"activation {self.name!r} cannot be pickled ({error}); make it of Python functions, or of "
+                "functions that numba.njit has compiled, which refer to numbers and arrays"
+            ) from error
 
     def __call__(self, x: ArrayLike) -> Array:
         """The values of sigma.
@@ -180,6 +215,12 @@ class Activation:
             )
 
 
+@lru_cache(maxsize=64)  # a worker gets one with every task, and compiles it once
+def _restored(kind: type[Activation], name: str, pickled: bytes) -> Activation:
+    """The non-linearity that was pickled."""
+    return kind(name, *pickle.loads(pickled))
+
+
 class _Builtin(Activation):
     """A non-linearity of the package: its functions take arrays, and the compiled ones go by its name."""
 
@@ -194,6 +235,10 @@ class _Builtin(Activation):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return get_activation, (self.name,)
+
+    @property
+    def _content(self) -> str:
+        return self.name
 
     @property
     def degree(self) -> int | None:
