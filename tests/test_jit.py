@@ -87,3 +87,34 @@ def test_digest_covers_every_file(tmp_path):
     assert jit.source_digest(tmp_path) == before
     (tmp_path / "b.py").write_text("x = 2\n")
     assert jit.source_digest(tmp_path) != before
+
+
+def test_an_upgrade_inside_an_archive_renews_the_kernels(package, tmp_path):
+    folder, run = package
+    cached = {"PYTHONPATH": str(tmp_path / "archive.zip"), "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+
+    def printed():
+        shutil.make_archive(str(tmp_path / "archive"), "zip", folder)
+        return [run(**cached).stdout.split() for _ in range(2)]
+
+    first, second = printed()
+    assert first[0] == "0"
+    assert second == ["1", first[1]]
+    source = folder / "fastlazy" / "_core" / "normal.py"
+    source.write_text(source.read_text().replace("_ROUNDS = 7", "_ROUNDS = 8"))
+    renewed, again = printed()
+    assert renewed[0] == "0"
+    assert renewed[1] != first[1]
+    assert again == ["1", renewed[1]]
+
+
+def test_without_sources_nothing_is_cached(package, tmp_path):
+    """As in a program frozen into one file: here the loader of the core knows of no files."""
+    _, run = package
+    assert jit.source_digest(tmp_path) == ""
+    hidden = "import importlib.resources as r; from pathlib import Path; files = r.files; "
+    hidden += f"r.files = lambda package: Path({str(tmp_path)!r}) if package == 'fastlazy._core' else files(package)\n"
+    (tmp_path / "cache").mkdir()
+    runs = [run(hidden + PROGRAM, NUMBA_CACHE_DIR=str(tmp_path / "cache")) for _ in range(2)]
+    assert [result.stdout.split()[0] for result in runs] == ["0", "0"]
+    assert not list((tmp_path / "cache").iterdir())

@@ -10,8 +10,9 @@ The options
 The cache
     Numba stamps a cached function with the file that holds it, not with the files it calls, so a
     change in ``tile.py`` would leave a stale ``sgd.py`` behind. Here the stamp is a digest of all of
-    ``_core`` and of the numba and llvmlite versions. Where no folder is writable, or the disk is full
-    or holds a damaged entry, functions are compiled in memory instead: slower, never wrong.
+    ``_core``, also where that is inside an archive, and of the numba and llvmlite versions. Where no source
+    can be found, no folder is writable, or the disk is full or holds a damaged entry, functions are compiled
+    in memory instead: slower, never wrong.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ import pickle
 import sys
 import warnings
 from collections.abc import Callable
-from pathlib import Path
+from importlib import resources
+from importlib.resources.abc import Traversable
 from typing import Any
 
 import llvmlite
@@ -54,19 +56,24 @@ def jit_exact_inline(function: Callable[..., Any]) -> Any:
 
 def _compile_lazily(function: Callable[..., Any], **options: Any) -> Any:
     dispatcher = numba.njit(nogil=True, error_model="numpy", **options)(function)
-    try:
-        dispatcher._cache = _Cache(function)
-    except (RuntimeError, OSError):  # no writable folder for the cache
-        dispatcher._cache = _Uncached()
+    dispatcher._cache = _Uncached()
+    if _DIGEST:  # else a stale kernel could not be told from a good one
+        with contextlib.suppress(RuntimeError, OSError):  # no writable folder for the cache
+            dispatcher._cache = _Cache(function)
     return dispatcher
 
 
-def source_digest(folder: Path = Path(__file__).parent) -> str:
-    """Digest of every source file of *folder* and of the compiler's version."""
+def source_digest(folder: Traversable | None = None) -> str:
+    """Digest of every source file of *folder*, by default of the core, and of the compiler's version.
+
+    The folder may be in an archive. Empty if no source can be found, as in a program frozen into one file.
+    """
     digest = hashlib.sha256(f"{numba.__version__} {llvmlite.__version__}".encode())
-    for path in sorted(folder.glob("*.py")):
-        digest.update(path.name.encode() + path.read_bytes())
-    return digest.hexdigest()
+    folder = resources.files(__package__) if folder is None else folder
+    sources = [file for file in folder.iterdir() if file.name.endswith((".py", ".pyc"))]
+    for file in sorted(sources, key=lambda file: file.name):
+        digest.update(file.name.encode() + file.read_bytes())
+    return digest.hexdigest() if sources else ""
 
 
 class _Cache(FunctionCache):
