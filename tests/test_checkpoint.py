@@ -20,7 +20,7 @@ RUNS = {
     "signs": (SIGNED, 30, {"n_samples": 5013, "second_layer": "signs"}),
     "scaled": (TARGET, 5, {"n_samples": 5013, "scale": 3.0, "diagnostics": True}),
     "watched": (SIGNED, 30, {"n_samples": 5013, "second_layer": "signs", "init": "symmetric", "diagnostics": True}),
-    "full matrix": (QuadraticTarget(np.diag(np.ones(11), 1) + np.diag(np.ones(11), -1)), 4, {"n_samples": 5013}),
+    "full matrix": (QuadraticTarget(np.full((12, 12), 0.1) + np.diag(np.arange(12.0))), 4, {"n_samples": 5013}),
 }
 
 

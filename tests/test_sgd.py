@@ -14,6 +14,9 @@ from fastlazy._core import normal
 from fastlazy._core import sgd as core
 from fastlazy.schedule import step_rule
 
+# Second layers of one sign are trained on targets of both, on purpose.
+pytestmark = pytest.mark.filterwarnings("ignore:target has negative eigenvalues")
+
 
 def drawn_samples(key, n, b, d, N, second_layer, dtype):
     """The samples of a run, in the eigenbasis of B, from their documented streams.
