@@ -107,7 +107,7 @@ def check_size(what: str, size: float, dtype: np.dtype[Any]) -> None:
 
 
 def warn_of_signs(target: QuadraticTarget, N: int, second_layer: str, null_risk: float) -> None:
-    """Warn the caller's caller if *N* neurons of a second layer of one sign cannot learn what those of both signs can."""
+    """Warn the caller's caller if *N* neurons of one sign cannot learn what those of both signs can."""
     positive = np.maximum(target.eigenvalues, 0.0)  # descending
     risk = target.null_risk - 2 * float(np.sum(positive[:N] ** 2))
     if risk - nn_risk(target, N) > 1e-12 * target.null_risk:

@@ -170,7 +170,7 @@ def fit_nn(
     checkpoint : path, optional
         File to which the state of the run is written every half minute, and from which the same call, if the
         run was cut short, goes on to the same result, bit for bit. It needs a seed, stays when the run ends,
-        and is begun anew for any other call.
+        and is begun anew for any other call. What is there and cannot be read is renamed, not overwritten.
     scale : float, optional
         alpha > 0 of lazy scaling: alpha (f - f_0) + c is trained, f_0 the network at the start, with the steps of W and
         the second layer divided by alpha^2. Small alpha leads to the trained network, large alpha to the neural
@@ -188,16 +188,16 @@ def fit_nn(
     Warns
     -----
     RuntimeWarning
-        If the run diverges.
+        If the run diverges, or the checkpoint is damaged.
     UserWarning
-        If B has negative eigenvalues that a second layer of one sign, "ones" or "scalar", cannot learn, and "signs" can.
+        If B has negative eigenvalues that second layers of one sign ("ones", "scalar") cannot learn, and "signs" can.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is of the wrong kind, shape or size.
+        If an argument is of the wrong kind, shape or size, or the checkpoint is a file of other arrays.
     OSError
-        If the checkpoint cannot be written.
+        If the checkpoint cannot be read or written.
 
     Notes
     -----
@@ -232,6 +232,8 @@ def fit_nn(
             "pass dtype=np.float64, or scale B and b0"
         )
     check_choice("init", init, INITS)
+    if checkpoint is not None and rng is None:
+        raise ValueError("checkpoint was given without a seed, so that no later call is the same run; pass e.g. rng=0")
     steps = -(-total // b)
 
     key = generator.integers(2**64, dtype=np.uint64)
@@ -259,7 +261,7 @@ def fit_nn(
 
     def look(state: State) -> tuple[float, Array]:
         """The risk, and a record of the diagnostics; the risk is infinite where any number is not finite."""
-        record = np.empty(0)
+        record: Array = np.empty(0)
         with np.errstate(over="ignore", invalid="ignore"):
             risk = _risk(rotated, *state)
             if watch is not None and risk < math.inf:
