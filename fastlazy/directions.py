@@ -125,6 +125,6 @@ def eigendirections(target: QuadraticTarget) -> Array:
 
 
 def shares(learned: Array, eigenvalues: Array) -> Array:
-    """*learned* (d,) over *eigenvalues* (d,), zero where these are."""
-    there = eigenvalues != 0
+    """*learned* (d,) over *eigenvalues* (d,), zero where these are, or so small that a share could overflow."""
+    there = np.abs(eigenvalues) > 1e-300 * np.abs(eigenvalues).max()
     return np.where(there, learned, 0.0) / np.where(there, eigenvalues, 1.0)

@@ -8,6 +8,7 @@ eta / alpha of V. So nothing but the start, the target and the steps differs fro
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -16,10 +17,12 @@ from numpy.typing import ArrayLike
 
 from fastlazy._validate import Array, check_array, check_columns, check_real
 from fastlazy.lazy import network_function
+from fastlazy.risk import nn_risk
 from fastlazy.targets import QuadraticTarget
 
 INITS = ("orthogonal", "symmetric")
 _LARGEST_SCALE = {np.dtype(np.float32): 1e4, np.dtype(np.float64): 1e10}
+_LARGEST = {np.dtype(np.float32): 1e30, np.dtype(np.float64): 1e145}  # of f: its square has room to grow
 
 
 class Scaled(NamedTuple):
@@ -82,6 +85,40 @@ def initial_second_layer(a0: ArrayLike | None, target: QuadraticTarget, N: int, 
     return np.broadcast_to(a, N).copy()
 
 
+def check_network(W: Array, a: Array, alpha: float, dtype: np.dtype[Any]) -> None:
+    """Raise ValueError if *dtype* does not bear alpha sum_i a_i <w_i, x>^2, rows *W* (N, d) and *a* (N,)."""
+    if max(np.abs(W).max(), np.abs(a).max()) > np.finfo(dtype).max:
+        raise ValueError(
+            f"W0 or a0 has entries beyond the range of dtype {dtype}; pass smaller ones, or dtype=np.float64"
+        )
+    with np.errstate(over="ignore", invalid="ignore"):
+        size = alpha * float(np.abs(a) @ np.sum(W**2, axis=1))
+    check_size("W0 and a0 make a function", size, dtype)
+
+
+def check_size(what: str, size: float, dtype: np.dtype[Any]) -> None:
+    """Raise ValueError if *dtype* does not bear a function of that *size*."""
+    if not size <= _LARGEST[dtype]:
+        more = ", or dtype=np.float64" if size <= _LARGEST[np.dtype(np.float64)] else ""
+        raise ValueError(
+            f"{what} of size {size:.3g}, whose square leaves no room in dtype {dtype}; pass one below "
+            f"{_LARGEST[dtype]:g}{more}"
+        )
+
+
+def warn_of_signs(target: QuadraticTarget, N: int, second_layer: str, null_risk: float) -> None:
+    """Warn the caller's caller if *N* neurons of one sign cannot learn what those of both signs can."""
+    positive = np.maximum(target.eigenvalues, 0.0)  # descending
+    risk = target.null_risk - 2 * float(np.sum(positive[:N] ** 2))
+    if risk - nn_risk(target, N) > 1e-12 * target.null_risk:
+        warnings.warn(
+            f"target has negative eigenvalues, which second_layer={second_layer!r} cannot learn: the risk stays above "
+            f"{risk / null_risk:.3g} of the null risk; pass second_layer='signs'",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
 def scaled(target: QuadraticTarget, W: Array, a: Array, scale: Any, dtype: np.dtype[Any]) -> Scaled:
     """The plain run that is training alpha (f - f_0) + c from *W* (N, d) and *a* (N,), alpha = *scale*.
 
@@ -94,6 +131,7 @@ def scaled(target: QuadraticTarget, W: Array, a: Array, scale: Any, dtype: np.dt
     if not 1e-10 <= alpha <= largest:
         more = "; pass dtype=np.float64, or a smaller scale" if largest < alpha <= 1e10 else "; pass another"
         raise ValueError(f"scale must be from 1e-10 to {largest:g} for dtype {dtype}, got {alpha:g}{more}")
+    check_network(W, a, alpha, dtype)
     shifted = target.B + alpha * network_function(W, a).B
     return Scaled(alpha, QuadraticTarget(shifted, target.b0), np.sqrt(alpha) * W)
 

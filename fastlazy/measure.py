@@ -119,10 +119,12 @@ def _measure_trained(target: QuadraticTarget, parameters: Parameters, checkpoint
     if checkpoint is not None and not os.access(os.path.dirname(checkpoint), os.W_OK):
         checkpoint = None  # on another machine, perhaps
     options = {name: parameters[name] for name in _TRAINING}
-    fit = fit_nn(
-        target, parameters["N"], rng=cell_stream(parameters), n_threads=1, checkpoint=checkpoint,
-        diagnostics=bool(parameters["diagnostics"]), **options,
-    )  # fmt: skip
+    with warnings.catch_warnings():  # what a cell asks for is meant, and `_predicted` knows what it cannot learn
+        warnings.filterwarnings("ignore", "target has negative eigenvalues", UserWarning)
+        fit = fit_nn(
+            target, parameters["N"], rng=cell_stream(parameters), n_threads=1, checkpoint=checkpoint,
+            diagnostics=bool(parameters["diagnostics"]), **options,
+        )  # fmt: skip
     found = {"risk": float(fit.risk[-1]), "fit_status": fit.status}
     if fit.diagnostics is not None:
         found |= {name: getattr(fit.diagnostics, name)[-1].tolist() for name in _DIAGNOSTICS}

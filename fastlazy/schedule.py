@@ -65,7 +65,8 @@ def step_rule(step_size: StepSize, target: QuadraticTarget, N: int, b: int, step
         noise = nn_risk(target, N) / (target.null_risk or 1.0)
         return _auto_rule(tau, float(np.max(np.abs(target.eigenvalues))) / tau, noise, target.d, b, steps)
     if not callable(step_size):
-        constant = check_real("step_size", step_size, 0.0) * companions
+        with np.errstate(over="ignore"):  # steps beyond floating point diverge, which is told
+            constant = check_real("step_size", step_size, 0.0) * companions
         return lambda fractions: np.tile(constant, (len(fractions), 1))
 
     times = min(steps, _TIMES)
@@ -94,7 +95,12 @@ def scaled_step_rule(
     plain = step_rule(step_size, target, N, b, steps)
     if not isinstance(step_size, str):
         factors = np.array([1 / start.alpha, 1 / start.alpha**2, 1.0])
-        return lambda fractions: plain(fractions) * factors
+
+        def scaled(fractions: Array) -> Array:
+            with np.errstate(over="ignore"):  # as above
+                return np.asarray(plain(fractions) * factors)
+
+        return scaled
     heights = np.maximum(np.abs(a), a**2)  # of the kernel and of the function, per squared length of a row
     tau = float(np.sum(np.abs(target.eigenvalues)) + heights @ np.sum(start.W**2, axis=1)) or 1.0
     top = float(np.max(np.abs(target.eigenvalues))) + np.linalg.norm(np.sqrt(heights)[:, None] * start.W, 2) ** 2

@@ -33,7 +33,16 @@ from fastlazy._validate import (
 )
 from fastlazy.checkpoint import Checkpoint, Progress, State
 from fastlazy.diagnostics import Diagnostics, Watch
-from fastlazy.initial import INITS, initial_second_layer, initial_weights, reduced, scaled
+from fastlazy.initial import (
+    INITS,
+    check_network,
+    check_size,
+    initial_second_layer,
+    initial_weights,
+    reduced,
+    scaled,
+    warn_of_signs,
+)
 from fastlazy.lazy import network_function
 from fastlazy.risk import network_risk
 from fastlazy.schedule import Rule, StepSize, scaled_step_rule, step_rule
@@ -160,7 +169,7 @@ def fit_nn(
     checkpoint : path, optional
         File to which the state of the run is written every half minute, and from which the same call, if the
         run was cut short, goes on to the same result, bit for bit. It needs a seed, stays when the run ends,
-        and is begun anew for any other call.
+        and is begun anew for any other call. What is there and cannot be read is renamed, not overwritten.
     scale : float, optional
         alpha > 0 of lazy scaling: alpha (f - f_0) + c is trained, f_0 the network at the start, with the steps of W and
         the second layer divided by alpha^2. Small alpha leads to the trained network, large alpha to the neural
@@ -178,14 +187,16 @@ def fit_nn(
     Warns
     -----
     RuntimeWarning
-        If the run diverges.
+        If the run diverges, or the checkpoint is damaged.
+    UserWarning
+        If B has negative eigenvalues that second layers of one sign ("ones", "scalar") cannot learn, and "signs" can.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is of the wrong kind, shape or size.
+        If an argument is of the wrong kind, shape or size, or the checkpoint is a file of other arrays.
     OSError
-        If the checkpoint cannot be written.
+        If the checkpoint cannot be read or written.
 
     Notes
     -----
@@ -220,11 +231,14 @@ def fit_nn(
             "pass dtype=np.float64, or scale B and b0"
         )
     check_choice("init", init, INITS)
+    if checkpoint is not None and rng is None:
+        raise ValueError("checkpoint was given without a seed, so that no later call is the same run; pass e.g. rng=0")
     steps = -(-total // b)
 
     key = generator.integers(2**64, dtype=np.uint64)
     W = initial_weights(W0, target, neurons, generator, init)
     a = initial_second_layer(a0, target, neurons, second_layer, init)
+    check_network(W, a, 1.0, kind)
     learned, size_of_rows = target, 1.0
     if scale is None:
         rule = step_rule(step_size, target, neurons, b, steps)
@@ -233,22 +247,35 @@ def fit_nn(
         rule = scaled_step_rule(step_size, target, plain, a, neurons, b, steps)
         learned, W, size_of_rows = plain.target, plain.W, math.sqrt(plain.alpha)
     c = learned.mean - float(a @ np.sum(W**2, axis=1)) if c0 is None else check_real("c0", c0)
+    check_size("c0 differs from b0 by a number", abs(c - target.b0), kind)
+    if second_layer in ("ones", "scalar"):
+        warn_of_signs(learned, neurons, second_layer, target.null_risk)
 
     beta, basis = learned.eigenbasis
     rotated = QuadraticTarget(beta)  # the run has c - b0 for its offset: a large constant would cost digits
     # One number for all neurons is kept apart from the rows; else each row has its own, and alpha is 1.
     alpha, row_a = (float(a[0]), np.ones(neurons)) if second_layer in ("ones", "scalar") else (1.0, a)
     R, R_a, expand = reduced(W if basis is None else W @ basis, row_a, reduce and trained != core.FREE)
-    if max(np.abs(R).max(), np.abs(R_a).max()) > np.finfo(kind).max:
-        raise ValueError(
-            f"W0 or a0 has entries beyond the range of dtype {kind}; pass smaller ones, or dtype=np.float64"
-        )
     network = core.pack(R, R_a, alpha, c - target.b0, kind)
 
+    def look(state: State) -> tuple[float, Array]:
+        """The risk, and a record of the diagnostics; the risk is infinite where any number is not finite."""
+        record: Array = np.empty(0)
+        with np.errstate(over="ignore", invalid="ignore"):
+            risk = _risk(rotated, *state)
+            if watch is not None and risk < math.inf:
+                record = watch(state)
+        return risk if np.isfinite(record).all() else math.inf, record
+
     state = core.unpack(network, *R.shape)
-    samples, risks, status = [0], [_risk(rotated, *state)], "finished"
+    samples, status = [0], "finished"
     watch = Watch(target, basis, state, neurons, scale is not None) if diagnostics else None
-    watched = [watch(state) if watch else np.empty(0)]
+    risk, record = look(state)
+    if not risk < math.inf:
+        raise ValueError(
+            f"the start is beyond floating point in dtype {kind}; pass smaller W0 and a0, or a c0 that is nearer to b0"
+        )
+    risks, watched = [risk], [record]
 
     def weights(state: State) -> tuple[Array, float | Array, float]:
         rows, row_a, alpha, c = state
@@ -265,7 +292,7 @@ def fit_nn(
             diagnostics=watch.collect(watched) if watch else None,
         )  # fmt: skip
 
-    bound = _DIVERGED * max(risks[0], target.null_risk)
+    bound = min(_DIVERGED * max(risks[0], target.null_risk), float(np.finfo(np.float64).max))
     marks = np.linspace(0, total, min(max(records, 2), total + 1)).round().astype(int)[1:].tolist()
     start = 0
     keep: Callable[[int], None] | None = None
@@ -284,7 +311,7 @@ def fit_nn(
     size = min(neurons, target.d)  # of a network that could be the same function
     for seen in _train(network, rotated, size, trained, total, b, rule, marks, key, threads, start, keep):
         new_state = core.unpack(network, *R.shape)
-        risk = _risk(rotated, *new_state)
+        risk, record = look(new_state)
         if not risk <= bound:
             status = "diverged"
             warnings.warn(
@@ -298,7 +325,7 @@ def fit_nn(
         state = new_state
         samples.append(seen)
         risks.append(risk)
-        watched.append(watch(state) if watch else np.empty(0))
+        watched.append(record)
         if callback is not None and callback(fit_so_far("running")):
             status = "stopped"
             break
@@ -366,5 +393,4 @@ def _risk(target: QuadraticTarget, rows: Array, a: Array, alpha: float, c: float
     """The exact risk, infinite for a state that is not finite."""
     if not (np.isfinite(rows).all() and np.isfinite([alpha, c]).all() and np.isfinite(a).all()):
         return math.inf
-    with np.errstate(over="ignore"):
-        return network_risk(target, rows, alpha * a, c)
+    return network_risk(target, rows, alpha * a, c)

@@ -284,7 +284,7 @@ def _clean(db: Store) -> None:
     with suppress(OSError):
         kept = {_checkpoint(db, key).name for key, status in db.statuses().items() if status == "done"}
         for path in db.checkpoints.iterdir():
-            if path.name in kept or path.name.startswith("."):
+            if path.name.startswith((".", *kept)):
                 path.unlink()
         db.checkpoints.rmdir()
 

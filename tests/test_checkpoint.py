@@ -1,10 +1,14 @@
 """A run that is cut short goes on from its checkpoint to the same result, bit for bit."""
 
+import io
+import warnings
+
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
 from fastlazy import checkpoint
+from fastlazy._core import sgd as core
 from fastlazy._core.sgd import FIXED, FREE, minibatches_per_block
 from fastlazy.sgd import fit_nn
 from fastlazy.targets import QuadraticTarget, exponential_target
@@ -20,7 +24,7 @@ RUNS = {
     "signs": (SIGNED, 30, {"n_samples": 5013, "second_layer": "signs"}),
     "scaled": (TARGET, 5, {"n_samples": 5013, "scale": 3.0, "diagnostics": True}),
     "watched": (SIGNED, 30, {"n_samples": 5013, "second_layer": "signs", "init": "symmetric", "diagnostics": True}),
-    "full matrix": (QuadraticTarget(np.diag(np.ones(11), 1) + np.diag(np.ones(11), -1)), 4, {"n_samples": 5013}),
+    "full matrix": (QuadraticTarget(np.full((12, 12), 0.1) + np.diag(np.arange(12.0))), 4, {"n_samples": 5013}),
 }
 
 
@@ -124,26 +128,117 @@ def test_the_file_of_another_run_is_not_used(changed, tmp_path):
     assert_equal(fit_nn(TARGET, 4, checkpoint=tmp_path / "state", **other), fit_nn(TARGET, 4, **other))
 
 
-@pytest.mark.parametrize("content", [b"", b"no archive", None], ids=["empty", "text", "cut"])
-def test_a_damaged_file_is_not_used(content, tmp_path):
+def test_an_empty_file_is_a_place_for_a_state(tmp_path):
+    file = tmp_path / "state"
+    file.touch()
+    fit = fit_nn(TARGET, 4, n_samples=3000, rng=1, checkpoint=file)
+    assert_equal(fit, fit_nn(TARGET, 4, n_samples=3000, rng=1))
+    assert [path.name for path in tmp_path.iterdir()] == ["state"]
+    assert file.stat().st_size > 0
+
+
+def of_one_array():
+    file = io.BytesIO()
+    np.save(file, np.arange(3.0))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("content", [b"no archive", None, of_one_array()], ids=["text", "cut", "npy"])
+def test_what_cannot_be_read_is_begun_anew_and_kept(content, tmp_path):
     file = tmp_path / "state"
     fit = fit_nn(TARGET, 4, n_samples=3000, rng=1, checkpoint=file)
-    file.write_bytes(file.read_bytes()[:-200] if content is None else content)
-    assert_equal(fit_nn(TARGET, 4, n_samples=3000, rng=1, checkpoint=file), fit)
+    content = file.read_bytes()[:-200] if content is None else content
+    for k in (1, 2):
+        file.write_bytes(content)
+        with pytest.warns(RuntimeWarning, match=r"^checkpoint '.*state' is no state .* read \(.*begins anew"):
+            assert_equal(fit_nn(TARGET, 4, n_samples=3000, rng=1, checkpoint=file), fit)
+        assert (tmp_path / f"state.unreadable-{k}").read_bytes() == content
+        assert_equal(fit_nn(TARGET, 4, n_samples=3000, rng=1, checkpoint=file), fit)  # from the new state
+
+
+START = core.pack(np.ones((2, 3)), np.ones(2), 1.0, 0.0, np.dtype(float))
+
+
+def saved_state(tmp_path):
+    """A network, the file that holds it further on, and the file's bytes."""
+    network = core.pack(np.ones((2, 3)), np.ones(2), 1.0, 0.0, np.dtype(float))
+    further = core.pack(np.full((2, 3), 2.0), np.ones(2), 1.0, 0.0, np.dtype(float))
+    progress = checkpoint.Progress(7, [0, 7], [2.0, 1.0], [np.empty(0)] * 2, core.unpack(further, 2, 3))
+    file = tmp_path / "state"
+    checkpoint.Checkpoint(file, START, 1).keep(further, progress)
+    assert checkpoint.Checkpoint(file, START, 1).resume(network).seen == 7
+    return network, file, file.read_bytes()
+
+
+def test_no_flipped_bit_is_an_error_or_another_state(tmp_path):
+    """Of all bytes of the directory at the end, by which the archive is read, and of some before."""
+    network, file, good = saved_state(tmp_path)
+    directory = good.index(b"PK\x01\x02")
+    rng = np.random.default_rng(0)
+    damaged = 0
+    for place in [*range(directory, len(good)), *rng.integers(directory, size=200)]:
+        bad = bytearray(good)
+        bad[place] ^= 1 << rng.integers(8)
+        file.write_bytes(bad)
+        for array in network:
+            array[...] = 0
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            progress = checkpoint.Checkpoint(file, START, 1).resume(network)
+        if progress is None:
+            assert not any(array.any() for array in network)
+            damaged += [warning.category for warning in caught] == [RuntimeWarning]
+        else:
+            assert progress.risks == [2.0, 1.0]
+            assert np.all(core.unpack(network, 2, 3)[0] == 2)
+    assert damaged > 100
+
+
+@pytest.mark.parametrize("content", [{"X": np.ones(3), "samples": np.ones(2)}, {"table": np.array([None])}, {}])
+def test_a_file_of_other_arrays_is_refused_and_left_alone(content, tmp_path):
+    file = tmp_path / "mine.npz"
+    np.savez(file, **content)
+    before = file.read_bytes()
+    with pytest.raises(ValueError, match=r"^checkpoint '.*mine.npz' is a file of other arrays .*; choose another path"):
+        fit_nn(TARGET, 4, n_samples=3000, rng=1, checkpoint=file)
+    assert file.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.npz"]
+
+
+def test_without_a_seed_nothing_could_be_resumed(tmp_path):
+    with pytest.raises(ValueError, match=r"^checkpoint was given without a seed, .* pass e\.g\. rng=0"):
+        fit_nn(TARGET, 4, n_samples=300, checkpoint=tmp_path / "state")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_generator_in_the_same_state_is_a_seed(tmp_path):
+    file, called = tmp_path / "state", []
+    fit = fit_nn(TARGET, 4, n_samples=3000, rng=np.random.default_rng(3), checkpoint=file)
+    again = fit_nn(TARGET, 4, n_samples=3000, rng=np.random.default_rng(3), checkpoint=file, callback=called.append)
+    assert_equal(fit, again)
+    assert called == []
 
 
 def test_a_place_where_nothing_can_be_written_is_found_at_once(tmp_path):
     called = []
-    with pytest.raises(OSError, match=r"checkpoint '.*state' cannot be written \(.*\); choose another path"):
-        fit_nn(TARGET, 4, n_samples=300, checkpoint=tmp_path / "none" / "state", callback=called.append)
+    for place in (tmp_path / "none" / "state", tmp_path, "", "a\0b"):
+        with pytest.raises(OSError, match=r"^checkpoint '.*' cannot be read and written \(.*\); choose another path"):
+            fit_nn(TARGET, 4, n_samples=300, rng=1, checkpoint=place, callback=called.append)
+    with pytest.raises(TypeError, match=r"^checkpoint must be the path of a file, got 3; pass"):
+        fit_nn(TARGET, 4, n_samples=300, rng=1, checkpoint=3, callback=called.append)
     assert called == []
+
+
+def test_a_neighbour_of_the_file_is_left_alone(tmp_path):
+    neighbour = tmp_path / "state.tried"
+    neighbour.write_text("mine")
+    fit_nn(TARGET, 4, n_samples=300, rng=1, checkpoint=tmp_path / "state")
+    assert neighbour.read_text() == "mine"
 
 
 def test_a_disk_that_fills_up_does_not_end_the_run(tmp_path, monkeypatch):
     def full(path, write):
-        if not path.name.endswith(".tried"):
-            raise OSError(28, "No space left on device")
-        path.touch()
+        raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(checkpoint, "replace_file", full)
     with pytest.warns(RuntimeWarning, match=r"could not be written: .*No space left"):
