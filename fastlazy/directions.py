@@ -31,7 +31,7 @@ def captured_share(target: QuadraticTarget, f: QuadraticTarget) -> Array:
     Raises
     ------
     TypeError, ValueError
-        If one is not a QuadraticTarget, or they are of different dimensions.
+        If one is not a QuadraticTarget, or they are of different dimensions, or a share overflows.
     """
     check_target(target)
     check_target(f)
@@ -127,4 +127,12 @@ def eigendirections(target: QuadraticTarget) -> Array:
 def shares(learned: Array, eigenvalues: Array) -> Array:
     """*learned* (d,) over *eigenvalues* (d,), zero where these are."""
     there = eigenvalues != 0
-    return np.where(there, learned, 0.0) / np.where(there, eigenvalues, 1.0)
+    with np.errstate(over="ignore"):  # looked for below
+        found = np.where(there, learned, 0.0) / np.where(there, eigenvalues, 1.0)
+    if not np.isfinite(found).all():
+        j = int(np.argmin(np.isfinite(found)))
+        raise ValueError(
+            f"the share of eigendirection {j} overflows: {learned[j]:.3g} of lambda = {eigenvalues[j]:.3g} is captured. "
+            "Set eigenvalues of B that small to 0"
+        )
+    return found
