@@ -132,7 +132,7 @@ def shares(learned: Array, eigenvalues: Array) -> Array:
     if not np.isfinite(found).all():
         j = int(np.argmin(np.isfinite(found)))
         raise ValueError(
-            f"the share of eigendirection {j} overflows: {learned[j]:.3g} of lambda = {eigenvalues[j]:.3g} is captured. "
-            "Set eigenvalues of B that small to 0"
+            f"the share of eigendirection {j} overflows: {learned[j]:.3g} of lambda = {eigenvalues[j]:.3g} is "
+            "captured; set eigenvalues of B that small to 0"
         )
     return found

@@ -10,6 +10,7 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import ArrayLike
 
+from fastlazy._blas import same_bits
 from fastlazy._validate import Array, check_array, check_columns
 from fastlazy.pairs import unit_rows
 from fastlazy.singular import EPS, WELL, factor_pivoted, factor_positive, solve_factored, warn_of_rounding
@@ -22,14 +23,18 @@ _STEPS = 5  # of refinement, each with the gradient from the features themselves
 
 def rf_form(target: QuadraticTarget, W: ArrayLike) -> Array:
     """S (d, d) of the best random-feature function for W (N, d); errors as in `rf_risk`."""
+    weights = check_weights(target, W)
     size, unit = scaled(target)
-    return size * best_rf_form(unit.B, check_weights(target, W), 0.0, True)
+    with same_bits(*weights.shape):
+        return size * best_rf_form(unit.B, weights, 0.0, True)
 
 
 def nt_form(target: QuadraticTarget, W: ArrayLike) -> Array:
     """S (d, d) of the best neural tangent function for W (N, d); errors as in `nt_risk`."""
-    basis, lost = nt_lost(check_weights(target, W), 0.0)
-    return target.B - basis.T @ (lost * (basis @ target.B @ basis.T)) @ basis
+    weights = check_weights(target, W)
+    with same_bits(*weights.shape):
+        basis, lost = nt_lost(weights, 0.0)
+        return target.B - basis.T @ (lost * (basis @ target.B @ basis.T)) @ basis
 
 
 def best_rf_form(B: Array, weights: Array, penalty: float, parallel: bool) -> Array:

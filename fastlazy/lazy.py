@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastlazy._blas import same_bits
 from fastlazy._rounding import check_finite
 from fastlazy._validate import Array, check_array, check_columns, check_real
 from fastlazy.forms import nt_form, rf_form
@@ -55,7 +56,7 @@ def network_function(W: ArrayLike, a: ArrayLike = 1.0, c: float = 0.0) -> Quadra
     weights = check_array("W", W, 2)
     second = _check_second_layer("a", a, weights)
     offset = check_real("c", c)
-    with np.errstate(over="ignore", invalid="ignore"):  # looked for by _function
+    with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):  # looked for by _function
         return _function((weights.T * second) @ weights, offset)
 
 
@@ -154,7 +155,7 @@ class Linearization:
         weights = check_columns("W", check_array("W", W, 2), self.W.shape[1], "the initialisation")
         if len(weights) != len(self.W):
             raise ValueError(f"W has {len(weights)} rows, but the initialisation has {len(self.W)}; pass as many")
-        with np.errstate(over="ignore", invalid="ignore"):  # looked for by _function
+        with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):  # looked for by _function
             return _function(2 * ((weights - self.W).T * self.a) @ self.W, 0.0)
 
     def both(self, W: ArrayLike, a: ArrayLike = 1.0, c: float = 0.0) -> QuadraticTarget:
@@ -316,7 +317,8 @@ def lazy_risk(target: QuadraticTarget, W: ArrayLike, a: ArrayLike = 1.0, *, scal
     second = _check_second_layer("a", a, weights)
     if not target.B.any():
         return 0.0
-    size, values, above, below = shifted_eigenvalues(target, weights, second, alpha)
+    with same_bits(*weights.shape):
+        size, values, above, below = shifted_eigenvalues(target, weights, second, alpha)
     positive, negative = (int(np.count_nonzero(sign * second > 0)) for sign in (1, -1))
     top = np.arange(len(values)) >= len(values) - positive + above
     bottom = np.arange(len(values)) < negative - below

@@ -14,6 +14,7 @@ import warnings
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastlazy._blas import same_bits
 from fastlazy._rounding import check_finite, check_risk
 from fastlazy._validate import Array, check_array, check_count, check_real
 from fastlazy.activations import Activation, check_activation, get_activation
@@ -92,11 +93,12 @@ def rf_risk(
     sigma = check_activation(activation)
     penalty = check_real("ridge", ridge, 0.0)
     size, unit = scaled(target)
-    if sigma in (get_activation("square"), get_activation("he2")):  # the same but for the offset
-        return size**2 * form_risk(unit.B, best_rf_form(unit.B, weights, penalty, parallel))
-    if sigma.degree is not None and penalty == 0:  # lengths of rows do not matter
-        weights = unit_rows(weights)[0]
-    return size**2 * _rf_risk_any(unit, weights, sigma, penalty, parallel)
+    with same_bits(*weights.shape):
+        if sigma in (get_activation("square"), get_activation("he2")):  # the same but for the offset
+            return size**2 * form_risk(unit.B, best_rf_form(unit.B, weights, penalty, parallel))
+        if sigma.degree is not None and penalty == 0:  # lengths of rows do not matter
+            weights = unit_rows(weights)[0]
+        return size**2 * _rf_risk_any(unit, weights, sigma, penalty, parallel)
 
 
 def nt_risk(
@@ -168,13 +170,15 @@ def nt_risk(
     most = check_count("max_iterations", max_iterations)
     size, unit = scaled(target)
     if sigma in (get_activation("square"), get_activation("he2")):  # of one derivative
-        basis, lost = nt_lost(weights, penalty)
-        return size**2 * 2 * float(np.sum((lost * (basis @ unit.B @ basis.T)) ** 2))
+        with same_bits(*weights.shape):
+            basis, lost = nt_lost(weights, penalty)
+            return size**2 * 2 * float(np.sum((lost * (basis @ unit.B @ basis.T)) ** 2))
     if sigma.degree is not None and penalty == 0:  # lengths of rows do not matter
         weights = unit_rows(weights)[0]
     from fastlazy.tangent_solver import solve_nt_risk  # as above
 
-    return size**2 * solve_nt_risk(unit, weights, sigma, penalty, goal, most, parallel)
+    with same_bits(weights.size, 1):
+        return size**2 * solve_nt_risk(unit, weights, sigma, penalty, goal, most, parallel)
 
 
 def nn_risk(target: QuadraticTarget, N: int) -> float:
@@ -258,10 +262,10 @@ def network_risk(
         )
     layer = np.broadcast_to(second, len(weights))
     if sigma is get_activation("square"):
-        with np.errstate(over="ignore", invalid="ignore"):  # looked for by _form_distance
+        with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):  # looked for by _form_distance
             return _form_distance("network_risk", target, quadratic_form(weights, layer), offset)
-    means, U, V = _moments(target, weights, sigma, parallel)
-    with np.errstate(over="ignore", invalid="ignore"):  # looked for by _distance
+    with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):  # looked for by _distance
+        means, U, V = _moments(target, weights, sigma, parallel)
         rounding = 4 * EPS * float(np.sum(layer**2 * U.diagonal()))
         moments = float(means @ layer), float(layer @ V), float(layer @ U @ layer)
     return _distance("network_risk", target, *moments, offset, rounding)
@@ -311,13 +315,13 @@ def tangent_risk(
     if moves.shape != weights.shape:
         raise ValueError(f"b has shape {moves.shape}, but W {weights.shape}; pass one row of b for each of W")
     if sigma is get_activation("square"):
-        with np.errstate(over="ignore", invalid="ignore"):  # looked for by _form_distance
+        with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):  # looked for by _form_distance
             S = moves.T @ weights
             S += S.T.copy()
             return _form_distance("tangent_risk", target, S, offset)
     from fastlazy.tangent_solver import function_moments  # as above
 
-    with np.errstate(over="ignore", invalid="ignore"):  # looked for by _distance
+    with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):  # looked for by _distance
         mean, covariance, variance, rounding = function_moments(target, weights, sigma, moves, parallel)
     return _distance("tangent_risk", target, mean, covariance, variance, offset, rounding)
 

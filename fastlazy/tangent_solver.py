@@ -14,8 +14,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.linalg
 import scipy.sparse
+from scipy.linalg import blas, lapack
 from scipy.sparse.csgraph import connected_components
 
 from fastlazy._rounding import check_risk
@@ -158,7 +158,7 @@ def _solve(problem: _Problem, precondition: Callable[[Array], Array]) -> tuple[A
 
 def _axpy(x: Array, y: Array, factor: float) -> None:
     """Add *factor* x to y, in place and without a copy."""
-    scipy.linalg.blas.daxpy(x.reshape(-1), y.reshape(-1), a=factor)
+    blas.daxpy(x.reshape(-1), y.reshape(-1), a=factor)
 
 
 def _excess(gains: list[float], sizes: list[float], penalty: float) -> float:
@@ -255,7 +255,7 @@ def _factor(C: Array) -> Array:
     """A lower Cholesky factor of C (n, n), or of C with as little more on its diagonal as it takes."""
     jitter = len(C) * EPS
     while True:
-        factor, info = scipy.linalg.lapack.dpotrf(C + np.diag(jitter * C.diagonal()), lower=1)
+        factor, info = lapack.dpotrf(C + np.diag(jitter * C.diagonal()), lower=1)
         if info == 0:
             return factor
         jitter *= 10

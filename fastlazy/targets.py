@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastlazy._blas import same_bits
 from fastlazy._validate import (
     Array,
     Seed,
@@ -102,7 +103,7 @@ class QuadraticTarget:
             If X is not a finite array of that shape, or a value overflows.
         """
         points = check_columns("X", check_array("X", X, 2), self.d)
-        with np.errstate(over="ignore", invalid="ignore"):  # looked for below
+        with same_bits(*points.shape), np.errstate(over="ignore", invalid="ignore"):  # looked for below
             values = np.einsum("ij,ij->i", points @ self.B, points) + self.b0
         if not np.isfinite(values).all():
             row = int(np.argmin(np.isfinite(values)))
@@ -225,7 +226,8 @@ def draw_weights(N: int, d: int, *, cov: ArrayLike | None = None, rng: Seed = No
     shape = check_count("N", N), check_count("d", d)
     variances, basis = cov_spectrum(cov, shape[1])
     W = check_rng(rng).standard_normal(shape) * np.sqrt(variances)
-    return W if basis is None else W @ basis.T
+    with same_bits(*shape):
+        return W if basis is None else W @ basis.T
 
 
 def check_target(target: QuadraticTarget) -> None:
@@ -272,6 +274,7 @@ def _eigenbasis(matrix: Array) -> tuple[Array, Array | None]:
     diagonal = np.diag(matrix)
     if np.count_nonzero(matrix) == np.count_nonzero(diagonal):
         return diagonal, None
-    values, vectors = np.linalg.eigh(matrix)
+    with same_bits(*matrix.shape):
+        values, vectors = np.linalg.eigh(matrix)
     values.flags.writeable = vectors.flags.writeable = False
     return values, vectors

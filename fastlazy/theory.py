@@ -286,7 +286,7 @@ def _increasing_root(excess: Callable[[float], float]) -> float:
     high = 1.0
     while excess(high) <= 0:
         high *= 4
-        if high > 1e300:
+        if math.isinf(high):
             raise ValueError("cov has eigenvalues so far apart that floating point cannot tell; set the smallest to 0")
     low = high / 4
     while excess(low) > 0:
