@@ -31,7 +31,7 @@ def captured_share(target: QuadraticTarget, f: QuadraticTarget) -> Array:
     Raises
     ------
     TypeError, ValueError
-        If one is not a QuadraticTarget, or they are of different dimensions.
+        If one is not a QuadraticTarget, or they are of different dimensions, or a share overflows.
     """
     check_target(target)
     check_target(f)

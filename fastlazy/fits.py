@@ -14,7 +14,7 @@ s_j on the diagonal), so that there are no more than d (d + 1) / 2 features, wha
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import contextmanager, nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -244,6 +244,8 @@ def _form(W: Array, a: Array | None, b: Array | None) -> Array:
         S = S + S.transpose(0, 2, 1)
     if a is not None:
         S = S + np.stack([(W.T * second) @ W for second in a])
+    if not np.isfinite(S).all():
+        raise ValueError(f"the fitted function overflows {W.dtype}; divide X, W or y by a number")
     return np.asarray(S)
 
 
@@ -260,5 +262,8 @@ def _parts(n: int, size: int) -> Iterator[slice]:
         yield slice(start, min(start + step, n))
 
 
-def _blas(parallel: bool) -> AbstractContextManager[None]:
-    return nullcontext() if parallel else one_blas_thread()
+@contextmanager
+def _blas(parallel: bool) -> Iterator[None]:
+    """BLAS on one thread unless *parallel*, and no word of overflow, which is looked for where a result is known."""
+    with nullcontext() if parallel else one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
+        yield

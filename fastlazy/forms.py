@@ -9,66 +9,87 @@ from __future__ import annotations
 import numpy as np
 import scipy.linalg
 from numpy.typing import ArrayLike
-from scipy.linalg import lapack
 
+from fastlazy._blas import same_bits
 from fastlazy._validate import Array, check_array, check_columns
 from fastlazy.pairs import unit_rows
-from fastlazy.targets import QuadraticTarget, check_target
+from fastlazy.singular import EPS, WELL, factor_pivoted, factor_positive, solve_factored, warn_of_rounding
+from fastlazy.targets import QuadraticTarget, check_target, scaled
 
 _FEATURE_ENTRIES = 20_000_000  # N d^2 up to which a singular problem is solved in the features themselves
+_PROMISE = 1e-9  # the error of a risk over the null risk from which on there is a warning
+_STEPS = 5  # of refinement, each with the gradient from the features themselves
 
 
 def rf_form(target: QuadraticTarget, W: ArrayLike) -> Array:
     """S (d, d) of the best random-feature function for W (N, d); errors as in `rf_risk`."""
-    return best_rf_form(target, check_weights(target, W), 0.0, True)
+    weights = check_weights(target, W)
+    size, unit = scaled(target)
+    with same_bits(*weights.shape):
+        return size * best_rf_form(unit.B, weights, 0.0, True)
 
 
 def nt_form(target: QuadraticTarget, W: ArrayLike) -> Array:
     """S (d, d) of the best neural tangent function for W (N, d); errors as in `nt_risk`."""
-    basis, lost = nt_lost(target, check_weights(target, W), 0.0)
-    return target.B - basis.T @ (lost * (basis @ target.B @ basis.T)) @ basis
+    weights = check_weights(target, W)
+    with same_bits(*weights.shape):
+        basis, lost = nt_lost(weights, 0.0)
+        return target.B - basis.T @ (lost * (basis @ target.B @ basis.T)) @ basis
 
 
-def best_rf_form(target: QuadraticTarget, weights: Array, penalty: float, parallel: bool) -> Array:
-    """S of the best sum_i a_i <w_i, x>^2."""
-    if penalty == 0:
-        weights = _unit_rows(weights)
-    else:
-        check_size(weights, 1e75, "ridge by its fourth power")
+def best_rf_form(B: Array, weights: Array, penalty: float, parallel: bool) -> Array:
+    """S of the best sum_i a_i <w_i, x>^2 for B (d, d) with entries of size one."""
+    unit, r = unit_rows(weights)
+    weights, unit = weights[r > 0], unit[r > 0]
     if len(weights) == 0:
-        return np.zeros_like(target.B)
+        return np.zeros_like(B)
+    if penalty > 0:
+        check_size(weights, 1e75, "ridge by its fourth power")
+        unit = weights
     from fastlazy.gram import rf_gram  # and with it the compiler, which nothing else here needs
 
-    U = rf_gram(weights, center=True, parallel=parallel)
-    U.flat[:: len(U) + 1] += penalty
-    V = 2 * np.einsum("ij,ij->i", weights @ target.B, weights)
+    U = rf_gram(unit, center=True, parallel=parallel)
     scale = np.ones(len(U))
     if penalty > 0:  # to a unit diagonal, so that small rows are not lost beside large ones
-        scale = np.sqrt(U.diagonal())
+        scale = np.hypot(np.sqrt(U.diagonal()), np.sqrt(penalty))
         U /= scale
         U /= scale[:, None]
-    a = solve_cholesky(U, V / scale)
-    if a is None and penalty == 0 and weights.size * target.d <= _FEATURE_ENTRIES:
-        a = _solve_features(weights, target.B)
-    elif a is None:
-        a = solve_pivoted(U, V / scale)
-    return quadratic_form(weights, a / scale)
+        np.fill_diagonal(U, 1)
+    factor, condition = factor_positive(U)
+    problem = B, unit, scale, penalty
+    if condition > WELL:
+        return quadratic_form(unit, solve_factored(factor, _gradient(*problem)) / scale)
+    if weights.size * len(B) <= _FEATURE_ENTRIES:
+        S, error = _solve_features(B, weights, penalty, np.argmax(np.tril(U, -1), axis=1))
+    elif condition > 0:
+        S, error = _refine(*problem, factor, np.arange(len(U)))
+    else:
+        S, error = _refine(*problem, *factor_pivoted(U))
+    warn_of_rounding("risk of random features", error / (2 * float(np.sum(B**2)) or 1.0), _PROMISE, 4)
+    return S
 
 
-def nt_lost(target: QuadraticTarget, weights: Array, penalty: float) -> tuple[Array, Array]:
+def nt_lost(weights: Array, penalty: float) -> tuple[Array, Array]:
     """A basis in rows (d, d), and the share of each entry of B in that basis that NT does not reach, (d, d)."""
+    N, d = weights.shape
+    size = float(np.abs(weights).max())
+    if size == 0:
+        return np.eye(d), np.ones((d, d))
     if penalty == 0:
-        weights = _unit_rows(weights)
-    if len(weights) == 0:
-        return np.eye(target.d), np.ones((target.d, target.d))
-    N = len(weights)
-    if target.d < N:  # the same right singular basis, from a smaller matrix
-        weights = scipy.linalg.qr(weights, mode="r")[0][: target.d]
+        unit, r = unit_rows(weights)
+        weights = unit[r > 0]
+    else:
+        weights = weights / size  # with the size put back below, where nothing can overflow
+    if d < N:  # the same right singular basis, from a smaller matrix
+        weights = scipy.linalg.qr(weights, mode="r")[0][:d]
     _, values, basis = np.linalg.svd(weights)
-    s = np.zeros(target.d)
-    s[: len(values)] = np.where(values > max(N, target.d) * np.finfo(float).eps * values[0], values, 0.0)
-    q = 4 * (s[:, None] ** 2 + s**2)
-    return basis, penalty / (q + penalty) if penalty else (q == 0).astype(float)
+    s = np.zeros(d)
+    s[: len(values)] = np.where(values > max(N, d) * EPS * values[0], values, 0.0)
+    if penalty == 0:
+        return basis, ((s[:, None] == 0) & (s == 0)).astype(float)
+    with np.errstate(over="ignore", under="ignore"):  # an infinite strength leaves nothing
+        strength = (s * (2 / np.sqrt(penalty)) * size) ** 2
+        return basis, 1 / (1 + strength[:, None] + strength)
 
 
 def check_weights(target: QuadraticTarget, W: ArrayLike) -> Array:
@@ -87,52 +108,99 @@ def check_size(W: Array, largest: float, remedy: str) -> None:
         )
 
 
-def _unit_rows(W: Array) -> Array:
-    """The rows that are not zero, each divided by its norm."""
-    unit, r = unit_rows(W)
-    return unit[r > 0]
-
-
 def quadratic_form(W: Array, a: Array) -> Array:
     """S = W^T diag(a) W, symmetric."""
     S = (W.T * a) @ W
     return (S + S.T) / 2
 
 
-def form_risk(target: QuadraticTarget, S: Array) -> float:
-    """2 |S - B|_F^2: the risk of <x, S x> + c at the best c."""
-    return 2 * float(np.sum((S - target.B) ** 2))
+def form_risk(B: Array, S: Array) -> float:
+    """2 |S - B|_F^2: the risk of <x, S x> + c at the best c, for the target's matrix B."""
+    return 2 * float(np.sum((S - B) ** 2))
 
 
-def solve_cholesky(U: Array, V: Array) -> Array | None:
-    """The solution of U a = V for U > 0, or None if rounding would make it meaningless."""
-    norm = float(np.abs(U).sum(axis=0).max())
-    factor, info = lapack.dpotrf(U.T, lower=1)
-    if info != 0:
-        return None
-    reciprocal_condition, _ = lapack.dpocon(factor, norm, uplo="L")
-    if reciprocal_condition <= len(U) * np.finfo(float).eps:
-        return None
-    return scipy.linalg.cho_solve((factor, True), V)
+def _gradient(B: Array, W: Array, scale: Array, penalty: float, a: Array | None = None) -> Array:
+    """V - (U + penalty) a over the *scale* of its rows, (N,): from the features, not from U, where a is given."""
+    residual = B if a is None else B - quadratic_form(W, a / scale)
+    gradient = 2 * np.einsum("ij,ij->i", W @ residual, W) / scale
+    return gradient if a is None else gradient - penalty / scale / scale * a
 
 
-def _solve_features(W: Array, B: Array) -> Array:
-    """The minimum-norm a for which sum_i a_i w_i w_i^T is nearest to B, without squaring any condition number."""
-    j, k = np.triu_indices(W.shape[1])
-    weight = np.where(j == k, 1.0, np.sqrt(2))
-    F = (W[:, j] * W[:, k] * weight).T
-    rounding = 10 * max(F.shape) * np.finfo(float).eps
-    return scipy.linalg.lstsq(F, B[j, k] * weight, cond=rounding, lapack_driver="gelsy")[0]
+def _refine(
+    B: Array, W: Array, scale: Array, penalty: float, factor: Array, chosen: np.ndarray[tuple[int], np.dtype[np.intp]]
+) -> tuple[Array, float]:
+    """S of the best coefficients for the *chosen* rows, and by how much its risk may be off.
 
-
-def solve_pivoted(U: Array, V: Array) -> Array:
-    """A solution of U a = V for singular U >= 0 of constant diagonal (overwritten), V in its range.
-
-    A pivoted Cholesky factor finds rows that span the range; the rest get a zero coefficient. The function
-    sum_i a_i sigma(<w_i, x>) is that of the minimum-norm solution: the projection onto the same span.
+    A gradient from the features has lost no digits to the condition number of U; the factor only preconditions.
     """
-    factor, pivots, rank, _ = lapack.dpstrf(U, lower=1, tol=len(U) * np.finfo(float).eps * U[0, 0])
-    chosen = pivots[:rank] - 1
-    a = np.zeros(len(U))
-    a[chosen] = scipy.linalg.cho_solve((factor[:rank, :rank], True), V[chosen])
-    return a
+    a = np.zeros(len(W))
+    for _ in range(_STEPS):
+        gradient = _gradient(B, W, scale, penalty, a)
+        step = solve_factored(factor, gradient[chosen])
+        a[chosen] += step
+    S = quadratic_form(W, a / scale)
+    error = abs(float(step @ gradient[chosen])) + _rounding(a, S - B)
+    left = np.delete(_gradient(B, W, scale, penalty, a), chosen)
+    if penalty > 0:
+        error += float(np.sum((np.delete(scale, chosen) * left) ** 2)) / penalty
+    elif np.abs(left).max(initial=0) > 100 * EPS * (np.linalg.norm(S - B) + np.abs(a).sum()):
+        error += 2 * float(np.sum((S - B) ** 2))  # a row that was left out is not in the span of the others
+    return S, error
+
+
+def _solve_features(
+    B: Array, W: Array, penalty: float, near: np.ndarray[tuple[int], np.dtype[np.intp]]
+) -> tuple[Array, float]:
+    """S of the best coefficients, and by how much its risk may be off: least squares in the features w_i w_i^T.
+
+    No condition number is squared. Without a penalty, only the span matters, and w w^T - c^2 v v^T, which is the
+    symmetric part of (w - c v) (w + c v)^T, takes the place of w w^T, v the row nearest to w among those before it:
+    rows that nearly agree keep all digits of their difference. *near* (N,) are the places of these v.
+    """
+    N, d = W.shape
+    left = right = W
+    if penalty == 0:
+        W = np.ldexp(W, -np.frexp(np.abs(W).max(axis=1, keepdims=True))[1])
+        v = W[near]
+        c = np.sum(W * v, axis=1) / np.sum(v * v, axis=1)
+        c[0] = 0  # nothing is before it
+        left, right = _minus_product(W, c[:, None], v), W + c[:, None] * v
+        lengths = np.linalg.norm(left, axis=1) / np.linalg.norm(W, axis=1)
+        kept = lengths > 4 * np.sqrt(d) * EPS  # else the two are one
+        left, right, close = left[kept], right[kept], bool(lengths[kept].min() < 1e-11)
+    j, k = np.triu_indices(d)
+    weight = np.where(j == k, 1.0, np.sqrt(2))
+    F = (left[:, j] * right[:, k] + left[:, k] * right[:, j]) * (weight / 2)
+    scale = np.hypot(np.linalg.norm(F, axis=1), np.sqrt(penalty / 2))
+    F = (F / scale[:, None]).T
+    A, b = F, B[j, k] * weight
+    if penalty > 0:
+        A, b = np.vstack([F, np.diag(np.sqrt(penalty / 2) / scale)]), np.append(b, np.zeros(N))
+    a, _, rank, _ = scipy.linalg.lstsq(A, b, cond=10 * max(A.shape) * EPS, lapack_driver="gelsy")
+    S = np.zeros_like(B)
+    S[j, k] = S[k, j] = F @ a / weight
+    error = _rounding(a, S - B)
+    if penalty == 0 and close and rank < min(F.shape):  # a direction of second order may be among those left out
+        error += 2 * float(np.sum((S - B) ** 2))
+    return S, error
+
+
+def _rounding(a: Array, D: Array) -> float:
+    """What rounding of features of norm one, with coefficients a, may have done to the risk 2 |D|^2."""
+    moved = EPS * float(np.abs(a).sum())
+    return 4 * moved * float(np.linalg.norm(D)) + 2 * moved**2
+
+
+def _minus_product(w: Array, c: Array, v: Array) -> Array:
+    """The difference w - c v, without the rounding of c v (Dekker's product)."""
+    product = c * v
+    (c_high, c_low), (v_high, v_low) = _halves(c), _halves(v)
+    error = ((c_high * v_high - product) + c_high * v_low + c_low * v_high) + c_low * v_low
+    return (w - product) - error
+
+
+def _halves(x: Array) -> tuple[Array, Array]:
+    """Two numbers of 26 bits each that add up to x."""
+    shifted = (2.0**27 + 1) * x
+    high = shifted - (shifted - x)
+    return high, x - high

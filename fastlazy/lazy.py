@@ -11,13 +11,17 @@ References: arXiv:1906.08899, eq. (1) for the two parts of the linearisation, RF
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastlazy._blas import same_bits
+from fastlazy._rounding import check_finite
 from fastlazy._validate import Array, check_array, check_columns, check_real
 from fastlazy.forms import nt_form, rf_form
+from fastlazy.lazy_spectrum import shifted_eigenvalues
 from fastlazy.targets import QuadraticTarget, check_target
 
 
@@ -51,7 +55,9 @@ def network_function(W: ArrayLike, a: ArrayLike = 1.0, c: float = 0.0) -> Quadra
     """
     weights = check_array("W", W, 2)
     second = _check_second_layer("a", a, weights)
-    return _function((weights.T * second) @ weights, check_real("c", c))
+    offset = check_real("c", c)
+    with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):  # looked for by _function
+        return _function((weights.T * second) @ weights, offset)
 
 
 def population_distance(f: QuadraticTarget, g: QuadraticTarget) -> float:
@@ -70,14 +76,17 @@ def population_distance(f: QuadraticTarget, g: QuadraticTarget) -> float:
     Raises
     ------
     TypeError, ValueError
-        If one is not a QuadraticTarget, or they are of different dimensions.
+        If one is not a QuadraticTarget, they are of different dimensions, or the distance overflows.
     """
     check_target(f)
     check_target(g)
     if f.d != g.d:
         raise ValueError(f"f has d = {f.d}, but g has d = {g.d}; pass functions of the same x")
     D = f.B - g.B
-    return 2 * float(np.sum(D**2)) + (float(np.trace(D)) + f.b0 - g.b0) ** 2
+    with np.errstate(over="ignore", invalid="ignore"):  # looked for below
+        mean = float(np.trace(D)) + f.b0 - g.b0
+        distance = 2 * float(np.sum(D**2)) + mean * mean
+    return check_finite("population_distance", distance, "B or b0 of f or g is too large; divide both by a number")
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,8 +155,8 @@ class Linearization:
         weights = check_columns("W", check_array("W", W, 2), self.W.shape[1], "the initialisation")
         if len(weights) != len(self.W):
             raise ValueError(f"W has {len(weights)} rows, but the initialisation has {len(self.W)}; pass as many")
-        half = ((weights - self.W).T * self.a) @ self.W
-        return QuadraticTarget(half + half.T)
+        with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):  # looked for by _function
+            return _function(2 * ((weights - self.W).T * self.a) @ self.W, 0.0)
 
     def both(self, W: ArrayLike, a: ArrayLike = 1.0, c: float = 0.0) -> QuadraticTarget:
         """The linearised network: its value at the initialisation and both parts.
@@ -171,7 +180,8 @@ class Linearization:
             If an array is not finite or not of that shape.
         """
         parts = self.start, self.rf(a, c), self.nt(W)
-        return QuadraticTarget(sum(part.B for part in parts), sum(part.b0 for part in parts))
+        with np.errstate(over="ignore", invalid="ignore"):  # looked for by _function
+            return _function(np.sum([part.B for part in parts], axis=0), sum(part.b0 for part in parts))
 
 
 def linearize(W: ArrayLike, a: ArrayLike = 1.0, c: float = 0.0) -> Linearization:
@@ -305,12 +315,15 @@ def lazy_risk(target: QuadraticTarget, W: ArrayLike, a: ArrayLike = 1.0, *, scal
     alpha = check_real("scale", scale, 0.0)
     weights = check_columns("W", check_array("W", W, 2), target.d)
     second = _check_second_layer("a", a, weights)
-    values = np.linalg.eigvalsh(target.B + alpha * network_function(weights, second).B)  # ascending
+    if not target.B.any():
+        return 0.0
+    with same_bits(*weights.shape):
+        size, values, above, below = shifted_eigenvalues(target, weights, second, alpha)
     positive, negative = (int(np.count_nonzero(sign * second > 0)) for sign in (1, -1))
-    top = np.arange(len(values)) >= len(values) - positive
-    bottom = np.arange(len(values)) < negative
+    top = np.arange(len(values)) >= len(values) - positive + above
+    bottom = np.arange(len(values)) < negative - below
     reached = (top & (values > 0)) | (bottom & (values < 0))
-    return 2 * float(np.sum(values[~reached] ** 2))
+    return size**2 * 2 * float(np.sum(values[~reached] ** 2))
 
 
 def _best(target: QuadraticTarget, S: Array) -> QuadraticTarget:
@@ -318,7 +331,13 @@ def _best(target: QuadraticTarget, S: Array) -> QuadraticTarget:
 
 
 def _function(S: Array, c: float) -> QuadraticTarget:
-    return QuadraticTarget((S + S.T) / 2, c)
+    largest = float(np.abs(S).max())
+    if not math.isfinite(largest + abs(c)):
+        raise ValueError(
+            f"the function has coefficients of size {largest:.3g} and the constant {c:.3g}, beyond floating point; "
+            "divide W, a or c by a number"
+        )
+    return QuadraticTarget(S / 2 + S.T / 2, c)
 
 
 def _check_second_layer(name: str, a: ArrayLike, W: Array) -> Array:

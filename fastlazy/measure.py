@@ -25,8 +25,9 @@ from fastlazy.activations import get_activation
 from fastlazy.cells import cell_stream, cell_target
 from fastlazy.diagnostics import Diagnostics
 from fastlazy.fits import fit_nt, fit_rf
-from fastlazy.lazy import lazy_risk, network_function
-from fastlazy.risk import network_risk, nn_risk, nt_risk, rf_risk, tangent_risk
+from fastlazy.lazy import lazy_risk
+from fastlazy.lazy_spectrum import shifted_eigenvalues
+from fastlazy.risk import network_risk, nt_risk, rf_risk, tangent_risk
 from fastlazy.sgd import Fit, fit_nn
 from fastlazy.targets import QuadraticTarget, draw_weights, exponential_target
 from fastlazy.theory import nn_risk_limit, nt_risk_limit, rf_risk_limit
@@ -137,8 +138,11 @@ def _reachable(target: QuadraticTarget, fit: Fit, second_layer: str) -> float:
     """What lazy training goes to from where this one started."""
     if second_layer != "free":
         return lazy_risk(target, fit.W0, fit.a0, scale=fit.scale or 0.0)
-    shift = (fit.scale or 0.0) * network_function(fit.W0, fit.a0).B  # of any sign
-    return nn_risk(QuadraticTarget(target.B + shift), len(fit.W0))
+    a = np.broadcast_to(fit.a0, len(fit.W0))
+    # Of any sign: all but the N largest in modulus are left.
+    size, values, above, below = shifted_eigenvalues(target, fit.W0, a, fit.scale or 0.0)
+    moduli = np.sort(np.abs(values))
+    return size**2 * 2 * float(np.sum(moduli[: max(0, len(values) - len(fit.W0) + above + below)] ** 2))
 
 
 _MEASURES: dict[str, Callable[[QuadraticTarget, Parameters, str | None], dict[str, Any]]] = {

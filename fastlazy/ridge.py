@@ -15,6 +15,7 @@ included: exact, for every alpha from the same eigenvectors.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -66,7 +67,9 @@ def solve_dual(K: Array, y: Array, alphas: Array, *, intercept: bool) -> Ridge:
         rows, shift = K.mean(axis=0, dtype=np.float64), y.mean(axis=0, dtype=np.float64)
         level = float(np.trace(K) / n - rows.mean()) or 1.0  # the mean eigenvalue of K_c
         _center(K, rows, level / n)
-    centred = (y - shift).astype(K.dtype)
+    with np.errstate(over="ignore", invalid="ignore"):  # looked for by _check
+        centred = (y - shift).astype(K.dtype)
+    _check(K, centred, len(alphas) > 1)
     if len(alphas) == 1:
         alpha, score = float(alphas[0]), None
         u, jitter = solve(K, centred, alpha)
@@ -117,6 +120,8 @@ def solve_primal(
     """
     n = len(y)
     shift = y.mean(axis=0, dtype=np.float64) if intercept else np.zeros(y.shape[1])
+    _check(gram, moments, False)
+    _check(gram, y, len(alphas) > 1)
     if len(alphas) == 1:
         alpha, score = float(alphas[0]), None
         theta, jitter = solve(gram, moments, alpha)
@@ -213,6 +218,18 @@ def _solve_mixed(A: Array, B: Array, norm: float) -> Array | None:
     return None
 
 
+def _check(A: Array, B: Array, squared: bool) -> None:
+    """Raise ValueError if the matrix or the right-hand side has overflown, or will where errors are *squared*."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        large = float(np.abs(B).max(initial=0))
+        size = float(A.trace()) + (large * large if squared else large)
+    if not math.isfinite(size):
+        raise ValueError(
+            f"the products of the features, or what is made of them and y, overflow {A.dtype}; divide X, W or y by a "
+            "number"
+        )
+
+
 def _center(K: Array, rows: Array, constant: float) -> None:
     """Take the means of rows and columns out of K and add a constant to each entry, in place."""
     means = rows.astype(K.dtype)
@@ -251,6 +268,11 @@ def _best(alphas: Array, errors: Callable[[float], Array]) -> tuple[float, float
 
 
 def _finished(coefficients: Array, offset: Array, alpha: float, jitter: float, score: float | None) -> Ridge:
+    if not (np.isfinite(coefficients).all() and np.isfinite(offset).all()):
+        raise ValueError(
+            f"the coefficients of the ridge problem overflow {coefficients.dtype}; divide y by a number or pass a "
+            "larger alpha"
+        )
     if score is not None:
         _tell(jitter, "is what the smallest eigenvalues were raised by")
     return Ridge(coefficients, np.asarray(offset, np.float64), alpha, jitter, score)

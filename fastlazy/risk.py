@@ -9,10 +9,13 @@ References: arXiv:1906.08899, eq. (1) for the classes of functions, Theorems 1, 
 from __future__ import annotations
 
 import math
+import warnings
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastlazy._blas import same_bits
+from fastlazy._rounding import check_finite, check_risk
 from fastlazy._validate import Array, check_array, check_count, check_real
 from fastlazy.activations import Activation, check_activation, get_activation
 from fastlazy.forms import (
@@ -22,12 +25,22 @@ from fastlazy.forms import (
     form_risk,
     nt_lost,
     quadratic_form,
-    solve_cholesky,
-    solve_pivoted,
 )
 from fastlazy.hermite import hermite_coefficients
 from fastlazy.pairs import unit_rows
-from fastlazy.targets import QuadraticTarget, check_target
+from fastlazy.singular import (
+    EPS,
+    distinct_rows,
+    factor_pivoted,
+    factor_positive,
+    hidden_gain,
+    solve_factored,
+    warn_of_rounding,
+)
+from fastlazy.targets import QuadraticTarget, check_target, scaled
+
+_PROMISE = 1e-9  # the error of a risk over the null risk from which on there is a warning
+_TOO_LARGE = "W, the coefficients, the offset or the target are too large; divide them by a number"
 
 
 def rf_risk(
@@ -79,9 +92,13 @@ def rf_risk(
     weights = check_weights(target, W)
     sigma = check_activation(activation)
     penalty = check_real("ridge", ridge, 0.0)
-    if sigma is not get_activation("square"):
-        return _rf_risk_any(target, weights, sigma, penalty, parallel)
-    return form_risk(target, best_rf_form(target, weights, penalty, parallel))
+    size, unit = scaled(target)
+    with same_bits(*weights.shape):
+        if sigma in (get_activation("square"), get_activation("he2")):  # the same but for the offset
+            return size**2 * form_risk(unit.B, best_rf_form(unit.B, weights, penalty, parallel))
+        if sigma.degree is not None and penalty == 0:  # lengths of rows do not matter
+            weights = unit_rows(weights)[0]
+        return size**2 * _rf_risk_any(unit, weights, sigma, penalty, parallel)
 
 
 def nt_risk(
@@ -151,14 +168,17 @@ def nt_risk(
     penalty = check_real("ridge", ridge, 0.0)
     goal = check_real("tolerance", tolerance, 0.0)
     most = check_count("max_iterations", max_iterations)
+    size, unit = scaled(target)
     if sigma in (get_activation("square"), get_activation("he2")):  # of one derivative
-        if penalty > 0:
-            check_size(weights, 1e150, "ridge by its square")
-        basis, lost = nt_lost(target, weights, penalty)
-        return 2 * float(np.sum((lost * (basis @ target.B @ basis.T)) ** 2))
+        with same_bits(*weights.shape):
+            basis, lost = nt_lost(weights, penalty)
+            return size**2 * 2 * float(np.sum((lost * (basis @ unit.B @ basis.T)) ** 2))
+    if sigma.degree is not None and penalty == 0:  # lengths of rows do not matter
+        weights = unit_rows(weights)[0]
     from fastlazy.tangent_solver import solve_nt_risk  # as above
 
-    return solve_nt_risk(target, weights, sigma, penalty, goal, most, parallel)
+    with same_bits(weights.size, 1):
+        return size**2 * solve_nt_risk(unit, weights, sigma, penalty, goal, most, parallel)
 
 
 def nn_risk(target: QuadraticTarget, N: int) -> float:
@@ -242,12 +262,13 @@ def network_risk(
         )
     layer = np.broadcast_to(second, len(weights))
     if sigma is get_activation("square"):
-        S = quadratic_form(weights, layer)
-        mean = float(np.trace(S - target.B)) + offset - target.b0
-        return form_risk(target, S) + mean * mean
-    means, U, V = _moments(target, weights, sigma, parallel)
-    mean = float(means @ layer) + offset - target.mean
-    return max(0.0, target.null_risk - 2 * float(layer @ V) + float(layer @ U @ layer)) + mean * mean
+        with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):  # looked for by _form_distance
+            return _form_distance("network_risk", target, quadratic_form(weights, layer), offset)
+    with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):  # looked for by _distance
+        means, U, V = _moments(target, weights, sigma, parallel)
+        rounding = 4 * EPS * float(np.sum(layer**2 * U.diagonal()))
+        moments = float(means @ layer), float(layer @ V), float(layer @ U @ layer)
+    return _distance("network_risk", target, *moments, offset, rounding)
 
 
 def tangent_risk(
@@ -294,15 +315,38 @@ def tangent_risk(
     if moves.shape != weights.shape:
         raise ValueError(f"b has shape {moves.shape}, but W {weights.shape}; pass one row of b for each of W")
     if sigma is get_activation("square"):
-        S = moves.T @ weights
-        S += S.T.copy()
-        mean = float(np.trace(S - target.B)) + offset - target.b0
-        return form_risk(target, S) + mean * mean
+        with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):  # looked for by _form_distance
+            S = moves.T @ weights
+            S += S.T.copy()
+            return _form_distance("tangent_risk", target, S, offset)
     from fastlazy.tangent_solver import function_moments  # as above
 
-    mean_of_f, covariance, variance = function_moments(target, weights, sigma, moves, parallel)
-    mean = mean_of_f + offset - target.mean
-    return max(0.0, target.null_risk - 2 * covariance + variance) + mean * mean
+    with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):  # looked for by _distance
+        mean, covariance, variance, rounding = function_moments(target, weights, sigma, moves, parallel)
+    return _distance("tangent_risk", target, mean, covariance, variance, offset, rounding)
+
+
+def _form_distance(name: str, target: QuadraticTarget, S: Array, c: float) -> float:
+    """The risk of <x, S x> + c."""
+    mean = float(np.trace(S - target.B)) + c - target.b0
+    return check_finite(name, form_risk(target.B, S) + mean * mean, _TOO_LARGE)
+
+
+def _distance(
+    name: str, target: QuadraticTarget, mean: float, covariance: float, variance: float, c: float, rounding: float
+) -> float:
+    """The risk of f + c, f of that mean, covariance with the target, and variance, which is off by *rounding*."""
+    off = mean + c - target.mean
+    spread = check_risk(name, target.null_risk - 2 * covariance + variance, _TOO_LARGE)
+    risk = check_finite(name, spread + off * off, _TOO_LARGE)
+    if rounding > _PROMISE * max(risk, target.null_risk):
+        warnings.warn(
+            f"{name} may be off by {rounding:.1e}: coefficients are so large that what the functions of single "
+            "neurons add up to is lost in their rounding; fit them with a ridge",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+    return risk
 
 
 def _moments(target: QuadraticTarget, W: Array, sigma: Activation, parallel: bool) -> tuple[Array, Array, Array]:
@@ -317,17 +361,30 @@ def _moments(target: QuadraticTarget, W: Array, sigma: Activation, parallel: boo
 
 
 def _rf_risk_any(target: QuadraticTarget, W: Array, sigma: Activation, ridge: float, parallel: bool) -> float:
-    """The risk of random features for any sigma."""
+    """The risk of random features for any sigma and a target of size one."""
+    if not target.B.any():
+        return 0.0
+    if ridge == 0:
+        W = distinct_rows(W)
     _, U, V = _moments(target, W, sigma, parallel)
     variance = U.diagonal().copy()
     learns = variance > 0  # a constant feature learns nothing
-    scale = np.sqrt(np.where(learns, variance + ridge, 1))
+    scale = np.where(learns, np.hypot(np.sqrt(np.where(learns, variance, 0)), math.sqrt(ridge)), 1)
     V = np.where(learns, V, 0) / scale
     U /= scale
     U /= scale[:, None]
     np.fill_diagonal(U, 1)
-    a = solve_cholesky(U, V)
-    if a is None:
-        a = solve_pivoted(U.copy(), V)
-    np.fill_diagonal(U, np.where(learns, variance / scale**2, 0))
-    return max(0.0, target.null_risk - 2 * float(a @ V) + float(a @ U @ a))
+    factor, condition = factor_positive(U)
+    n, hidden = len(U), 0.0
+    if condition > 0:
+        a = solve_factored(factor, V)
+    else:
+        factor, chosen = factor_pivoted(U.copy())
+        a = np.zeros(n)
+        a[chosen] = solve_factored(factor, V[chosen])
+        hidden = hidden_gain(np.delete(V - U @ a, chosen), float(np.abs(a).sum()), n)
+    np.fill_diagonal(U, np.where(learns, variance / scale / scale, 0))
+    risk = check_risk("rf_risk", target.null_risk - 2 * float(a @ V) + float(a @ U @ a), _TOO_LARGE)
+    error = 4 * EPS * float(a @ a) * (1 + 100 * n * EPS / max(condition, n * EPS)) + min(hidden, risk)
+    warn_of_rounding("risk of random features", error / target.null_risk, _PROMISE, 3)
+    return risk

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -134,6 +135,21 @@ def tangent_product(gram: TangentGram, b: Array) -> Array:
     return result
 
 
+def tangent_rounding(gram: TangentGram, b: Array) -> float:
+    """How far <b, K b> may be off for coefficients b (N, d), if the numbers of each block are off by rounding.
+
+    Blocks of rows that nearly agree have numbers that grow as 1 / angle and cancel; b grows as well where K is nearly
+    singular. Errors of different blocks are taken for independent.
+    """
+    squares = np.zeros(gram.blocks.A.shape[0] * 4)
+    squares[: len(b)] = np.einsum("ij,ij->i", b, b)
+    total = 0.0
+    for part in gram.blocks:  # (groups of i, j, i within the group)
+        rows = squares.reshape(len(part), part.shape[2])
+        total += float(np.einsum("pji,pji,pi,j->", part, part, rows, squares[: part.shape[1]]))
+    return 4 * float(np.finfo(gram.mean.dtype).eps) * math.sqrt(total)
+
+
 def rotate(gram: TangentGram, basis: Array) -> TangentGram:
     """The Gram matrix for coefficients b_i in an orthonormal *basis* (d, d), its columns."""
     unit = gram.unit @ basis
@@ -176,6 +192,12 @@ def _fill(together: Team, unit: Operand, g: Array, squares: Array) -> tuple[core
         right = np.stack([in_panels(table, unit) for table in tables])
     together(core.fill_coefficients, unit, left, right, cuts, spaces, blocks, steep)
     return blocks, float(cuts[-1]) if steep.any() else 1.0
+
+
+def block_numbers(gram: TangentGram, i: Indices, j: Indices) -> Array:
+    """The numbers A, b_ij, b_ji and D of the blocks (i, j), shape (4, m)."""
+    width = gram.blocks.own.shape[2]
+    return np.stack([gram.blocks.A[i // 4, j, i % 4], *(part[i // width, j, i % width] for part in gram.blocks[1:])])
 
 
 def _set(blocks: core.Coefficients, i: Indices, j: Indices, values: Array) -> None:

@@ -11,20 +11,29 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.linalg
+import scipy.sparse
+from scipy.linalg import blas, lapack
+from scipy.sparse.csgraph import connected_components
 
+from fastlazy._rounding import check_risk
 from fastlazy._validate import Array
 from fastlazy.activations import Activation
 from fastlazy.hermite import hermite_coefficients
-from fastlazy.pairs import unit_rows
-from fastlazy.tangent import TangentGram, dense, rotate, tangent_gram, tangent_product
+from fastlazy.pairs import steep_pairs, unit_rows
+from fastlazy.singular import EPS, distinct_rows, hidden_gain, solve_factored, warn_of_rounding
+from fastlazy.tangent import TangentGram, block_numbers, dense, rotate, tangent_gram, tangent_product, tangent_rounding
 from fastlazy.targets import QuadraticTarget
 
 _FLOOR = 1e-3  # of E sigma'^2, the least that counts as noise
 _ROUNDING = 1e-13  # of the null risk, which no iteration can resolve
+_NEAR = 0.97  # the |cosine| beyond which the preconditioner knows two rows together
+_MARGIN = 0.01  # where rows nearly agree, whose differences are worth something late
+_MERGED = 1e-8  # the angle below which rounding takes two rows for one
+_PROMISE = 1e-9  # of the null risk, from which on rounding is told
+_TOO_LARGE = "W or the ridge is too large; divide it by a number"
 _SMALL = 1500  # N d up to which K is factorized
 
 
@@ -37,33 +46,48 @@ def solve_nt_risk(
     max_iterations: int,
     parallel: bool,
 ) -> float:
-    """The risk of the best tangent model for checked arguments, as `nt_risk` describes it."""
+    """The risk of the best tangent model for checked arguments, as `nt_risk` describes it, and a target of size one."""
+    null_risk = target.null_risk
+    if ridge == 0:
+        W = distinct_rows(W)
     V = _covariance(target, W, activation)
     if not V.any():
-        return target.null_risk
+        return null_risk
     gram = tangent_gram(W, activation, True, parallel)
     if W.size <= _SMALL:
-        return _solve_dense(dense(gram), V.ravel(), target.null_risk, ridge)
-    model = _model(gram, ridge)
-    problem = _Problem(rotate(gram, model.basis), V @ model.basis, ridge, target.null_risk, tolerance, max_iterations)
-    risk, excess, iterations = _solve(problem, _inverse(model, problem.gram.unit))
-    if excess > problem.goal(risk):
-        warnings.warn(
-            f"nt_risk did not converge in {iterations} iterations: the risk returned, {risk:.6g}, may be off by "
-            f"{min(excess, target.null_risk):.1e}; pass a larger max_iterations or tolerance, or a ridge",
-            RuntimeWarning,
-            stacklevel=3,
-        )
+        b, hidden = _solve_dense(dense(gram), V.ravel(), ridge)
+        b = b.reshape(V.shape)
+        image = tangent_product(gram, b)
+        risk = check_risk("nt_risk", null_risk - 2 * float(np.vdot(b, V)) + float(np.vdot(b, image)), _TOO_LARGE)
+    else:
+        model = _model(gram, ridge)
+        gram = rotate(gram, model.basis)
+        margin = _MARGIN if model.clusters.rows else 1.0
+        problem = _Problem(gram, V @ model.basis, ridge, null_risk, tolerance, max_iterations, margin)
+        b, risk, excess, iterations = _solve(problem, _inverse(model, gram.unit))
+        hidden = math.inf if model.clusters.merged and ridge == 0 else 0.0
+        if excess > problem.goal(risk) and hidden == 0:
+            warnings.warn(
+                f"nt_risk did not converge in {iterations} iterations: the risk is {risk / null_risk:.6g} of the null "
+                f"risk, and may be off by {min(excess / null_risk, 1.0):.1e} of it; pass a larger max_iterations or "
+                "tolerance, or a ridge",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+            return risk
+    error = (tangent_rounding(gram, b) + min(hidden, risk)) / null_risk
+    warn_of_rounding("risk of the tangent model", error, max(tolerance * risk / null_risk, _PROMISE), 3)
     return risk
 
 
 def function_moments(
     target: QuadraticTarget, W: Array, activation: Activation, b: Array, parallel: bool
-) -> tuple[float, float, float]:
-    """Mean of f = sum_i <b_i, x> sigma'(<w_i, x>), its covariance with the target, and its variance."""
+) -> tuple[float, float, float, float]:
+    """Of f = sum_i <b_i, x> sigma'(<w_i, x>): mean, covariance with the target, variance, and that one's error."""
     covariance = float(np.vdot(_covariance(target, W, activation), b))
     gram = tangent_gram(W, activation, True, parallel)
-    return float(np.vdot(gram.mean, b)), covariance, float(np.vdot(b, tangent_product(gram, b)))
+    variance = float(np.vdot(b, tangent_product(gram, b)))
+    return float(np.vdot(gram.mean, b)), covariance, variance, tangent_rounding(gram, b)
 
 
 class _Problem(NamedTuple):
@@ -75,6 +99,7 @@ class _Problem(NamedTuple):
     null_risk: float
     tolerance: float
     max_iterations: int
+    margin: float  # of the goal that the iteration goes on to, for what an estimate may lack
 
     def goal(self, risk: float) -> float:
         """The excess that is small enough."""
@@ -90,24 +115,26 @@ def _covariance(target: QuadraticTarget, W: Array, activation: Activation) -> Ar
     return 2 * g[:, 1:2] * image + math.sqrt(6) * g[:, 3:4] * along * unit
 
 
-def _solve_dense(K: Array, V: Array, null_risk: float, ridge: float) -> float:
-    """The risk by the eigenvalues of K; those that are rounding count as zero, and V has nothing there."""
+def _solve_dense(K: Array, V: Array, ridge: float) -> tuple[Array, float]:
+    """The minimum-norm b by the eigenvalues of K, and what those that count as zero may be worth."""
     values, vectors = np.linalg.eigh(K)
-    kept = values > len(K) * np.finfo(float).eps * values[-1]
-    values, shares = values[kept], (V @ vectors[:, kept]) ** 2
-    # 2 V b - b K b for b = V / (K + ridge)
-    return max(0.0, null_risk - float(np.sum(shares * (values + 2 * ridge) / (values + ridge) ** 2)))
+    kept = values > len(K) * EPS * values[-1]
+    shares = V @ vectors
+    solution = shares[kept] / (values[kept] + ridge)
+    size = float(np.linalg.norm(solution) * values[-1])
+    hidden = 0.0 if ridge > 0 else hidden_gain(shares[~kept], size, len(K)) / float(values[-1])
+    return vectors[:, kept] @ solution, hidden
 
 
-def _solve(problem: _Problem, precondition: Callable[[Array], Array]) -> tuple[float, float, int]:
-    """The risk, by how much it may be off, and the iterations: conjugate gradients until it is close enough."""
+def _solve(problem: _Problem, precondition: Callable[[Array], Array]) -> tuple[Array, float, float, int]:
+    """b, its risk, how much that is off, and the iterations: conjugate gradients until it is close enough."""
     b, residual = np.zeros_like(problem.V), problem.V.copy()
     correction = precondition(residual)
     direction = correction.copy()
     gains: list[float] = []  # of the penalised risk
     sizes = [float(np.vdot(residual, correction))]  # of the residuals
     risk, excess = problem.null_risk, math.inf
-    while excess > problem.goal(risk) and len(gains) < problem.max_iterations:
+    while excess > problem.margin * problem.goal(risk) and len(gains) < problem.max_iterations:
         image = tangent_product(problem.gram, direction)
         _axpy(direction, image, problem.ridge)
         curvature = float(np.vdot(direction, image))
@@ -123,14 +150,15 @@ def _solve(problem: _Problem, precondition: Callable[[Array], Array]) -> tuple[f
         direction += correction
         penalty = problem.ridge * float(np.vdot(b, b))
         # 2 V b - b K b, in terms of what is known
-        risk = max(0.0, problem.null_risk - float(np.vdot(problem.V, b) + np.vdot(residual, b)) - penalty)
+        risk = problem.null_risk - float(np.vdot(problem.V, b) + np.vdot(residual, b)) - penalty
+        risk = check_risk("nt_risk", risk, _TOO_LARGE)
         excess = _excess(gains, sizes, penalty)
-    return risk, excess, len(gains)
+    return b, risk, excess, len(gains)
 
 
 def _axpy(x: Array, y: Array, factor: float) -> None:
     """Add *factor* x to y, in place and without a copy."""
-    scipy.linalg.blas.daxpy(x.reshape(-1), y.reshape(-1), a=factor)
+    blas.daxpy(x.reshape(-1), y.reshape(-1), a=factor)
 
 
 def _excess(gains: list[float], sizes: list[float], penalty: float) -> float:
@@ -149,36 +177,100 @@ class _Model(NamedTuple):
     """The simple operator M = D + F_1^T F_1 + F_2^T F_2, near K + ridge.
 
     F_1 b = sum_i g_0 b_i and F_2 b = sum_i g_1 sym(u_i b_i^T) are what the tangent model has of degree one and two,
-    but for terms along u_i; F_2 has half its weight here, as along u_i there is less. D = noise_i I is what is left
-    of E sigma'^2, doubled likewise. F_2 D^-1 F_2^T T = (G T + T G) / 2, diagonal in the eigenbasis of G (d, d).
+    but for terms along u_i; F_2 has half its weight here, as along u_i there is less. D = C x I, with C_ij what is
+    left of E[sigma' sigma'], doubled likewise, between rows that nearly agree, and zero between others.
+    F_2 D^-1 F_2^T T = (G T + T G) / 2, diagonal in the eigenbasis of G (d, d).
     """
 
     g_0: Array  # (N,)
     g_1: Array  # (N,)
-    noise: Array  # (N,)
+    clusters: _Clusters
     values: Array  # (d,) eigenvalues of G
     basis: Array  # (d, d)
 
 
+class _Clusters(NamedTuple):
+    """Rows that nearly agree, whose features differ by little: the factors of what they have together."""
+
+    noise: Array  # (N,) the diagonal of C
+    rows: list[np.ndarray[Any, np.dtype[np.intp]]]  # of each cluster
+    across: list[Array]  # factors of C
+    along: list[Array]  # factors of u_i^T K_ij u_j, as kinks leave less of differences there
+    merged: bool  # whether some rows differ, but so little that rounding takes them for one
+
+    def solve(self, X: Array) -> Array:
+        """C^-1 X for X (N, m)."""
+        Y = X / self.noise[:, None]
+        for rows, factor in zip(self.rows, self.across, strict=True):
+            Y[rows] = solve_factored(factor, X[rows])
+        return Y
+
+    def add_along(self, unit: Array, R: Array, Q: Array) -> None:
+        """Add to Q (N, d), in place, the solution for R (N, d) within b_i = beta_i u_i of each cluster."""
+        for rows, factor in zip(self.rows, self.along, strict=True):
+            u = unit[rows]
+            Q[rows] += solve_factored(factor, np.einsum("ij,ij->i", u, R[rows]))[:, None] * u
+
+
 def _model(gram: TangentGram, ridge: float) -> _Model:
     g_0, g_1 = gram.g[:, 0], gram.g[:, 1]
-    noise = np.maximum(2 * (gram.squares - g_0**2 - g_1**2), _FLOOR * gram.squares) + ridge
+    clusters = _clusters(gram, ridge)
+    weighted = gram.unit * g_1[:, None]
+    return _Model(g_0, g_1, clusters, *np.linalg.eigh(weighted.T @ clusters.solve(weighted)))
+
+
+def _clusters(gram: TangentGram, ridge: float) -> _Clusters:
+    N, d = gram.unit.shape
+    g_0, g_1 = gram.g[:, 0], gram.g[:, 1]
+    own = 2 * (gram.squares - g_0**2 - g_1**2)
+    noise = np.maximum(own, _FLOOR * gram.squares)
     noise[noise == 0] = 1  # sigma' is zero there
-    G = (gram.unit.T * (g_1**2 / noise)) @ gram.unit
-    return _Model(g_0, g_1, noise, *np.linalg.eigh(G))
+    raised = np.sqrt(noise / np.where(own > 0, own, 1))
+    noise = noise + ridge
+    pairs = list(steep_pairs(gram.unit, _NEAR))
+    if not pairs:
+        return _Clusters(noise, [], [], [], False)
+    i, j, theta = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
+    A, one, other, cross = block_numbers(gram, i, j)
+    cosine = np.cos(theta)
+    left = 2 * raised[i] * raised[j] * (A - g_0[i] * g_0[j] - g_1[i] * g_1[j] * cosine)
+    together = cosine * (A + one + other) + cross * (1 + cosine**2) - g_1[i] * g_1[j]
+    lost = 4 * EPS * (np.abs(one) + np.abs(other) + 2 * np.abs(cross))  # of the sum, which cancels
+    jitter = np.bincount(np.append(i, j), np.append(lost, lost), N)
+    A, one, other, _ = block_numbers(gram, np.arange(N), np.arange(N))
+    C, H = (
+        scipy.sparse.coo_array((values, (i, j)), shape=(N, N)).tocsr() + scipy.sparse.diags_array(diagonal / 2)
+        for values, diagonal in ((left, noise), (together, A + one + other - g_1**2 + ridge + jitter))
+    )
+    count, cluster = connected_components(C, directed=False)
+    sizes = np.bincount(cluster, minlength=count)
+    rows = [part for part in np.split(np.argsort(cluster, kind="stable"), np.cumsum(sizes)[:-1]) if len(part) > 1]
+    across, along = ([_factor(part + part.T) for part in (M[r][:, r].toarray() for r in rows)] for M in (C, H))
+    angle = np.minimum(theta, np.pi - theta)
+    merged = bool(np.any((angle > 4 * math.sqrt(d) * EPS) & (angle < _MERGED)))
+    return _Clusters(noise, rows, across, along, merged)
+
+
+def _factor(C: Array) -> Array:
+    """A lower Cholesky factor of C (n, n), or of C with as little more on its diagonal as it takes."""
+    jitter = len(C) * EPS
+    while True:
+        factor, info = lapack.dpotrf(C + np.diag(jitter * C.diagonal()), lower=1)
+        if info == 0:
+            return factor
+        jitter *= 10
 
 
 def _inverse(model: _Model, unit: Array) -> Callable[[Array], Array]:
     """The function R -> M^-1 R, R (N, d) and *unit* (N, d) in the eigenbasis of G, by the formula of Woodbury."""
-    g_0, g_1, noise, values, _ = model
+    g_0, g_1, clusters, values, _ = model
     d = len(values)
     gain = 1 / (1 + (values[:, None] + values) / 2)
-    drift = unit.T @ (g_0 * g_1 / noise)
+    weighted = clusters.solve(np.column_stack([unit * g_1[:, None], g_0]))
+    drift, constant = weighted[:, :d].T @ g_0, 1 + float(weighted[:, d] @ g_0)
     # F_1 D^-1 F_1^T is a number, less what F_2 takes of it
     taken = (np.diag(gain @ drift**2) + gain * np.outer(drift, drift)) / 2
-    inner = np.linalg.inv((1 + np.sum(g_0**2 / noise)) * np.eye(d) - taken)
-    weighted = np.column_stack([unit * g_1[:, None], g_0]) / noise[:, None]
-    noise = noise[:, None]
+    inner = np.linalg.inv(constant * np.eye(d) - taken)
     taken_back = np.empty_like(unit)  # at this size new memory costs as much as the arithmetic
 
     def precondition(R: Array) -> Array:
@@ -188,8 +280,9 @@ def _inverse(model: _Model, unit: Array) -> Callable[[Array], Array]:
         pair = np.outer(drift, v)
         T -= gain * (pair + pair.T) / 2
         np.matmul(weighted, np.vstack([T, v]), out=taken_back)
-        Q = R / noise
+        Q = clusters.solve(R)
         Q -= taken_back
+        clusters.add_along(unit, R, Q)
         return Q
 
     return precondition

@@ -6,6 +6,7 @@ x ~ N(0, I_d).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastlazy._blas import same_bits
 from fastlazy._validate import (
     Array,
     Seed,
@@ -69,6 +71,11 @@ class QuadraticTarget:
                 f"B has entries of size {largest:.3g}, whose squares are beyond floating point; scale it to between "
                 f"{_SMALLEST:g} and {_LARGEST:g}"
             )
+        if not math.isfinite(2 * largest**2 * matrix.size):  # an upper bound of the null risk
+            raise ValueError(
+                f"B has {matrix.size} entries of size up to {largest:.3g}, whose squares add up to more than floating "
+                "point holds; divide B by a number"
+            )
         matrix.flags.writeable = False
         object.__setattr__(self, "B", matrix)
         object.__setattr__(self, "b0", check_real("b0", b0))
@@ -93,10 +100,18 @@ class QuadraticTarget:
         Raises
         ------
         TypeError, ValueError
-            If X is not a finite array of that shape.
+            If X is not a finite array of that shape, or a value overflows.
         """
         points = check_columns("X", check_array("X", X, 2), self.d)
-        return np.einsum("ij,ij->i", points @ self.B, points) + self.b0
+        with same_bits(*points.shape), np.errstate(over="ignore", invalid="ignore"):  # looked for below
+            values = np.einsum("ij,ij->i", points @ self.B, points) + self.b0
+        if not np.isfinite(values).all():
+            row = int(np.argmin(np.isfinite(values)))
+            raise ValueError(
+                f"the target overflows at row {row} of X, which has entries of size {np.abs(points[row]).max():.3g}, "
+                f"with B of size {np.abs(self.B).max():.3g} and b0 = {self.b0:.3g}; divide X or the target by a number"
+            )
+        return values
 
     @property
     def d(self) -> int:
@@ -142,11 +157,19 @@ class QuadraticTarget:
         Raises
         ------
         TypeError, ValueError
-            If n is not a positive whole number, or rng or dtype is of no known kind.
+            If n is not a positive whole number, rng or dtype is of no known kind, or the responses are beyond the
+            range of the dtype.
         """
         count, generator, kind = check_count("n", n), check_rng(rng), check_float_dtype(dtype)
         X = generator.standard_normal((count, self.d), dtype=kind.type)
-        return X, self(X).astype(kind)
+        y, limits = self(X), np.finfo(kind)
+        largest = float(np.abs(y).max())
+        if largest > limits.max or 0 < largest < limits.tiny:
+            raise ValueError(
+                f"y has values of size {largest:.3g}, beyond the range of dtype {kind}; pass dtype=np.float64, or "
+                "multiply the target by a number"
+            )
+        return X, y.astype(kind)
 
 
 def exponential_target(d: int, *, rng: Seed = None) -> QuadraticTarget:
@@ -203,13 +226,25 @@ def draw_weights(N: int, d: int, *, cov: ArrayLike | None = None, rng: Seed = No
     shape = check_count("N", N), check_count("d", d)
     variances, basis = cov_spectrum(cov, shape[1])
     W = check_rng(rng).standard_normal(shape) * np.sqrt(variances)
-    return W if basis is None else W @ basis.T
+    with same_bits(*shape):
+        return W if basis is None else W @ basis.T
 
 
 def check_target(target: QuadraticTarget) -> None:
     """Raise TypeError if *target* is not a `QuadraticTarget`."""
     if not isinstance(target, QuadraticTarget):
         raise TypeError(f"target must be a QuadraticTarget, got {type(target).__name__}; pass QuadraticTarget(B, b0)")
+
+
+def scaled(target: QuadraticTarget) -> tuple[float, QuadraticTarget]:
+    """A power of two s and the target <x, (B / s) x> with entries of size one: s = 1 if B = 0, and no constant.
+
+    Risks at the best offset are s^2 times those of the scaled target, to the bit, and nothing on the way to them
+    over- or underflows that need not.
+    """
+    largest = float(np.abs(target.B).max())
+    size = math.ldexp(1.0, math.frexp(largest)[1]) if largest > 0 else 1.0
+    return size, QuadraticTarget(target.B / size)
 
 
 def cov_spectrum(cov: ArrayLike | None, d: int) -> tuple[Array, Array | None]:
@@ -239,6 +274,7 @@ def _eigenbasis(matrix: Array) -> tuple[Array, Array | None]:
     diagonal = np.diag(matrix)
     if np.count_nonzero(matrix) == np.count_nonzero(diagonal):
         return diagonal, None
-    values, vectors = np.linalg.eigh(matrix)
+    with same_bits(*matrix.shape):
+        values, vectors = np.linalg.eigh(matrix)
     values.flags.writeable = vectors.flags.writeable = False
     return values, vectors

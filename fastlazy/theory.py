@@ -22,7 +22,7 @@ from fastlazy._validate import Array, check_count
 from fastlazy.activations import Activation, check_activation, get_activation
 from fastlazy.hermite import hermite_coefficients, square_moments
 from fastlazy.tangent_limit import tangent_ratio
-from fastlazy.targets import QuadraticTarget, check_target, cov_spectrum
+from fastlazy.targets import QuadraticTarget, check_target, cov_spectrum, scaled
 
 
 class _Moments(NamedTuple):
@@ -136,7 +136,7 @@ def nt_risk_limit(
                 f"for activation {sigma.name!r} no prediction is known with this cov, whose eigenvalues differ; leave "
                 "cov out, or take the mean of nt_risk over some draws"
             )
-        m = float(np.trace(B)) ** 2 / (target.d * float(np.sum(B**2)))
+        m = float(np.trace(B)) ** 2 / (target.d * float(np.sum(B**2)) or 1.0)
         return target.null_risk * tangent_ratio(sigma, length, neurons / target.d, m)
     if refined and isotropic:
         return target.null_risk * _nt_mean(B, neurons)
@@ -174,10 +174,12 @@ def nn_risk_limit(target: QuadraticTarget, N: int) -> float:
 
 
 def _in_cov_basis(target: QuadraticTarget, cov: ArrayLike | None) -> tuple[Array, Array, float]:
-    """Eigenvalues g of cov, scaled to sum 1, B in its eigenbasis, and the root of cov's trace."""
+    """Eigenvalues g of cov, scaled to sum 1, B in its eigenbasis and of size one, and the root of cov's trace."""
     check_target(target)
     g, basis = cov_spectrum(cov, target.d)
-    B = target.B if basis is None else basis.T @ target.B @ basis
+    B = scaled(target)[1].B
+    if basis is not None:
+        B = basis.T @ B @ basis
     largest = g.max()
     g = g / largest  # first, so that the sum cannot overflow
     return g / g.sum(), B, 1.0 if cov is None else math.sqrt(largest) * math.sqrt(g.sum())
@@ -284,6 +286,8 @@ def _increasing_root(excess: Callable[[float], float]) -> float:
     high = 1.0
     while excess(high) <= 0:
         high *= 4
+        if math.isinf(high):
+            raise ValueError("cov has eigenvalues so far apart that floating point cannot tell; set the smallest to 0")
     low = high / 4
     while excess(low) > 0:
         low /= 4
