@@ -15,7 +15,8 @@ from numpy.polynomial import legendre
 
 from fastlazy._validate import Array
 from fastlazy.activations import Activation, get_activation
-from fastlazy.hermite import hermite_coefficients, kinks, square_moments
+from fastlazy.hermite import hermite_coefficients, square_moments
+from fastlazy.pieces import kinks
 
 _TERMS = 1000
 _TOLERANCE = 1e-13  # relative to the norms of both features
