@@ -177,7 +177,7 @@ def line_gram(activation: Activation, t: Array, *, derivative: int = 0, power: i
     """
     if derivative:
         _check_derivative(activation, float(np.abs(t).max()))
-    edges = np.unique(np.concatenate([_panels(activation, scale, derivative) for scale in np.unique(np.abs(t))]))
+    edges = _common_edges(activation, np.abs(t), derivative)
     gram = np.zeros((len(t), len(t)))
     for first in range(0, len(edges) - 1, 64):  # panels at a time, for the memory
         part = edges[first : first + 65]
@@ -187,6 +187,15 @@ def line_gram(activation: Activation, t: Array, *, derivative: int = 0, power: i
             values *= np.sqrt(weight * x**power)
             gram += values @ values.T
     return _finite(activation, gram, float(np.abs(t).max()))
+
+
+def line_nodes(activation: Activation, r: Array, derivative: int) -> tuple[Array, Array]:
+    """Nodes x > 0 (m,) and weights (m,) for functions of sigma(r_i x) and sigma(-r_i x), or of sigma' likewise."""
+    return _nodes(_common_edges(activation, r, derivative))
+
+
+def _common_edges(activation: Activation, r: Array, derivative: int) -> Array:
+    return np.unique(np.concatenate([panels(activation, scale, derivative) for scale in np.unique(r)]))
 
 
 class _Samples(NamedTuple):
@@ -200,7 +209,7 @@ class _Samples(NamedTuple):
 
 
 def _sample(activation: Activation, r: float, derivative: int) -> _Samples:
-    edges = _panels(activation, r, derivative)
+    edges = panels(activation, r, derivative)
     x, weight = _nodes(edges)
     plus, minus = (_weighted(activation, edges, t, derivative) for t in (r, -r))
     size = max(np.abs(plus).max(), np.abs(minus).max()) or 1.0
@@ -253,7 +262,8 @@ def _weighted(activation: Activation, edges: Array, t: float, derivative: int) -
     return (slope + x / 2 * product) / t  # as the slope is t sigma'(t x) sqrt(phi) - x / 2 sigma(t x) sqrt(phi)
 
 
-def _panels(activation: Activation, r: float, derivative: int) -> Array:
+@np.errstate(divide="ignore", over="ignore", invalid="ignore")
+def panels(activation: Activation, r: float, derivative: int) -> Array:
     """Edges 0 = e_0 < e_1 < ... of panels on each of which sigma(r x) and sigma(-r x) are polynomials, to rounding."""
     numerical = bool(derivative) and activation.derivative is None
     end = _extent(activation, r, 0 if numerical else derivative)

@@ -7,10 +7,12 @@ that know nothing of sigma. The powers r^j stay apart, so that h_k ~ r^k keeps i
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+from numpy.polynomial import polynomial
 
 from fastlazy._validate import Array
 from fastlazy.activations import Activation
@@ -37,25 +39,59 @@ def short(activation: Activation, r: Array, derivative: int) -> Array:
 @np.errstate(over="ignore", invalid="ignore", divide="ignore")  # of degrees below *first*, which are capped
 def short_expansion(activation: Activation, r: Array, K: int, first: int, derivative: int) -> Expansion:
     """The expansion for short rows of lengths r (n,) > 0."""
+    n = len(r)
+    terms = _terms(activation, r, first, derivative)
+    if terms is None:
+        return Expansion(np.zeros(n), np.zeros((n, K + 1)), np.zeros(n), np.zeros(n))
+    basis = _moments(max(K, 15))
+    table = terms.above @ basis.table
+    squares = np.einsum("ni,ij,nj->n", terms.above, basis.products, terms.above)
+    size = np.sqrt(squares - np.sum(table[:, :first] ** 2, axis=1))
+    table[:, :first] += terms.below @ basis.table[:first, :first]
+    table = np.clip(table / size[:, None], -_LARGEST, _LARGEST)
+    rest = np.zeros(n)
+    if terms.above[:, 16:].any() or K < 15:
+        rest = np.maximum(1 - np.sum(table[:, first : K + 1] ** 2, axis=1), 0)
+    return Expansion(size * r**terms.leading, table[:, : K + 1], rest, terms.hidden / size)
+
+
+def short_function(activation: Activation, r: float, first: int) -> Callable[[Array], Array]:
+    """The function x -> sigma(r x) without its degrees below *first*, of unit norm, for a short row that sees more."""
+    terms, basis = _terms(activation, np.array([r]), first, 0), _moments(15)
+    assert terms is not None
+    lower = (terms.above @ basis.table)[0, :first]
+    size = np.sqrt((terms.above @ basis.products @ terms.above.T)[0, 0] - lower @ lower)
+    even, odd = np.split(terms.above[0] / size, 2)
+    even[:first] -= lower / size  # he_0 and he_1 are powers
+
+    def values(x: Array) -> Array:
+        return polynomial.polyval(x, even) + np.sign(x) * polynomial.polyval(x, odd)
+
+    return values
+
+
+class _Terms(NamedTuple):
+    """What sigma(r x) consists of, over r^leading: the functions x^j and sign(x) x^j that are there."""
+
+    leading: int
+    above: Array  # (n, 32) of all of them but the powers below *first*
+    below: Array  # (n, first) of those
+    hidden: Array  # (n,) the largest that rounding may hide
+
+
+def _terms(activation: Activation, r: Array, first: int, derivative: int) -> _Terms | None:
+    """The terms for rows of lengths r (n,), or None if none are of degree *first* or more."""
     _, even, odd, noise = power_series(activation, derivative)
     j = np.arange(16)
     lower = j < first
     seen = (odd != 0) | ((even != 0) & ~lower)
-    n = len(r)
     if not seen.any():
-        return Expansion(np.zeros(n), np.zeros((n, K + 1)), np.zeros(n), np.zeros(n))
+        return None
     leading = int(np.argmax(seen))
     powers = r[:, None] ** (j - leading)
     even_part, odd_part, doubt = (np.where(part == 0, 0, part * powers) for part in (even, odd, noise))
-    basis = _moments(max(K, 15))
-    parts = np.concatenate([np.where(lower, 0, even_part), odd_part], axis=1)
-    table = parts @ basis.table
-    size = np.sqrt(np.einsum("ni,ij,nj->n", parts, basis.products, parts) - np.sum(table[:, :first] ** 2, axis=1))
-    table[:, :first] += even_part[:, :first] @ basis.table[:first, :first]
-    table = np.clip(table / size[:, None], -_LARGEST, _LARGEST)
-    rest = 1 - np.sum(table[:, first : K + 1] ** 2, axis=1) if odd.any() or K < 15 else np.zeros(n)
-    hidden = np.where(seen | lower, 0, doubt).max(axis=1) / size
-    return Expansion(size * r**leading, table[:, : K + 1], np.maximum(rest, 0), hidden)
+    above = np.concatenate([np.where(lower, 0, even_part), odd_part], axis=1)
+    return _Terms(leading, above, even_part[:, :first], np.where(seen | lower, 0, doubt).max(axis=1))
 
 
 class _Basis(NamedTuple):
