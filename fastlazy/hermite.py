@@ -4,8 +4,9 @@ With G ~ N(0, 1) and he_k = He_k / sqrt(k!), the Hermite polynomials of unit nor
 then sum_k hn_k(r)^2 = E sigma(r G)^2, h_k(r) = sqrt(k!) hn_k(r), and nothing overflows.
 
 All are integrals over x > 0 of what sigma is at r x and at -r x, on panels that are halved until sigma is a polynomial
-on each, to rounding; a kink or a jump ends up in a panel too narrow to matter. The even coefficients of an odd sigma
-are exactly zero, and the other way round. Where sigma' is not given, the polynomials are differentiated.
+on each, to rounding; kinks and jumps (`fastlazy.pieces`) are edges of panels. The even coefficients of an odd sigma
+are exactly zero, and the other way round. Where sigma' is not given, the polynomials are differentiated. Rows so short
+that they see the power series of sigma alone take their coefficients from it (`fastlazy.short_rows`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from numpy.polynomial import chebyshev, legendre
 
 from fastlazy._validate import Array
 from fastlazy.activations import Activation
+from fastlazy.pieces import NODES, PROBES, TO_DEFECT, TO_LEGENDRE, WEIGHTS, kinks, power_series
+from fastlazy.short_rows import Expansion, short, short_expansion
 
 _LARGEST_K = 2000  # that the widest panel still resolves
 _WIDTH = 0.5
@@ -26,21 +29,10 @@ _MOST_PANELS = 50_000
 _FARTHEST = 50.0  # e^(-x^2 / 4) is a float
 _NEGLIGIBLE = -75.0  # log of sigma^2 e^(-x^2 / 2) over its largest value, where integrals are cut off
 _TOLERANCE = 1e-14  # of a panel, relative to sqrt(E sigma^2)
-_NARROW = 1e-6  # of panels, where there is a kink
-_SMALLEST_SCALE = 1e-2  # of rows; for shorter ones sigma is differentiated where such rows see it
+_ROUNDING = 1e-28  # of E sigma^2
 _JUMPS = "activation {!r} jumps, so its derivative is no function and it has no tangent model; pass one without jumps"
 
-# A panel has 32 Gauss-Legendre nodes, and sigma is resolved on it if a polynomial of degree 15 is enough: then its
-# product with a Hermite polynomial is integrated to rounding. Matrices act on the values at the nodes, or at the nodes
-# and both ends, which the polynomial must meet too: a jump may lie between an end and the first node.
-_NODES, _WEIGHTS = legendre.leggauss(32)
-_TO_LEGENDRE = np.linalg.inv(legendre.legvander(_NODES, 31))
-_TO_SLOPE = legendre.legval(_NODES, legendre.legder(np.eye(16))).T @ _TO_LEGENDRE[:16]
-_PROBES = np.array([-1, *_NODES, 1])
-_TO_DEFECT = np.zeros((18, 34))  # the tail of the series, in L^2, where rounding weighs least, and what the ends miss
-_TO_DEFECT[:16, 1:-1] = _TO_LEGENDRE[16:] / np.sqrt(np.arange(16, 32) + 0.5)[:, None]
-_TO_DEFECT[16:, 1:-1] = legendre.legvander(_PROBES[[0, -1]], 15) @ _TO_LEGENDRE[:16]
-_TO_DEFECT[[16, 17], [0, -1]] = -1
+_TO_SLOPE = legendre.legval(NODES, legendre.legder(np.eye(16))).T @ TO_LEGENDRE[:16]
 
 
 def hermite_coefficients(activation: Activation, r: Array, K: int, *, derivative: int = 0) -> Array:
@@ -59,21 +51,74 @@ def hermite_coefficients(activation: Activation, r: Array, K: int, *, derivative
     Returns
     -------
     ndarray, shape (n, K + 1)
-        With an error of about 1e-14 sqrt(E sigma(r_i G)^2).
+        With an error of about 1e-14 sqrt(E sigma(r_i G)^2); those of short rows, which fall like r^k, relative to
+        themselves.
 
     Raises
     ------
     ValueError
         If K is too large, the integrals do not converge, or sigma' is asked for and wrong, missing or no function.
     """
+    expanded = expansion(activation, r, K, derivative=derivative)
+    return expanded.scale[:, None] * expanded.table
+
+
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # the end result is checked
+def expansion(activation: Activation, r: Array, K: int, *, first: int = 0, derivative: int = 0) -> Expansion:
+    """The coefficients hn_k(r_i) in units of the root of sum_{k >= first} hn_k(r_i)^2.
+
+    Parameters
+    ----------
+    activation : Activation
+    r : ndarray, shape (n,)
+        Scales, >= 0.
+    K : int
+        The highest k, at most 2000.
+    first : {0, 1, 2}
+        The lowest degree that counts: 1 leaves the mean out, 2 what is linear too.
+    derivative : {0, 1}
+        1: of sigma' in place of sigma.
+
+    Returns
+    -------
+    Expansion
+
+    Raises
+    ------
+    ValueError
+        As `hermite_coefficients`.
+    """
     if K > _LARGEST_K:
         raise ValueError(f"K must be at most {_LARGEST_K}, got {K}; ask for fewer Hermite coefficients")
 
-    rows = _at_scales(activation, r, derivative, lambda samples: _project(samples, K), 1)
-    rows[r == 0, 1:] = 0
-    return rows
+    def compute(samples: _Samples) -> Array:
+        values = _project(samples, max(K, first))
+        return np.append(values, np.log(np.maximum(_remainder(samples, values[:first]), 1e-300)))
+
+    few = np.zeros(len(r), bool) if activation.degree is not None else short(activation, r, derivative)
+    long = ~few
+    n = len(r)
+    result = Expansion(np.zeros(n), np.zeros((n, K + 1)), np.zeros(n), np.zeros(n))
+    if few.any():
+        if derivative:
+            _check_derivative(activation, float(r.max()))
+        for whole, part in zip(result, short_expansion(activation, r[few], K, first, derivative), strict=True):
+            whole[few] = part
+    if long.any():
+        norms, values = _at_scales(activation, r[long], derivative, compute)
+        table, squares = values[:, : K + 1], np.exp(values[:, -1])
+        table[r[long] == 0, 1:] = 0
+        squares[(squares < _ROUNDING) | ((r[long] == 0) & (first > 0))] = 0  # sigma is constant, or linear
+        root = np.sqrt(squares)
+        result.scale[long] = norms * root
+        result.table[long] = np.divide(table, root[:, None], out=np.zeros_like(table), where=root[:, None] > 0)
+        left = 1 - np.sum(result.table[long, first:] ** 2, axis=1)
+        result.rest[long] = np.where(root > 0, np.maximum(left, 0), 0)
+    _finite(activation, result.scale[:, None] * result.table, float(r.max()))
+    return result
 
 
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # as above
 def square_moments(activation: Activation, r: Array, *, derivative: int = 0, power: int = 0, sign: int = 1) -> Array:
     """The moments E[sigma(r_i G) sigma(sign r_i G) G^power].
 
@@ -103,7 +148,8 @@ def square_moments(activation: Activation, r: Array, *, derivative: int = 0, pow
         product = samples.plus**2 + samples.minus**2 if sign > 0 else 2 * samples.plus * samples.minus
         return np.array([samples.weight * samples.x**power @ product])
 
-    return _at_scales(activation, r, derivative, moment, 2)[:, 0]
+    norms, moments = _at_scales(activation, r, derivative, moment)
+    return _finite(activation, norms**2 * moments[:, 0], float(r.max()))
 
 
 @np.errstate(over="ignore", invalid="ignore", divide="ignore")  # the end result is checked
@@ -131,7 +177,7 @@ def line_gram(activation: Activation, t: Array, *, derivative: int = 0, power: i
     """
     if derivative:
         _check_derivative(activation, float(np.abs(t).max()))
-    edges = np.unique(np.concatenate([_panels(activation, scale, derivative) for scale in np.unique(np.abs(t))]))
+    edges = _common_edges(activation, np.abs(t), derivative)
     gram = np.zeros((len(t), len(t)))
     for first in range(0, len(edges) - 1, 64):  # panels at a time, for the memory
         part = edges[first : first + 65]
@@ -143,32 +189,13 @@ def line_gram(activation: Activation, t: Array, *, derivative: int = 0, power: i
     return _finite(activation, gram, float(np.abs(t).max()))
 
 
-@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # as above
-def kinks(activation: Activation, r: float, *, derivative: int = 0) -> Array:
-    """The x > 0 at which sigma(r x) or sigma(-r x) has a kink or a jump, (m,); 0 is not looked at.
+def line_nodes(activation: Activation, r: Array, derivative: int) -> tuple[Array, Array]:
+    """Nodes x > 0 (m,) and weights (m,) for functions of sigma(r_i x) and sigma(-r_i x), or of sigma' likewise."""
+    return _nodes(_common_edges(activation, r, derivative))
 
-    Parameters
-    ----------
-    activation : Activation
-    r : float
-        Scale, > 0.
-    derivative : {0, 1}
-        1: of sigma' in place of sigma.
 
-    Returns
-    -------
-    ndarray, shape (m,)
-
-    Raises
-    ------
-    ValueError
-        As `hermite_coefficients`.
-    """
-    edges = _panels(activation, r, derivative)
-    width, right = np.diff(edges), edges[1:]
-    narrow = np.flatnonzero((width < _NARROW) & (right > _NARROW))
-    clusters = np.split(narrow, np.flatnonzero(np.diff(right[narrow]) > 10 * _NARROW) + 1)
-    return np.array([right[cluster[np.argmin(width[cluster])]] for cluster in clusters if len(cluster)])
+def _common_edges(activation: Activation, r: Array, derivative: int) -> Array:
+    return np.unique(np.concatenate([panels(activation, scale, derivative) for scale in np.unique(r)]))
 
 
 class _Samples(NamedTuple):
@@ -182,7 +209,7 @@ class _Samples(NamedTuple):
 
 
 def _sample(activation: Activation, r: float, derivative: int) -> _Samples:
-    edges = _panels(activation, r, derivative)
+    edges = panels(activation, r, derivative)
     x, weight = _nodes(edges)
     plus, minus = (_weighted(activation, edges, t, derivative) for t in (r, -r))
     size = max(np.abs(plus).max(), np.abs(minus).max()) or 1.0
@@ -203,6 +230,15 @@ def _project(samples: _Samples, K: int) -> Array:
     return values
 
 
+def _remainder(samples: _Samples, lowest: Array) -> float:
+    """What is left of E sigma^2, over the squared norm, without the *lowest* coefficients hn_0, hn_1, ..."""
+    plus, minus = samples.plus, samples.minus
+    for k, value in enumerate(lowest):
+        power = value * samples.x**k * _root_density(samples.x)  # he_0 and he_1 are powers
+        plus, minus = plus - power, minus - (-1) ** k * power
+    return float(samples.weight @ (plus**2 + minus**2))
+
+
 def _root_density(x: Array) -> Array:
     return np.exp(-x * x / 4) / (2 * math.pi) ** 0.25
 
@@ -210,7 +246,7 @@ def _root_density(x: Array) -> Array:
 def _nodes(edges: Array) -> tuple[Array, Array]:
     """The nodes (m,) of the panels between *edges*, and their weights (m,)."""
     half = np.diff(edges)[:, None] / 2
-    return (edges[:-1, None] + half * (1 + _NODES)).ravel(), (half * _WEIGHTS).ravel()
+    return (edges[:-1, None] + half * (1 + NODES)).ravel(), (half * WEIGHTS).ravel()
 
 
 def _weighted(activation: Activation, edges: Array, t: float, derivative: int) -> Array:
@@ -218,38 +254,31 @@ def _weighted(activation: Activation, edges: Array, t: float, derivative: int) -
     x, _ = _nodes(edges)
     if derivative == 0 or activation.derivative is not None:
         return activation.values(t * x, derivative) * _root_density(x)
-    if abs(t) < _SMALLEST_SCALE:
-        return _slopes_near_zero(activation, t * x, math.copysign(1.0, t)) * _root_density(x)
+    radius, even, odd, _ = power_series(activation, 1)
+    if abs(t) <= radius / 10:  # too short to see a difference quotient
+        return np.polynomial.polynomial.polyval(t * x, even + math.copysign(1.0, t) * odd) * _root_density(x)
     product = activation.values(t * x) * _root_density(x)
     slope = (product.reshape(-1, 32) @ _TO_SLOPE.T * (2 / np.diff(edges)[:, None])).ravel()
     return (slope + x / 2 * product) / t  # as the slope is t sigma'(t x) sqrt(phi) - x / 2 sigma(t x) sqrt(phi)
 
 
-def _slopes_near_zero(activation: Activation, z: Array, side: float) -> Array:
-    """sigma'(z) from sigma, (m,), all z >= 0 or all <= 0, as *side* says; rows so short do not see its slope."""
-    edges = _panels(activation, _SMALLEST_SCALE, 1) * _SMALLEST_SCALE
-    nodes, _ = _nodes(edges)
-    series = activation.values(side * nodes).reshape(-1, 32) @ _TO_LEGENDRE[:16].T
-    panel = np.clip(np.searchsorted(edges, np.abs(z), side="right") - 1, 0, len(edges) - 2)
-    half = np.diff(edges)[panel] / 2
-    place = (np.abs(z) - edges[panel]) / half - 1
-    slopes = legendre.legvander(place, 14) * legendre.legder(series, axis=1)[panel]
-    return side * slopes.sum(axis=1) / half
-
-
-def _panels(activation: Activation, r: float, derivative: int) -> Array:
+@np.errstate(divide="ignore", over="ignore", invalid="ignore")
+def panels(activation: Activation, r: float, derivative: int) -> Array:
     """Edges 0 = e_0 < e_1 < ... of panels on each of which sigma(r x) and sigma(-r x) are polynomials, to rounding."""
     numerical = bool(derivative) and activation.derivative is None
     end = _extent(activation, r, 0 if numerical else derivative)
     edges = np.linspace(0, end, math.ceil(end / _WIDTH) + 1)
+    if r > 0:
+        places = np.abs(kinks(activation, derivative, r * end)) / r
+        edges = np.unique(np.append(edges, places[places < end]))
     left, right = edges[:-1], edges[1:]
     finished, count, norm, steepest = [np.zeros(1)], 0, 0.0, 0.0
     while left.size:
         width = right - left
-        x = left[:, None] + width[:, None] / 2 * (1 + _PROBES)
+        x = left[:, None] + width[:, None] / 2 * (1 + PROBES)
         g = np.stack([_values(activation, t * x, 0 if numerical else derivative) for t in (r, -r)]) * _root_density(x)
-        norm = norm or math.sqrt(np.sum(width[:, None] / 2 * _WEIGHTS * g[..., 1:-1] ** 2))
-        defect = np.sqrt(((g @ _TO_DEFECT.T) ** 2).sum(axis=(0, 2)))
+        norm = norm or math.sqrt(np.sum(width[:, None] / 2 * WEIGHTS * g[..., 1:-1] ** 2))
+        defect = np.sqrt(((g @ TO_DEFECT.T) ** 2).sum(axis=(0, 2)))
         # Narrow panels count less in an integral, but not where sigma is differentiated.
         error = defect * (0.2 if numerical else width)
         done = (error <= _TOLERANCE * norm) | (width < 8 * np.spacing(right))
@@ -317,11 +346,10 @@ def _check_derivative(activation: Activation, r: float) -> None:
         )
 
 
-@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # the end result is checked
 def _at_scales(
-    activation: Activation, r: Array, derivative: int, compute: Callable[[_Samples], Array], power: int
-) -> Array:
-    """The values (q,) of *compute* at each scale, times the norm to that power: (n, q)."""
+    activation: Activation, r: Array, derivative: int, compute: Callable[[_Samples], Array]
+) -> tuple[Array, Array]:
+    """The norms (n,), and the values (n, q) of *compute*, at each scale."""
     distinct, place = np.unique(r, return_inverse=True)
     positive = distinct[distinct > 0]
 
@@ -339,7 +367,7 @@ def _at_scales(
         octave = np.floor(np.log2(positive / positive[0]))
         parts += [_at_many(at, positive[octave == k]) for k in np.unique(octave)]
     norms, table = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-    return _finite(activation, norms[:, None] ** power * table, float(r.max()))[place]
+    return norms[place], table[place]
 
 
 def _at_many(at: Callable[[Array], tuple[Array, Array]], scales: Array) -> tuple[Array, Array]:

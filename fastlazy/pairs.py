@@ -1,26 +1,29 @@
 """E[sigma(r_i G) sigma(r_j G')] for single pairs of rows, at any angle: what a short power series cannot do.
 
 The angle itself is given, not its cosine, so that nearly parallel and nearly opposite rows keep their digits.
-Closed forms where we know one; else the series of Mehler with many terms, if it converges; else an integral
-in polar coordinates, whose panels shrink towards the lines on which an argument of sigma is zero.
+Closed forms where we know one; else the series of Mehler with many terms, if it converges; else, as only small angles
+and those close to pi need, an integral over the plane (`fastlazy.plane`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from numpy.polynomial import legendre
 
 from fastlazy._validate import Array
 from fastlazy.activations import Activation, get_activation
-from fastlazy.hermite import hermite_coefficients, kinks, square_moments
+from fastlazy.hermite import expansion, line_nodes
+from fastlazy.plane import plane_nodes
+from fastlazy.short_rows import short, short_function
 
 _TERMS = 1000
 _TOLERANCE = 1e-13  # relative to the norms of both features
 _CHUNK = 4096  # pairs at a time
 _ROWS = 1024  # at a time, where pairs are looked for
+_PARALLEL = 1e-14  # the sine of an angle that is zero or pi
+_HALF, _ROOT = np.sqrt(0.5), np.sqrt(2 * np.pi)
 
 Form = Callable[[Array, Array, Array], Array]
 Indices = np.ndarray[Any, np.dtype[np.signedinteger[Any]]]
@@ -74,87 +77,75 @@ def pair_moments(activation: Activation, r: Array, s: Array, theta: Array) -> Ar
     ValueError
         If the moments do not converge.
     """
+    scales = expansion(activation, np.concatenate([r, s]), 0).scale
+    return pair_correlations(activation, r, s, theta, 0) * np.multiply(*np.split(scales, 2))
+
+
+def pair_correlations(activation: Activation, r: Array, s: Array, theta: Array, first: int) -> Array:
+    """E[f(u) g(v)] (m,) for f and g what sigma(r_p u) and sigma(s_p v) have of degrees >= *first*, of unit norm."""
     closed = _CLOSED.get(activation.name)
-    if closed is not None and activation is get_activation(activation.name):
-        return closed(r, s, theta)
-    moments = np.empty(len(r))
-    for first in range(0, len(r), _CHUNK):
-        part = slice(first, first + _CHUNK)
-        moments[part] = _series_or_integral(activation, r[part], s[part], theta[part])
-    return moments
+    if closed is None or activation is not get_activation(activation.name):
+        parts = [slice(first_of, first_of + _CHUNK) for first_of in range(0, len(r), _CHUNK)]
+        return np.concatenate([_series_or_integral(activation, r[p], s[p], theta[p], first) for p in parts])
+    if activation.degree is not None:  # of rows of any length, however extreme
+        r = s = np.ones_like(theta)
+    expanded = expansion(activation, np.concatenate([r, s]), first, first=first)
+    scale = np.multiply(*np.split(expanded.scale, 2))
+    values = np.divide(closed(r, s, theta), scale, out=np.zeros_like(theta), where=scale > 0)
+    left, right = np.split(expanded.table, 2)
+    for k in range(first):
+        values -= left[:, k] * right[:, k] * np.cos(theta) ** k
+    return values
 
 
-def _series_or_integral(activation: Activation, r: Array, s: Array, theta: Array) -> Array:
-    rows = np.concatenate([r, s])
-    coefficients = hermite_coefficients(activation, rows, _TERMS)
-    squares = square_moments(activation, rows)
-    tails = np.sqrt(np.maximum(squares - np.sum(coefficients**2, axis=1), 1e-16 * squares))
-    scale = np.sqrt(squares)
-    left, right = np.split(coefficients, 2)
-    tail, norm = (np.multiply(*np.split(values, 2)) for values in (tails, scale))
+def _series_or_integral(activation: Activation, r: Array, s: Array, theta: Array, first: int) -> Array:
+    expanded = expansion(activation, np.concatenate([r, s]), _TERMS, first=first)
+    left, right = np.split(expanded.table, 2)
+    rest = np.sqrt(np.multiply(*np.split(expanded.rest, 2)))
     cosine = np.cos(theta)
     total = np.zeros(len(r))
-    for k in range(_TERMS, -1, -1):
+    for k in range(_TERMS, first - 1, -1):
         total = total * cosine + left[:, k] * right[:, k]
-    for p in np.flatnonzero(tail * np.abs(cosine) ** (_TERMS + 1) > _TOLERANCE * norm):
-        total[p] = _polar(activation, float(r[p]), float(s[p]), float(theta[p]))
+    total *= cosine**first
+    for p in np.flatnonzero(rest * np.abs(cosine) ** (_TERMS + 1) > _TOLERANCE):
+        f, g = (
+            _unit_function(activation, float(length[p]), first, float(scale[p]), table[p, :first])
+            for length, scale, table in zip((r, s), np.split(expanded.scale, 2), (left, right), strict=True)
+        )
+        total[p] = _integral(activation, float(r[p]), float(s[p]), float(theta[p]), f, g)
     return total
 
 
-def _polar(activation: Activation, r: float, s: float, theta: float) -> float:
-    nodes = polar_nodes(theta, kinks(activation, r), kinks(activation, s))
-    return float(np.sum(activation.values(r * nodes.u) * activation.values(s * nodes.v) * nodes.weights))
+def _unit_function(
+    activation: Activation, r: float, first: int, scale: float, lower: Array
+) -> Callable[[Array], Array]:
+    """The function x -> sigma(r x) / scale without its degrees below *first*, whose coefficients are *lower*."""
+    if short(activation, np.array([r]), 0)[0]:
+        return short_function(activation, r, first)
+
+    def values(x: Array) -> Array:
+        result = activation.values(r * x) / scale
+        for k, coefficient in enumerate(lower):  # he_0 and he_1 are powers
+            result -= coefficient * x**k
+        return result
+
+    return values
 
 
-class PolarNodes(NamedTuple):
-    """Nodes that integrate over the plane, x ~ N(0, I): angles times radii."""
-
-    angles: Array  # (m,)
-    radii: Array  # (m, n)
-    weights: Array  # (m, n)
-    u: Array  # (m, n) component along the direction 0
-    v: Array  # (m, n) along the direction theta
-
-
-def polar_nodes(theta: float, u_kinks: Array, v_kinks: Array) -> PolarNodes:
-    """Nodes for a function of u and v with kinks at u = 0, v = 0, u = +- u_kinks and v = +- v_kinks.
-
-    Sectors between the two lines through the origin, and the directions in which two others cross, are graded towards
-    both their ends; radii are cut where they meet a line.
-    """
-    breaks = [np.pi / 2, 3 * np.pi / 2, np.pi / 2 + theta, 3 * np.pi / 2 + theta]
-    if np.sin(theta) > 0:
-        a, b = np.meshgrid([*u_kinks, *-u_kinks], [*v_kinks, *-v_kinks])
-        breaks = [*breaks, *np.arctan2((b - a * np.cos(theta)) / np.sin(theta), a).ravel()]
-    starts = np.unique(np.mod(breaks, 2 * np.pi))
-    width = np.diff(np.append(starts, starts[0] + 2 * np.pi))[:, None]
-    angles, angle_weights = (starts[:, None] + width * _GRADED[0]).ravel(), (width * _GRADED[1]).ravel()
-    along = np.cos(angles)[:, None], np.cos(angles - theta)[:, None]
-    with np.errstate(divide="ignore"):
-        cuts = np.concatenate([np.abs(k / c) for k, c in zip((u_kinks, v_kinks), along, strict=True)], axis=1)
-    edges = np.concatenate([np.broadcast_to(_RADII, (len(angles), len(_RADII))), np.clip(cuts, 0, _RADII[-1])], axis=1)
-    radii, weights = _panel_nodes(np.sort(edges, axis=1))
-    weights *= radii * np.exp(-radii * radii / 2) * angle_weights[:, None] / (2 * np.pi)
-    return PolarNodes(angles, radii, weights, radii * along[0], radii * along[1])
-
-
-def _panel_nodes(edges: Array) -> tuple[Array, Array]:
-    """Nodes and weights (..., 12 panels) on the panels between *edges* (..., panels + 1)."""
-    nodes, weights = legendre.leggauss(12)
-    half = np.diff(edges)[..., None] / 2
-    places = edges[..., :-1, None] + half * (1 + nodes)
-    shape = (*edges.shape[:-1], -1)
-    return places.reshape(shape), (half * weights).reshape(shape)
-
-
-def _graded_nodes() -> tuple[Array, Array]:
-    """Nodes and weights on (0, 1), on panels that shrink by half towards both ends."""
-    half = np.concatenate([[0.0], 2.0 ** np.arange(-14, 0)])
-    return _panel_nodes(np.concatenate([half, 1 - half[-2::-1]]))
-
-
-_GRADED = _graded_nodes()
-_RADII = np.concatenate([[0.0], 2.0 ** np.arange(-8, -1), np.arange(0.5, 9.25, 0.25)])  # edges that shrink towards 0
+def _integral(
+    activation: Activation,
+    r: float,
+    s: float,
+    theta: float,
+    f: Callable[[Array], Array],
+    g: Callable[[Array], Array],
+) -> float:
+    if np.sin(theta) < _PARALLEL:
+        x, weights = line_nodes(activation, np.array([r, s]), 0)
+        sign = 1.0 if theta < 1 else -1.0
+        return float(np.sum(weights * (f(x) * g(sign * x) + f(-x) * g(-sign * x)) * np.exp(-x * x / 2)) / _ROOT)
+    nodes = plane_nodes(activation, r, s, theta)
+    return float(np.sum(f(nodes.u) * np.sum(g(nodes.v) * nodes.weights, axis=1, keepdims=True)))
 
 
 def _relu(r: Array, s: Array, theta: Array) -> Array:
@@ -167,17 +158,20 @@ def _leaky_relu(r: Array, s: Array, theta: Array) -> Array:
 
 
 def _erf(r: Array, s: Array, theta: Array) -> Array:
-    p, q = 1 + 2 * r * r, 1 + 2 * s * s
-    return 2 / np.pi * np.arcsin(2 * r * s * np.cos(theta) / np.sqrt(p * q))
+    # 2 / pi times the arcsine of a b cos(theta), by a tangent that keeps its digits where that is near 1
+    (a, p), (b, q) = ((length / np.hypot(length, _HALF), _HALF / np.hypot(length, _HALF)) for length in (r, s))
+    rest = p * p + (a * q) ** 2 + (a * b * np.sin(theta)) ** 2
+    return 2 / np.pi * np.arctan2(a * b * np.cos(theta), np.sqrt(rest))
 
 
 def _hyperbolic(function: Callable[[Array], Array], sign: int, r: Array, s: Array, theta: Array) -> Array:
     """e^(-(r^2 + s^2) / 2) times cosh or sinh of r s cos(theta)."""
+    # as exponents of whole squares: long rows would lose them
+    sine, cosine = np.sin(theta / 2) ** 2, np.cos(theta / 2) ** 2
+    near, far = np.exp(-((r - s) ** 2) / 2 - 2 * r * s * sine), np.exp(-((r - s) ** 2) / 2 - 2 * r * s * cosine)
     inner = r * s * np.cos(theta)
-    near, far = (np.exp(-((r * r + s * s) / 2 - side * inner)) for side in (1, -1))
-    return np.where(
-        np.abs(inner) < 1, np.exp(-(r * r + s * s) / 2) * function(np.clip(inner, -1, 1)), (near + sign * far) / 2
-    )
+    small = np.exp(-(r * r + s * s) / 2) * function(np.clip(inner, -1, 1))
+    return np.where(np.abs(inner) < 1, small, (near + sign * far) / 2)
 
 
 _CLOSED: dict[str, Form] = {

@@ -18,7 +18,8 @@ import numpy as np
 
 from fastlazy._validate import Array
 from fastlazy.activations import Activation, get_activation
-from fastlazy.hermite import hermite_coefficients, kinks, line_gram, square_moments
+from fastlazy.hermite import hermite_coefficients, line_gram, square_moments
+from fastlazy.pieces import kinks
 from fastlazy.pairs import polar_nodes
 
 _TERMS = 1000
