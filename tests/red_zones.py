@@ -6,6 +6,9 @@ another; what that does may show much later, elsewhere, or never. So this plugin
 for blocks that live on, at the end of each test, which then fails. A block begins `OFFSET` bytes after a line of the
 cache: an array that `fastlazy._core.layout.aligned_zeros` moves to the next line ends exactly where the guard begins.
 
+The known bytes are NaN, and so is memory that was asked for without zeros: what is read outside of an array, or before
+it was written, shows in results.
+
 The allocator is compiled by numba, so that it costs a fraction of a microsecond.
 """
 
@@ -21,7 +24,7 @@ from numba import types
 GUARD = 2048  # more than a register tile can write beyond its last row
 OFFSET = 16
 LINE = 64
-_PATTERN = 0xA5A5A5A5A5A5A5A5
+_PATTERN = 0x7FFCA5A57FFCA5A5  # NaN as float64 and as two float32
 _WORDS = GUARD // 8
 # Before the block: its links in the list of those in use, its size and where the memory begins.
 _NEXT, _PREVIOUS, _SIZE, _BASE, _HEADER = 0, 1, 2, 3, 4
@@ -146,7 +149,11 @@ def _look(state):
 
 @numba.cfunc(types.voidptr(types.voidptr, types.uint64))
 def _allocate(context, size):
-    return _pointer(_place(_number(context), size))
+    first = _place(_number(context), size)
+    if first != _U(0):
+        for word in range(size // _U(8)):
+            _write(first + _U(8) * _U(word), _U(_PATTERN))
+    return _pointer(first)
 
 
 @numba.cfunc(types.voidptr(types.voidptr, types.uint64, types.uint64))

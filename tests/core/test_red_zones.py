@@ -47,7 +47,7 @@ def copy(tmp_path):
 
     def run(*arguments, **variables):
         return subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments],
+            [sys.executable, "-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider", *arguments],
             env=os.environ | {"PYTHONPATH": f"{folder}{os.pathsep}{TESTS.parent}", **variables},
             cwd=TESTS / "core",
             capture_output=True,
