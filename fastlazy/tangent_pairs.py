@@ -6,7 +6,7 @@ For rows u, v of norm 1 at an angle theta, E[sigma'(r <u, x>) sigma'(s <v, x>) x
 
 with A = E[sigma' sigma'] and, where sigma is smooth, b = r^2 E[sigma''' sigma'], b' = s^2 E[sigma' sigma'''] and
 D = r s E[sigma'' sigma'']. Closed forms where we know one; else series with many terms, if they converge; else
-integrals in polar coordinates of sigma' sigma' against the plane's second moments. Those stay finite where b, b'
+integrals of sigma' sigma' against the plane's second moments. Those stay finite where b, b'
 and D do not, at the angles 0 and pi of a function with kinks.
 """
 
@@ -19,12 +19,12 @@ import numpy as np
 from fastlazy._validate import Array
 from fastlazy.activations import Activation, get_activation
 from fastlazy.hermite import hermite_coefficients, line_gram, square_moments
-from fastlazy.pieces import kinks
-from fastlazy.pairs import polar_nodes
+from fastlazy.plane import plane_nodes
 
 _TERMS = 1000
 _TOLERANCE = 1e-13  # relative to the norms of both derivatives
 _CHUNK = 4096  # pairs at a time
+_ROOT = np.sqrt(2)
 _PARALLEL = 1e-7  # an angle at which u and v, or u and -v, are one direction
 
 Form = Callable[[Array, Array, Array], tuple[Array, Array, Array, Array]]
@@ -94,25 +94,23 @@ def _series_or_integral(activation: Activation, r: Array, s: Array, theta: Array
 
 
 def _integral(activation: Activation, r: float, s: float, theta: float) -> tuple[float, float, float, float]:
-    """The block's numbers from the moments of the plane, in the basis of the bisector of u, v and what is across."""
+    """The block's numbers from the moments of the plane along u and across."""
     if activation.derivative is None:
         raise ValueError(
             f"activation {activation.name!r} has no derivative, which two rows of W at an angle of {theta:.3g} need; "
             "pass Activation(name, function, derivative=...)"
         )
-    nodes = polar_nodes(theta, kinks(activation, r, derivative=1), kinks(activation, s, derivative=1))
-    product = activation.values(r * nodes.u, 1) * activation.values(s * nodes.v, 1) * nodes.weights
-    by_angle, squares = product.sum(axis=1), np.sum(product * nodes.radii**2, axis=1)
-    along, across = np.cos(nodes.angles - theta / 2), -np.sin(nodes.angles - theta / 2)
-    A = float(by_angle.sum())
-    first, second, mixed = (
-        float(squares @ along**2) - A,
-        float(squares @ across**2) - A,
-        float(squares @ (along * across)),
-    )
-    near, far = np.cos(theta / 2) ** 2, np.sin(theta / 2) ** 2
-    mean, difference = (first / near + second / far) / 4, mixed / np.sqrt(near * far) / 2
-    return A, mean + difference, mean - difference, (first / near - second / far) / 4
+    nodes = plane_nodes(activation, r, s, theta, 1)
+    product = activation.values(s * nodes.v, 1) * nodes.weights
+    left = activation.values(r * nodes.u, 1)[:, 0]
+    u = nodes.u[:, 0]
+    sums = [np.sum(product * nodes.w**k, axis=1) for k in range(3)]
+    A = float(left @ sums[0])
+    first, mixed, second = float(left * u**2 @ sums[0]) - A, float(left * u @ sums[1]), float(left @ sums[2]) - A
+    cosine, sine = np.cos(theta), np.sin(theta)
+    other = second / sine**2
+    cross = mixed / sine - other * cosine
+    return A, first - other * cosine**2 - 2 * cross * cosine, other, cross
 
 
 def _line(activation: Activation, r: float, s: float, theta: float) -> tuple[float, float, float, float]:
@@ -135,11 +133,11 @@ def _leaky_relu(r: Array, s: Array, theta: Array) -> tuple[Array, Array, Array, 
 
 
 def _erf(r: Array, s: Array, theta: Array) -> tuple[Array, Array, Array, Array]:
-    p, q, inner = 1 + 2 * r * r, 1 + 2 * s * s, r * s * np.cos(theta)
-    determinant = 1 + 2 * r * r + 2 * s * s + (2 * r * s * np.sin(theta)) ** 2
-    A = 4 / np.pi / np.sqrt(determinant)
-    scale = A / determinant
-    return A, -2 * scale * q * r * r, -2 * scale * p * s * s, 4 * scale * inner * r * s
+    p, q = np.hypot(1, _ROOT * r), np.hypot(1, _ROOT * s)
+    a, b = _ROOT * r / p, _ROOT * s / q
+    rest = 1 / p**2 + (a / q) ** 2 + (a * b * np.sin(theta)) ** 2  # 1 - (a b cos(theta))^2
+    A = 4 / np.pi / p / q / np.sqrt(rest)
+    return A, -A * a**2 / rest, -A * b**2 / rest, A * a**2 * b**2 * np.cos(theta) / rest
 
 
 def _exp(r: Array, s: Array, theta: Array) -> tuple[Array, Array, Array, Array]:
