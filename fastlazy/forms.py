@@ -13,7 +13,15 @@ from numpy.typing import ArrayLike
 from fastlazy._blas import same_bits
 from fastlazy._validate import Array, check_array, check_columns
 from fastlazy.pairs import unit_rows
-from fastlazy.singular import EPS, WELL, factor_pivoted, factor_positive, solve_factored, warn_of_rounding
+from fastlazy.singular import (
+    EPS,
+    WELL,
+    factor_pivoted,
+    factor_positive,
+    hidden_gain,
+    solve_factored,
+    warn_of_rounding,
+)
 from fastlazy.targets import QuadraticTarget, check_target, scaled
 
 _FEATURE_ENTRIES = 20_000_000  # N d^2 up to which a singular problem is solved in the features themselves
@@ -143,8 +151,9 @@ def _refine(
     left = np.delete(_gradient(B, W, scale, penalty, a), chosen)
     if penalty > 0:
         error += float(np.sum((np.delete(scale, chosen) * left) ** 2)) / penalty
-    elif np.abs(left).max(initial=0) > 100 * EPS * (np.linalg.norm(S - B) + np.abs(a).sum()):
-        error += 2 * float(np.sum((S - B) ** 2))  # a row that was left out is not in the span of the others
+    elif len(left):
+        size = float(np.linalg.norm(S - B) + np.abs(a).sum())
+        error += min(hidden_gain(left, size, len(W)), form_risk(B, S))
     return S, error
 
 
@@ -181,7 +190,7 @@ def _solve_features(
     S[j, k] = S[k, j] = F @ a / weight
     error = _rounding(a, S - B)
     if penalty == 0 and close and rank < min(F.shape):  # a direction of second order may be among those left out
-        error += 2 * float(np.sum((S - B) ** 2))
+        error += form_risk(B, S)
     return S, error
 
 

@@ -31,7 +31,7 @@ _FLOOR = 1e-3  # of E sigma'^2, the least that counts as noise
 _ROUNDING = 1e-13  # of the null risk, which no iteration can resolve
 _NEAR = 0.97  # the |cosine| beyond which the preconditioner knows two rows together
 _MARGIN = 0.01  # where rows nearly agree, whose differences are worth something late
-_MERGED = 1e-8  # the angle below which rounding takes two rows for one
+_MERGED = 1e-7  # the angle below which `tangent_pairs` takes two rows for parallel
 _PROMISE = 1e-9  # of the null risk, from which on rounding is told
 _TOO_LARGE = "W or the ridge is too large; divide it by a number"
 _SMALL = 1500  # N d up to which K is factorized
@@ -55,8 +55,7 @@ def solve_nt_risk(
         return null_risk
     gram = tangent_gram(W, activation, True, parallel)
     if W.size <= _SMALL:
-        b, hidden = _solve_dense(dense(gram), V.ravel(), ridge)
-        b = b.reshape(V.shape)
+        b, hidden = _solve_dense(gram, V, ridge)
         image = tangent_product(gram, b)
         risk = check_risk("nt_risk", null_risk - 2 * float(np.vdot(b, V)) + float(np.vdot(b, image)), _TOO_LARGE)
     else:
@@ -65,8 +64,8 @@ def solve_nt_risk(
         margin = _MARGIN if model.clusters.rows else 1.0
         problem = _Problem(gram, V @ model.basis, ridge, null_risk, tolerance, max_iterations, margin)
         b, risk, excess, iterations = _solve(problem, _inverse(model, gram.unit))
-        hidden = math.inf if model.clusters.merged and ridge == 0 else 0.0
-        if excess > problem.goal(risk) and hidden == 0:
+        hidden = 0.0
+        if excess > problem.goal(risk):
             warnings.warn(
                 f"nt_risk did not converge in {iterations} iterations: the risk is {risk / null_risk:.6g} of the null "
                 f"risk, and may be off by {min(excess / null_risk, 1.0):.1e} of it; pass a larger max_iterations or "
@@ -75,6 +74,8 @@ def solve_nt_risk(
                 stacklevel=3,
             )
             return risk
+    if ridge == 0 and _merged(gram.unit):
+        hidden = math.inf
     error = (tangent_rounding(gram, b) + min(hidden, risk)) / null_risk
     warn_of_rounding("risk of the tangent model", error, max(tolerance * risk / null_risk, _PROMISE), 3)
     return risk
@@ -115,15 +116,28 @@ def _covariance(target: QuadraticTarget, W: Array, activation: Activation) -> Ar
     return 2 * g[:, 1:2] * image + math.sqrt(6) * g[:, 3:4] * along * unit
 
 
-def _solve_dense(K: Array, V: Array, ridge: float) -> tuple[Array, float]:
-    """The minimum-norm b by the eigenvalues of K, and what those that count as zero may be worth."""
+def _solve_dense(gram: TangentGram, V: Array, ridge: float) -> tuple[Array, float]:
+    """The minimum-norm b (N, d), and what directions that count as zero may be worth.
+
+    By the eigenvalues of K + ridge, scaled so that the features of short rows are not lost beside those of long ones.
+    """
+    size = np.hypot(np.sqrt(gram.squares), math.sqrt(ridge))
+    scale = np.repeat(1 / np.where(size > 0, size, 1), V.shape[1])
+    K = scale[:, None] * dense(gram) * scale
+    K.flat[:: len(K) + 1] += ridge * scale**2
     values, vectors = np.linalg.eigh(K)
     kept = values > len(K) * EPS * values[-1]
-    shares = V @ vectors
-    solution = shares[kept] / (values[kept] + ridge)
-    size = float(np.linalg.norm(solution) * values[-1])
-    hidden = 0.0 if ridge > 0 else hidden_gain(shares[~kept], size, len(K)) / float(values[-1])
-    return vectors[:, kept] @ solution, hidden
+    shares = (scale * V.ravel()) @ vectors
+    solution = shares[kept] / values[kept]
+    left = hidden_gain(shares[~kept], float(np.linalg.norm(solution) * values[-1]), len(K)) / float(values[-1])
+    return (scale * (vectors[:, kept] @ solution)).reshape(V.shape), left if ridge == 0 else 0.0
+
+
+def _merged(unit: Array) -> bool:
+    """Whether some rows of norm one differ, or differ from another's opposite, but count as parallel."""
+    rounding = 4 * math.sqrt(unit.shape[1]) * EPS
+    angles = (np.minimum(theta, np.pi - theta) for _, _, theta in steep_pairs(unit, 1.0))
+    return any(np.any((angle > rounding) & (angle < _MERGED)) for angle in angles)
 
 
 def _solve(problem: _Problem, precondition: Callable[[Array], Array]) -> tuple[Array, float, float, int]:
@@ -196,7 +210,6 @@ class _Clusters(NamedTuple):
     rows: list[np.ndarray[Any, np.dtype[np.intp]]]  # of each cluster
     across: list[Array]  # factors of C
     along: list[Array]  # factors of u_i^T K_ij u_j, as kinks leave less of differences there
-    merged: bool  # whether some rows differ, but so little that rounding takes them for one
 
     def solve(self, X: Array) -> Array:
         """C^-1 X for X (N, m)."""
@@ -220,7 +233,7 @@ def _model(gram: TangentGram, ridge: float) -> _Model:
 
 
 def _clusters(gram: TangentGram, ridge: float) -> _Clusters:
-    N, d = gram.unit.shape
+    N = len(gram.unit)
     g_0, g_1 = gram.g[:, 0], gram.g[:, 1]
     own = 2 * (gram.squares - g_0**2 - g_1**2)
     noise = np.maximum(own, _FLOOR * gram.squares)
@@ -229,7 +242,7 @@ def _clusters(gram: TangentGram, ridge: float) -> _Clusters:
     noise = noise + ridge
     pairs = list(steep_pairs(gram.unit, _NEAR))
     if not pairs:
-        return _Clusters(noise, [], [], [], False)
+        return _Clusters(noise, [], [], [])
     i, j, theta = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
     A, one, other, cross = block_numbers(gram, i, j)
     cosine = np.cos(theta)
@@ -246,9 +259,7 @@ def _clusters(gram: TangentGram, ridge: float) -> _Clusters:
     sizes = np.bincount(cluster, minlength=count)
     rows = [part for part in np.split(np.argsort(cluster, kind="stable"), np.cumsum(sizes)[:-1]) if len(part) > 1]
     across, along = ([_factor(part + part.T) for part in (M[r][:, r].toarray() for r in rows)] for M in (C, H))
-    angle = np.minimum(theta, np.pi - theta)
-    merged = bool(np.any((angle > 4 * math.sqrt(d) * EPS) & (angle < _MERGED)))
-    return _Clusters(noise, rows, across, along, merged)
+    return _Clusters(noise, rows, across, along)
 
 
 def _factor(C: Array) -> Array:
