@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 import fastlazy
 from fastlazy.cli_figure import add_figure_command
 from fastlazy.cli_lazy import add_lazy_command
+from fastlazy.cli_output import complain, end_output, tell
 from fastlazy.cli_sweep import add_sweep_command
 
 
@@ -24,12 +24,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_lazy_command(commands)
     add_sweep_command(commands)
     add_info_command(commands)
-    arguments = parser.parse_args(argv)
+    try:
+        arguments = parser.parse_args(argv)
+        return _run(arguments)
+    except KeyboardInterrupt:
+        complain("\ninterrupted")
+        return 130
+    finally:
+        end_output()
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    """Run the command that *arguments* name; the exit status."""
     try:
         return int(arguments.run(arguments))
-    except KeyboardInterrupt:
-        print("\ninterrupted", file=sys.stderr)
-        return 130
+    except (OSError, MemoryError) as error:
+        complain(f"fastlazy {arguments.command}: {error or 'there is not enough memory'}")
+        return 2
 
 
 def add_info_command(commands: Any) -> None:
@@ -51,8 +62,8 @@ def run_info(arguments: argparse.Namespace) -> int:
     from fastlazy._team import available_cores
 
     packages = ", ".join(f"{name} {version(name)}" for name in ("numpy", "scipy", "numba", "llvmlite"))
-    print(f"fastlazy {fastlazy.__version__}, Python {platform.python_version()}, {platform.platform()}")
-    print(packages)
-    print(f"compiled for {tile.CPU}, {8 * tile.REGISTER_BYTES}-bit vectors")
-    print(f"{available_cores()} cores")
+    tell(f"fastlazy {fastlazy.__version__}, Python {platform.python_version()}, {platform.platform()}")
+    tell(packages)
+    tell(f"compiled for {tile.CPU}, {8 * tile.REGISTER_BYTES}-bit vectors")
+    tell(f"{available_cores()} cores")
     return 0

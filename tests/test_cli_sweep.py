@@ -58,13 +58,16 @@ def test_a_sweep_runs_goes_on_and_is_exported(file, tmp_path, capsys):
     assert main(["sweep", file, "--dry-run"]) == 0
     printed = capsys.readouterr().out
     assert printed.startswith("13 cells: 0 finished and 0 failed in small.sqlite, 13 to run\n")
-    assert re.search(r"about \d+\.\d s with \d+ workers? \(a guess: no cell has been measured yet\)", printed)
+    assert re.search(
+        r"\n\d+\.\d s to \d+\.\d s with \d+ workers? \(a guess: no cell has been measured yet\), and up to a minute to",
+        printed,
+    )
     assert not (tmp_path / "small.sqlite").exists()
     run_sweep(read_cells(file)[:4], "small.sqlite", progress=False)
     assert main(["sweep", file, "--dry-run"]) == 0
     printed = capsys.readouterr().out
     assert printed.startswith("13 cells: 4 finished and 0 failed in small.sqlite, 9 to run\n")
-    assert "(from 4 measured cells)" in printed
+    assert "(from 4 measured cells; a guess for cells of other kinds)" in printed
 
     assert main(["sweep", file, "--export", "out.csv"]) == 0
     captured = capsys.readouterr()

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from sweep_cells import CELLS
 
-from fastlazy import measure, sweep
+from fastlazy import measure, progress, sweep
 from fastlazy.cells import grid
 from fastlazy.store import TIMINGS
 from fastlazy.sweep import load_sweep, plan_sweep, run_sweep
@@ -260,4 +260,4 @@ def test_dask_that_is_not_installed(path, monkeypatch):
     ("seconds", "text"), [(0.04, "0.0 s"), (59.9, "59.9 s"), (3700, "1:01:40"), (1e14, "1.16e+09 days")]
 )
 def test_durations(seconds, text):
-    assert sweep.duration(seconds) == text
+    assert progress.duration(seconds) == text
