@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import uuid
 from collections.abc import Callable, Iterable
@@ -41,3 +42,38 @@ def writable_folder(name: str, files: Iterable[str]) -> Path:
     except OSError as error:
         raise OSError(f"cannot write to the folder {name!r} ({error}); choose another with --out") from None
     return folder
+
+
+def check_path(name: str, value: Any) -> Path:
+    """*value* as the path of a file that may or may not be there.
+
+    Raises
+    ------
+    TypeError
+        If it is neither text nor a path.
+    ValueError
+        If it is empty, or no path of a file.
+    """
+    if not isinstance(value, (str, os.PathLike)) or not isinstance(os.fspath(value), str):
+        raise TypeError(f"{name} must be the path of a file, got {value!r} of type {type(value).__name__}; pass a str")
+    path = Path(value)
+    if not path.name or "\0" in str(path):
+        raise ValueError(f"{name} must be the path of a file, got {str(value)!r}; pass a file name")
+    return path
+
+
+def check_writable(path: Path) -> None:
+    """Find out whether a file can be written at *path*.
+
+    Raises
+    ------
+    OSError
+        If it cannot.
+    """
+    try:
+        if path.is_dir():
+            raise IsADirectoryError("it is a folder")
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise OSError(f"cannot write {str(path)!r} ({error}); choose another place") from None

@@ -14,7 +14,8 @@ import difflib
 import hashlib
 import itertools
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Sized
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -24,6 +25,7 @@ from fastlazy._validate import check_array, check_choice, check_count, check_flo
 from fastlazy.activations import BUILTIN_NAMES, TANGENT_NAMES
 from fastlazy.targets import QuadraticTarget, exponential_target
 
+MOST_CELLS = 1_000_000  # of one sweep, whose driver holds a kilobyte for each
 _REQUIRED = object()
 
 
@@ -142,6 +144,8 @@ REGIMES: dict[str, dict[str, Key]] = {
 _DRAWN = {"RF": "weights", "NT": "weights", "NN": "training"}
 _OF_THE_DRAW = ("d", "N", "draw", "seed")
 
+REPEATS = ("draw", "seed")  # what tells apart measurements of the same, over which means are taken
+
 KEYS: dict[str, Key] = {
     **_COMMON,
     **{name: key for keys in _TARGETS.values() for name, key in keys.items()},
@@ -166,7 +170,8 @@ def grid(**axes: Any) -> list[dict[str, Any]]:
     Raises
     ------
     ValueError
-        If there is no axis, or one is empty. What the values must be, `run_sweep` checks before it begins.
+        If there is no axis, one is empty, or there are more than a million combinations. What the values must be,
+        `run_sweep` checks before it begins.
 
     Examples
     --------
@@ -177,13 +182,32 @@ def grid(**axes: Any) -> list[dict[str, Any]]:
     """
     if not axes:
         raise ValueError("grid() has no axis; pass at least regime, d and N")
-    values = []
-    for name, axis in axes.items():
+    values: list[Sequence[Any]] = []
+    for axis in axes.values():
         several = isinstance(axis, (list, tuple, range)) or (isinstance(axis, np.ndarray) and axis.ndim > 0)
-        values.append(list(axis) if several else [axis])
-        if not values[-1]:
-            raise ValueError(f"axis {name} of the grid is empty; pass at least one value")
+        values.append(axis if several else [axis])
+    sizes = {name: _length(axis) for name, axis in zip(axes, values, strict=True)}
+    if empty := [name for name, size in sizes.items() if size == 0]:
+        raise ValueError(f"axis {empty[0]} of the grid is empty; pass at least one value")
+    check_number_of_cells(
+        math.prod(sizes.values()), ", ".join(f"{size} of {name}" for name, size in sizes.items() if size > 1)
+    )
     return [dict(zip(axes, combination, strict=True)) for combination in itertools.product(*values)]
+
+
+def check_number_of_cells(number: int, origin: str) -> None:
+    """Check that a sweep may have so many cells; *origin* says where they come from.
+
+    Raises
+    ------
+    ValueError
+        If there are too many.
+    """
+    if number > MOST_CELLS:
+        raise ValueError(
+            f"these are {_shown(number)} cells ({origin}), and a sweep may have {_shown(MOST_CELLS)}; "
+            "correct a range that is too long, or make several sweeps"
+        )
 
 
 def check_cells(cells: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -192,12 +216,16 @@ def check_cells(cells: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]
     Raises
     ------
     TypeError, ValueError
-        If *cells* is not a sequence of mappings, or one of them is not a cell; the message says which, and why.
+        If *cells* is not a sequence of mappings, has too many, or one of them is not a cell; the message says which,
+        and why.
     """
-    if isinstance(cells, (Mapping, str)):
+    if isinstance(cells, (Mapping, str)) or not isinstance(cells, Iterable):
         raise TypeError(f"cells must be a list of mappings, got one {type(cells).__name__}; pass a list")
-    found = {}
+    if isinstance(cells, Sized):
+        check_number_of_cells(len(cells), "the list given")
+    found: dict[str, dict[str, Any]] = {}
     for k, cell in enumerate(cells):
+        check_number_of_cells(k + 1, "or more, of an iterator")
         try:
             parameters = canonical_cell(cell)
         except (TypeError, ValueError) as error:
@@ -283,3 +311,13 @@ def _unknown_keys(unknown: list[str], regime: str, target: str | list[float], ke
 
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(map(repr, names))
+
+
+def _length(axis: Sequence[Any]) -> int:
+    """The number of values, also of a range that is longer than len() can say."""
+    return max(0, -(-(axis.stop - axis.start) // axis.step)) if isinstance(axis, range) else len(axis)
+
+
+def _shown(number: int) -> str:
+    """A number that may have any number of digits."""
+    return f"{number:,}" if number < 10**15 else f"{float(min(number, 10**300)):.0e}"

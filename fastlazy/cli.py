@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 
 import fastlazy
 from fastlazy.cli_figure import add_figure_command
 from fastlazy.cli_info import add_info_command
 from fastlazy.cli_lazy import add_lazy_command
+from fastlazy.cli_output import complain, end_output
 from fastlazy.cli_sweep import add_sweep_command
 
 
@@ -24,9 +24,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_lazy_command(commands)
     add_sweep_command(commands)
     add_info_command(commands)
-    arguments = parser.parse_args(argv)
+    try:
+        arguments = parser.parse_args(argv)
+        return _run(arguments)
+    except KeyboardInterrupt:
+        complain("\ninterrupted")
+        return 130
+    finally:
+        end_output()
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    """Run the command that *arguments* name; the exit status."""
     try:
         return int(arguments.run(arguments))
-    except KeyboardInterrupt:
-        print("\ninterrupted", file=sys.stderr)
-        return 130
+    except (OSError, MemoryError) as error:
+        complain(f"fastlazy {arguments.command}: {error or 'there is not enough memory'}")
+        return 2

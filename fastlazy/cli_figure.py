@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from fastlazy._files import replace_file, writable_folder
 from fastlazy._validate import check_count
+from fastlazy.cli_output import complain, load_matplotlib, save_figure, tell
 
 _STORE = "figure.sqlite"
 _FILES = ("figure.png", "figure.pdf", "results.csv", _STORE)
@@ -30,6 +30,7 @@ examples:
   fastlazy figure --d 100 --widths 10,30,100,300 --out small
   fastlazy figure --activations square,relu,gelu --out regardless
   fastlazy figure --from sweep.sqlite      draw what a sweep has measured, measure nothing
+  fastlazy figure --from sweep.sqlite --where target=identity --where ridge=0.1
 """
 
 
@@ -62,36 +63,61 @@ def add_figure_command(commands: Any) -> None:
         "--from", dest="store", metavar="STORE",
         help="draw the cells of this store, all or those of --d and --seed (default: measure)",
     )  # fmt: skip
+    parser.add_argument(
+        "--where", metavar="KEY=VALUE", action="append", default=[],
+        help="with --from: only cells with this parameter, which may be given several times (default: those of the "
+        "population, without ridge and scale)",
+    )  # fmt: skip
     parser.set_defaults(run=run_figure)
 
 
 def run_figure(arguments: argparse.Namespace) -> int:
     """Measure or read, write and print the figure; the exit status."""
+    start = time.perf_counter()
+    out = Path(arguments.out)
     try:
         for name, minimum in (("d", 1), ("draws", 1), ("seed", 0), ("workers", 1)):
             if getattr(arguments, name) is not None:
                 check_count(f"--{name}", getattr(arguments, name), minimum)
         widths = None if arguments.widths is None else _parse_widths(arguments.widths)
         names = None if arguments.activations is None else _parse_activations(arguments.activations)
-        out = writable_folder(arguments.out, _FILES)
-        start = time.perf_counter()
-        read = _measured if arguments.store is None else _stored
-        table = read(arguments, widths, names, out)
+        where = parse_where(arguments.where)
+        if where and arguments.store is None:
+            raise ValueError("--where chooses among the cells of a store; pass --from STORE, too")
+        writable_folder(arguments.out, _FILES)
+        load_matplotlib()
+        table = (
+            _measured(arguments, widths, names, out)
+            if arguments.store is None
+            else _stored(arguments, widths, names, where)
+        )
     except (ValueError, OSError, RuntimeError) as error:
-        print(f"fastlazy figure: {error}", file=sys.stderr)
+        complain(f"fastlazy figure: {error}")
         return 2
     except KeyboardInterrupt:
-        print(f"\ninterrupted: dots are in {out / _STORE}; the same command goes on from there", file=sys.stderr)
+        complain(f"\ninterrupted: dots are in {out / _STORE}; the same command goes on from there")
         return 130
-
-    from fastlazy import curves
 
     failed = table[table["status"] != "done"]
     for row in failed.itertuples():
-        print(f"fastlazy figure: no dot {row.regime} N = {row.N}: {row.error}", file=sys.stderr)
-    dots = curves.figure_dots(table)
-    if dots.empty:
+        complain(f"fastlazy figure: no dot {row.regime} N = {row.N}: {row.error}")
+    if len(failed) == len(table):
         return 1
+    try:
+        printed = _write(table, names, out)
+    except OSError as error:
+        again = f"fastlazy figure --from {arguments.store or out / _STORE} --out ELSEWHERE"
+        complain(f"fastlazy figure: the figure cannot be written ({error}). All dots are kept; make room, and: {again}")
+        return 2
+    tell(f"{printed} in {time.perf_counter() - start:.0f} s: {out / 'figure.png'}, figure.pdf, results.csv")
+    return 1 if len(failed) else 0
+
+
+def _write(table: Any, names: list[str] | None, out: Path) -> str:
+    """Write dots and figure into *out*; the printed table, and the number of dots."""
+    from fastlazy import curves
+
+    dots = curves.figure_dots(table)
     target = curves.figure_target(table)
     results = out / "results.csv"
     several = dots["activation"].nunique() > 1
@@ -102,10 +128,9 @@ def run_figure(arguments: argparse.Namespace) -> int:
     if names is not None:  # the panels in the order asked for
         place = {name: k for k, name in enumerate(names)}
         dots = dots.sort_values("activation", key=lambda column: column.map(place), kind="stable", ignore_index=True)
-    _save_figure(dots, curves.figure_lines(target, dots), target.d, out)
-    print(_format_summary(curves.summary(dots), target.d))
-    print(f"{len(dots)} dots in {time.perf_counter() - start:.0f} s: {out / 'figure.png'}, figure.pdf, results.csv")
-    return 1 if len(failed) else 0
+    lines = curves.figure_lines(target, dots)
+    save_figure(lambda: _figure(dots, lines, target.d), out, "figure")
+    return f"{_format_summary(curves.summary(dots), target.d)}\n{len(dots)} dots"
 
 
 def _measured(arguments: argparse.Namespace, widths: list[int] | None, activations: list[str] | None, out: Path) -> Any:
@@ -124,7 +149,9 @@ def _measured(arguments: argparse.Namespace, widths: list[int] | None, activatio
     return run_sweep(cells, out / _STORE, n_workers=arguments.workers, rerun_failed=True)
 
 
-def _stored(arguments: argparse.Namespace, widths: list[int] | None, activations: list[str] | None, _: Path) -> Any:
+def _stored(
+    arguments: argparse.Namespace, widths: list[int] | None, activations: list[str] | None, where: dict[str, Any]
+) -> Any:
     """The rows of a store that make one figure."""
     from fastlazy import curves
     from fastlazy.sweep import load_sweep
@@ -134,7 +161,30 @@ def _stored(arguments: argparse.Namespace, widths: list[int] | None, activations
         table = table[table["N"].isin(widths)]
     if activations is not None:
         table = table[(table["regime"] == "NN") | table["activation"].isin(activations)]
-    return curves.one_figure(table, d=arguments.d, seed=arguments.seed)
+    return curves.one_figure(table, d=arguments.d, seed=arguments.seed, where=where)
+
+
+def parse_where(texts: list[str]) -> dict[str, Any]:
+    """The values of keys that *texts* such as "ridge=0.1" give.
+
+    Raises
+    ------
+    ValueError
+        If one of them is not of this form, or has a key or a value that no cell can have.
+    """
+    from fastlazy.cells import KEYS
+
+    found: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or name not in KEYS:
+            raise ValueError(f"--where must be KEY=VALUE, got {text!r}; a KEY is one of {', '.join(KEYS)}")
+        kind = KEYS[name].kind
+        try:
+            found[name] = kind(value) if kind in (int, float) else value
+        except ValueError:
+            raise ValueError(f"--where {text}: {name} must be a number, got {value!r}; pass one") from None
+    return found
 
 
 def _parse_widths(text: str) -> list[int]:
@@ -161,24 +211,12 @@ def _parse_activations(text: str) -> list[str]:
     return names
 
 
-def _save_figure(dots: Any, lines: Any, d: int, out: Path) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")  # no screen is needed to write files
-    import matplotlib.pyplot as plt
-
+def _figure(dots: Any, lines: Any, d: int) -> Any:
     from fastlazy.figures import plot_activations, plot_risk_curves
 
-    with plt.rc_context({"font.size": 13}):
-        if dots["activation"].nunique() > 1:
-            ax = plot_activations(dots, lines, d)[0]
-        else:
-            ax = plot_risk_curves(dots, lines, d)
-        figure = ax.get_figure(root=True)
-        assert figure is not None
-        for name in ("figure.png", "figure.pdf"):
-            replace_file(out / name, lambda path: figure.savefig(path, dpi=200))
-        plt.close(figure)
+    several = dots["activation"].nunique() > 1
+    ax = plot_activations(dots, lines, d)[0] if several else plot_risk_curves(dots, lines, d)
+    return ax.get_figure(root=True)
 
 
 def _format_summary(summary: Any, d: int) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import sys
 from importlib.metadata import version
 from time import perf_counter
 from typing import Any
 
 import fastlazy
+from fastlazy.cli_output import complain, tell
 
 
 def add_info_command(commands: Any) -> None:
@@ -33,7 +33,7 @@ def run_info(arguments: argparse.Namespace) -> int:
     try:
         from fastlazy._core import geometry
     except ValueError as error:  # a register geometry that is none
-        print(f"fastlazy info: {error}", file=sys.stderr)
+        complain(f"fastlazy info: {error}")
         return 2
     if arguments.check:
         return _check(str(geometry.GEOMETRY))
@@ -52,14 +52,14 @@ def run_info(arguments: argparse.Namespace) -> int:
         for pool in threadpool_info()
         if pool["user_api"] == "blas"
     ]
-    print(f"fastlazy {fastlazy.__version__}, Python {platform.python_version()}, {platform.platform()}")
-    print(packages)
+    tell(f"fastlazy {fastlazy.__version__}, Python {platform.python_version()}, {platform.platform()}")
+    tell(packages)
     forced = f", forced by {geometry.VARIABLE}" if geometry.host_geometry() != geometry.GEOMETRY else ""
-    print(f"compiled for {geometry.CPU} ({' '.join(features)})")
-    print(f"registers {geometry.GEOMETRY} (bytes of a vector x number){forced}")
-    print(f"threads {thread_limit()} of {available_cores()} processors{''.join(f', {text}' for text in set_here)}")
-    print(f"BLAS {'; '.join(blas) or 'unknown'}")
-    print(f"compiled kernels are kept in {cache_folder() or 'memory only: no folder is writable'}")
+    tell(f"compiled for {geometry.CPU} ({' '.join(features)})")
+    tell(f"registers {geometry.GEOMETRY} (bytes of a vector x number){forced}")
+    tell(f"threads {thread_limit()} of {available_cores()} processors{''.join(f', {text}' for text in set_here)}")
+    tell(f"BLAS {'; '.join(blas) or 'unknown'}")
+    tell(f"compiled kernels are kept in {cache_folder() or 'memory only: no folder is writable'}")
     return 0
 
 
@@ -72,10 +72,10 @@ def _check(registers: str) -> int:
     seconds = perf_counter() - start
     wrong = [finding for finding in findings if not finding.well]
     for finding in wrong:
-        print(f"WRONG {finding.name}: relative error {finding.error:.2g}, at most {finding.tolerance:.0e} is right")
+        tell(f"WRONG {finding.name}: relative error {finding.error:.2g}, at most {finding.tolerance:.0e} is right")
     where = f"{registers} registers, {thread_limit()} threads, {seconds:.1f} s"
     if wrong:
-        print(f"{len(wrong)} of {len(findings)} checks failed ({where}): do not trust results of this machine")
+        tell(f"{len(wrong)} of {len(findings)} checks failed ({where}): do not trust results of this machine")
         return 1
-    print(f"all is well: {len(findings)} checks passed ({where})")
+    tell(f"all is well: {len(findings)} checks passed ({where})")
     return 0

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from fastlazy._files import replace_file, writable_folder
 from fastlazy._validate import check_count, check_real
+from fastlazy.cli_output import complain, load_matplotlib, save_figure, tell
 
 _FIGURES = ("scales", "training", "directions", "gap")
 _FILES = tuple(f"{name}.{ending}" for name in _FIGURES for ending in ("png", "pdf", "csv"))
@@ -65,20 +67,18 @@ def run_lazy(arguments: argparse.Namespace) -> int:
         out = writable_folder(arguments.out, _FILES)
         start = time.perf_counter()
         _draw_all(names, scales, arguments, out)
+        written = ", ".join(f"{name}.png" for name in names)
+        tell(f"{written}, and as .pdf and .csv, in {out}: {time.perf_counter() - start:.0f} s")
     except (ValueError, OSError) as error:
-        print(f"fastlazy lazy: {error}", file=sys.stderr)
+        complain(f"fastlazy lazy: {error}")
         return 2
-    written = ", ".join(f"{name}.png" for name in names)
-    print(f"{written}, and as .pdf and .csv, in {out}: {time.perf_counter() - start:.0f} s")
     return 0
 
 
 def _draw_all(names: list[str], scales: list[float] | None, arguments: argparse.Namespace, out: Path) -> None:
-    """The figures *names*, each written and printed once it is there."""
+    """The figures *names*, each written, and its numbers printed once they are on the disk."""
+    load_matplotlib()
     # The heavy modules are loaded once the arguments are known to be good.
-    import matplotlib
-
-    matplotlib.use("Agg")  # no screen is needed to write files
     import pandas as pd
 
     from fastlazy import experiments, figures_lazy
@@ -87,24 +87,24 @@ def _draw_all(names: list[str], scales: list[float] | None, arguments: argparse.
     if "scales" in names or "training" in names:
         N = d // 2
         runs = experiments.scale_runs(d, N, scales or experiments.SCALES, seed)
-        print(_format_scales(runs, d, N))
-        if "scales" in names:
-            _save(lambda: figures_lazy.plot_scales(runs, d, N), runs.ends, "scales", out)
-        if "training" in names:
-            _save(lambda: figures_lazy.plot_training(runs, d, N), runs.trajectories, "training", out)
+        with _told(_format_scales(runs, d, N)):
+            if "scales" in names:
+                _save(lambda: figures_lazy.plot_scales(runs, d, N), runs.ends, "scales", out)
+            if "training" in names:
+                _save(lambda: figures_lazy.plot_training(runs, d, N), runs.trajectories, "training", out)
     d = arguments.d or 450
     if "directions" in names:
         N = max(1, round(d / 4.5))
         shares = experiments.direction_shares(d, N, seed)
-        print(_format_directions(shares, d, N))
-        _save(lambda: figures_lazy.plot_directions(shares, d, N), shares, "directions", out)
+        with _told(_format_directions(shares, d, N)):
+            _save(lambda: figures_lazy.plot_directions(shares, d, N), shares, "directions", out)
     if "gap" in names:
         risks = experiments.gap_risks(d, max(1, d // 10), arguments.ratio, seed)
-        print(_format_gap(risks, d))
         lines = risks.lines.melt(id_vars="N", var_name="regime", value_name="predicted")
         dots = risks.dots.rename(columns={"NT": "measured"}).assign(regime="NT")
         trained = pd.DataFrame({"N": [risks.N], "regime": ["NN"], "measured": [risks.trained]})
-        _save(lambda: figures_lazy.plot_gap(risks, d), pd.concat([lines, dots, trained]), "gap", out)
+        with _told(_format_gap(risks, d)):
+            _save(lambda: figures_lazy.plot_gap(risks, d), pd.concat([lines, dots, trained]), "gap", out)
 
 
 def _parse_names(text: str | None) -> list[str]:
@@ -126,15 +126,18 @@ def _parse_scales(text: str | None) -> list[float] | None:
     return scales
 
 
-def _save(draw: Any, table: Any, name: str, out: Path) -> None:
-    import matplotlib.pyplot as plt
+@contextmanager
+def _told(text: str) -> Iterator[None]:
+    """Print *text* after what is within, which writes the same to files, also if that fails."""
+    try:
+        yield
+    finally:
+        tell(text)
 
+
+def _save(draw: Callable[[], Any], table: Any, name: str, out: Path) -> None:
     replace_file(out / f"{name}.csv", lambda path: table.to_csv(path, index=False))
-    with plt.rc_context({"font.size": 13}):
-        figure = draw()
-        for ending in ("png", "pdf"):
-            replace_file(out / f"{name}.{ending}", lambda path: figure.savefig(path, dpi=200))
-        plt.close(figure)
+    save_figure(draw, out, name)
 
 
 def _format_scales(runs: Any, d: int, N: int) -> str:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import sys
+import textwrap
 import time
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from fastlazy._files import check_path
 from fastlazy._validate import check_count
+from fastlazy.cli_output import complain, tell
 
 _DESCRIPTION = """\
 Measure the cells that FILE describes, into a store: an SQLite file with one row for each
@@ -36,7 +38,8 @@ example of a FILE:
   n_samples = 2_000_000
 """
 _ROWS = 60  # of the summary
-_REPEATS = ("draw", "seed")  # what the summary takes the mean over
+_ERRORS = 5  # that are printed
+_DOUBT = 4.0  # the factor by which a time that is guessed may be off
 
 
 def add_sweep_command(commands: Any) -> None:
@@ -56,23 +59,29 @@ def add_sweep_command(commands: Any) -> None:
         "--export", metavar="TABLE", help="write the table to a .csv or .parquet file, too (default: no)"
     )
     parser.add_argument("--rerun-failed", action="store_true", help="try failed cells again (default: leave them)")
+    parser.add_argument(
+        "--tracebacks", action="store_true", help="print where failed cells failed (default: only the errors)"
+    )
     parser.add_argument("--dry-run", action="store_true", help="only say how much there is to do (default: do it)")
     parser.set_defaults(run=run_sweep_command)
 
 
 def run_sweep_command(arguments: argparse.Namespace) -> int:
     """Measure, write and print a sweep; the exit status, 1 if cells have failed."""
-    store = Path(arguments.store or Path(arguments.file).with_suffix(".sqlite").name)
     try:
+        file = check_path("FILE", arguments.file)
+        store = Path(file.with_suffix(".sqlite").name)
+        if arguments.store is not None:
+            store = check_path("--store", arguments.store)
         if arguments.workers is not None:
             check_count("--workers", arguments.workers)
         cells = read_cells(arguments.file)
         return _dry_run(cells, store, arguments) if arguments.dry_run else _run(cells, store, arguments)
     except (ValueError, TypeError, OSError, RuntimeError, ModuleNotFoundError) as error:
-        print(f"fastlazy sweep: {error}", file=sys.stderr)
+        complain(f"fastlazy sweep: {error}")
         return 2
     except KeyboardInterrupt:
-        print(f"\ninterrupted: finished cells are in {store}; the same command goes on from there", file=sys.stderr)
+        complain(f"\ninterrupted: finished cells are in {store}; the same command goes on from there")
         return 130
 
 
@@ -86,12 +95,11 @@ def read_cells(path: str) -> list[dict[str, Any]]:
     TypeError, ValueError
         If it is not TOML, or not of the form that the command's help shows.
     """
-    from fastlazy.cells import grid
+    from fastlazy.cells import check_number_of_cells, grid
 
     try:
-        with open(path, "rb") as file:
-            content = tomllib.load(file)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        content = tomllib.loads(Path(path).read_text("utf-8-sig"))  # some editors begin a file with a byte order mark
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{path} is not TOML: {error}") from None
     shared, grids = content.pop("shared", {}), content.pop("grid", [])
     if content:
@@ -102,6 +110,7 @@ def read_cells(path: str) -> list[dict[str, Any]]:
     for k, table in enumerate(grids):
         try:
             cells += grid(**{name: _axis(name, value) for name, value in {**shared, **table}.items()})
+            check_number_of_cells(len(cells), f"of {k + 1} grids")
         except (TypeError, ValueError) as error:
             raise type(error)(f"{path}, [[grid]] number {k + 1}: {error}") from None
     return cells
@@ -113,10 +122,14 @@ def _axis(name: str, value: Any) -> Any:
         return value
     match value:
         case {"range": [int(first), int(last)], **others} if not others:
-            return list(range(first, last + 1))
+            return range(first, last + 1)
         case {"geom": [int(first), int(last), int(count)], **others} if not others and min(first, last, count) > 0:
             import numpy as np
 
+            from fastlazy.cells import check_number_of_cells
+
+            check_number_of_cells(count, f"of {name}")
+            check_count(name, max(first, last))
             return sorted({round(number) for number in np.geomspace(first, last, count).tolist()})
     raise ValueError(
         f"{name} = {value} is not an axis; write {{ range = [first, last] }} or {{ geom = [first, last, count] }} of "
@@ -126,22 +139,33 @@ def _axis(name: str, value: Any) -> Any:
 
 def _dry_run(cells: list[dict[str, Any]], store: Path, arguments: argparse.Namespace) -> int:
     from fastlazy._team import available_cores
-    from fastlazy.sweep import duration, plan_sweep
+    from fastlazy.progress import duration
+    from fastlazy.sweep import plan_sweep
 
     plan = plan_sweep(cells, store, rerun_failed=arguments.rerun_failed)
     workers = arguments.workers or available_cores()
-    left = plan.cells - plan.finished - (0 if arguments.rerun_failed else plan.failed)
-    seconds = max(plan.seconds / workers, plan.longest)
+    ended = f"{plan.finished} finished and {plan.failed} failed" + f" and {plan.diverged} diverged" * (
+        plan.diverged > 0
+    )
+    lines = [f"{plan.cells} cells: {ended} in {store}, {plan.left} to run"]
+    known = plan.seconds - plan.guessed
+    times = [max((known + plan.guessed * factor) / workers, plan.longest) for factor in (1 / _DOUBT, 1.0, _DOUBT)]
+    many = f"with {workers} worker{'s' * (workers > 1)}"
     source = f"from {plan.measured} measured cells" if plan.measured else "a guess: no cell has been measured yet"
-    print(f"{plan.cells} cells: {plan.finished} finished and {plan.failed} failed in {store}, {left} to run")
-    many = f"{workers} worker{'s' * (workers > 1)}"
-    print(f"about {duration(seconds)} with {many} ({source}); the longest cell {duration(plan.longest)}")
+    if plan.guessed:
+        source += "; a guess for cells of other kinds" * (plan.measured > 0)
+        lines.append(f"{duration(times[0])} to {duration(times[2])} {many} ({source}), and up to a minute to compile")
+    else:
+        lines.append(f"about {duration(times[1])} {many} ({source})")
+    lines.append(f"the longest cell about {duration(plan.longest)}")
+    tell("\n".join(lines))
     return 0
 
 
 def _run(cells: list[dict[str, Any]], store: Path, arguments: argparse.Namespace) -> int:
+    from fastlazy.progress import duration
     from fastlazy.store import check_export, export
-    from fastlazy.sweep import duration, run_sweep
+    from fastlazy.sweep import run_sweep
 
     if arguments.export is not None:
         check_export(arguments.export)
@@ -154,28 +178,51 @@ def _run(cells: list[dict[str, Any]], store: Path, arguments: argparse.Namespace
         rerun_failed=arguments.rerun_failed,
     )
     if arguments.export is not None:
-        export(table, arguments.export)
-    failed = table[table["status"] != "done"]
-    print("\n".join(_summary(table)))
-    print(f"{len(table)} cells in {duration(time.perf_counter() - start)}, {len(failed)} failed: {store}")
-    for error, count in failed["error"].value_counts().head(5).items():
-        print(f"  {count} x {error}", file=sys.stderr)
-    return 1 if len(failed) else 0
+        try:
+            export(table, arguments.export)
+        except OSError as error:
+            raise OSError(
+                f"{arguments.export} cannot be written ({error}). All cells are kept in {store}; make room and run the "
+                "same command again"
+            ) from None
+    other = table[table["status"] != "done"]
+    diverged = int((table["status"] == "diverged").sum())
+    ended = f"{len(other) - diverged} failed" + f", {diverged} diverged" * (diverged > 0)
+    tell(
+        "\n".join(
+            [*_summary(table), f"{len(table)} cells in {duration(time.perf_counter() - start)}, {ended}: {store}"]
+        )
+    )
+    _complain_of(other, arguments.tracebacks)
+    return 1 if len(other) else 0
+
+
+def _complain_of(cells: Any, tracebacks: bool) -> None:
+    """Print the errors of *cells*, each once, the most frequent first, and where they come from if asked for."""
+    for error, count in cells["error"].value_counts().head(_ERRORS).items():
+        complain(f"  {count} x {error}")
+        first = cells[cells["error"] == error].iloc[0]["traceback"]
+        if tracebacks and isinstance(first, str):
+            complain(textwrap.indent(first, "      "))
+    if not tracebacks and cells["traceback"].notna().any():
+        complain("  --tracebacks shows where they come from, as does the column traceback of the store")
 
 
 def _summary(table: Any) -> Iterable[str]:
     """Mean and standard deviation of the measured ratio for each setting, beside the prediction."""
-    from fastlazy.cells import KEYS
+    import pandas as pd
+
+    from fastlazy.cells import KEYS, REPEATS
 
     done = table[table["status"] == "done"]
-    axes = [name for name in KEYS if name not in _REPEATS and (name in ("regime", "N") or _varies(table[name]))]
+    axes = [name for name in KEYS if name not in REPEATS and (name in ("regime", "N") or _varies(table, name))]
     groups = done.groupby(axes, dropna=False, sort=True)
     rows = [[*axes, "cells", "measured", "+-", "predicted"]]
     for values, group in groups:
         ratio, predicted = group["ratio"], group["predicted"].iloc[0]
         spread = f"{ratio.std():.4f}" if len(ratio) > 1 else ""
-        numbers = [f"{ratio.mean():.4f}", spread, "" if predicted != predicted else f"{predicted:.4f}"]
-        rows.append([*("" if value != value else _shown(value) for value in values), str(len(group)), *numbers])
+        numbers = [f"{ratio.mean():.4f}", spread, "" if pd.isna(predicted) else f"{predicted:.4f}"]
+        rows.append([*("" if pd.isna(value) else _shown(value) for value in values), str(len(group)), *numbers])
     hidden = len(rows) - 1 - _ROWS
     rows = rows[: _ROWS + 1]
     sizes = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -185,8 +232,10 @@ def _summary(table: Any) -> Iterable[str]:
         yield f"and {hidden} rows more"
 
 
-def _varies(column: Any) -> bool:
-    return column.nunique(dropna=True) > 1
+def _varies(table: Any, name: str) -> bool:
+    """Whether cells differ in a key, those of one regime perhaps in having it."""
+    within = table.groupby("regime")[name].nunique(dropna=False)
+    return bool(table[name].nunique() > 1 or (within > 1).any())
 
 
 def _shown(value: Any) -> str:

@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from fastlazy.activations import TANGENT_NAMES
-from fastlazy.cells import KEYS, REGIMES, cell_target
+from fastlazy.cells import KEYS, REGIMES, REPEATS, canonical_cell, cell_target, check_number_of_cells
 from fastlazy.measure import predicted_ratio
 from fastlazy.targets import QuadraticTarget
 
 _DOT = {"ratio": "measured", "stream": "seed"}  # a column of a sweep, and what it is called of a dot
 DOT_COLUMNS = ["regime", "N", "draw", "measured", "predicted", "seconds", "seed", "activation"]
+_ALWAYS = ["regime", "N", "draw", "seed"]
 _SETTING = ["target", "target_seed", "exponent", "d"]  # what all dots of one figure have in common
 
 
@@ -60,6 +62,7 @@ def figure_cells(
         for regime in ("RF", "NT")
         if regime == "RF" or name in TANGENT_NAMES
     ]
+    check_number_of_cells(len(widths) * (draws * len(lazy) + 1), f"{draws} draws at {len(widths)} widths")
     cells: list[dict[str, Any]] = []
     for N, samples in zip(widths, n_samples, strict=True):
         cells += [{**cell, "N": N, "draw": k} for cell in lazy for k in range(draws)]
@@ -73,7 +76,9 @@ def figure_dots(table: pd.DataFrame) -> pd.DataFrame:
     return done[DOT_COLUMNS].sort_values(["regime", "activation", "N", "draw"], ignore_index=True)
 
 
-def one_figure(table: pd.DataFrame, *, d: int | None = None, seed: int | None = None) -> pd.DataFrame:
+def one_figure(
+    table: pd.DataFrame, *, d: int | None = None, seed: int | None = None, where: Mapping[str, Any] | None = None
+) -> pd.DataFrame:
     """The rows of a sweep that make one figure: finished, without ridge or scale, of one target, best trained.
 
     Parameters
@@ -82,17 +87,22 @@ def one_figure(table: pd.DataFrame, *, d: int | None = None, seed: int | None = 
         As `load_sweep` returns it.
     d, seed : int, optional
         Only cells of this dimension; of this seed.
+    where : mapping, optional
+        Only cells that have these values of these keys, if their regime has the key. A ridge, a scale or n_samples
+        of RF and NT that are given here are drawn.
 
     Raises
     ------
     ValueError
-        If no row is left, or rows of several targets are.
+        If no row is left, rows of several targets are, dots would be means over different cells, or a row is not
+        what a sweep measures.
     """
-    rows = table[(table["status"] == "done") & (table["ridge"].fillna(0.0) == 0)]
-    if "scale" in rows:  # in stores from before there were none
-        rows = rows[rows["scale"].isna() & (rows["init"] != "symmetric")]
-    for name, value in (("d", d), ("seed", seed)):
-        rows = rows if value is None else rows[rows[name] == value]
+    wanted = {name: value for name, value in {"d": d, "seed": seed, **(where or {})}.items() if value is not None}
+    _check_columns(table, wanted)
+    rows = table[table["status"] == "done"]
+    for name, value in {"ridge": 0.0, "scale": None, "init": "orthogonal", **wanted}.items():
+        if name in rows or name in wanted:
+            rows = rows[_has(rows, name, value)]
     settings = rows[_SETTING].drop_duplicates()
     if len(settings) != 1:
         listed = "; ".join(
@@ -101,20 +111,95 @@ def one_figure(table: pd.DataFrame, *, d: int | None = None, seed: int | None = 
         )
         raise ValueError(
             f"the store has finished cells of {len(settings)} targets, a figure is of one"
-            + (f" ({listed}); choose with --d and --seed" if listed else "; run a sweep first")
+            + (f" ({listed}); choose with --d and --seed, or --where KEY=VALUE" if listed else "; run a sweep first")
         )
     trained = rows["n_samples"].astype(float)
     most = trained.groupby([rows["regime"], rows["N"]]).transform("max")
-    is_trained = rows["regime"] == "NN"  # of the others only what is of the population
-    return rows[(is_trained & (trained == most)) | (~is_trained & trained.isna())]
+    is_trained = rows["regime"] == "NN"
+    if "n_samples" not in wanted:  # of the others only what is of the population
+        rows = rows[(is_trained & (trained == most)) | (~is_trained & trained.isna())]
+    _check_rows(rows)
+    check_one_setting(rows, "choose one with --where {name}={value}")
+    return rows
+
+
+def check_one_setting(rows: pd.DataFrame, advice: str) -> None:
+    """Check that cells which share a dot, by regime, sigma and N, differ in their draw and seed alone.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Of a sweep, or with some of its columns.
+    advice : str
+        What to do about it, with places for {name} and {value}.
+
+    Raises
+    ------
+    ValueError
+        If they do not.
+    """
+    by = [name for name in ("regime", "activation", "N") if name in rows]
+    for name in KEYS:
+        if name in rows and name not in (*by, *REPEATS):
+            groups = [rows[name]] if name in _SETTING else [column for _, column in rows.groupby(by)[name]]
+            for column in groups:
+                if column.nunique(dropna=False) > 1:
+                    values = column.drop_duplicates().tolist()
+                    known = next(value for value in values if not pd.isna(value))
+                    raise ValueError(
+                        f"the table has rows with different {name} ({', '.join(map(str, values[:5]))}), of which a "
+                        f"figure would show the mean; {advice.format(name=name, value=known)}"
+                    )
+
+
+def _has(rows: pd.DataFrame, name: str, value: Any) -> pd.Series:
+    """Which *rows* have this value of a key, or are of a regime that has no such key."""
+    column, key = rows[name], KEYS[name]
+    if key.later and key.default is not None:  # in stores from before there was the key it is empty
+        column = column.fillna(key.default)
+    equal = column.isna() if value is None else (column == value).fillna(False).astype(bool)
+    without = ~rows["regime"].isin([regime for regime, keys in REGIMES.items() if name in keys])
+    return equal | (without & rows[name].isna())
+
+
+def _check_columns(table: pd.DataFrame, wanted: Iterable[str]) -> None:
+    needed = [*wanted, "status", "ratio", "predicted", "seconds", "stream", "ridge", "n_samples", *_SETTING, *_ALWAYS]
+    if missing := [name for name in needed if name not in table]:
+        raise ValueError(
+            f"the store has no column {', '.join(map(repr, missing))}; a sweep into it, or into another, makes them"
+        )
+
+
+def _check_rows(rows: pd.DataFrame) -> None:
+    """Check that finished *rows* are of cells that can be, with finite results.
+
+    Raises
+    ------
+    ValueError
+        If they are not.
+    """
+    keys = [name for name in KEYS if name in rows]
+    for cell in rows[keys].drop_duplicates().to_dict("records"):
+        try:
+            canonical_cell(_stored_cell(cell))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"the store has a row that is of no cell ({error}); mend or remove it") from None
+    if not np.isfinite(rows["ratio"].to_numpy(float)).all():
+        raise ValueError("the store has finished rows whose ratio is not a finite number; mend or remove them")
+
+
+def _stored_cell(row: Mapping[Any, Any]) -> dict[str, Any]:
+    """The cell of a *row*, whose lists are JSON and whose numbers may be text."""
+    cell = {str(name): value for name, value in row.items() if name in KEYS and not pd.isna(value)}
+    for name in ("target", "step_size"):
+        with suppress(TypeError, ValueError):  # names, which are no JSON
+            cell[name] = json.loads(cell.get(name, ""))
+    return cell
 
 
 def figure_target(rows: pd.DataFrame) -> QuadraticTarget:
     """The target that *rows* of a sweep have in common."""
-    first = {str(name): value for name, value in rows.iloc[0].items() if name in KEYS}
-    if first["target"].startswith("["):  # eigenvalues
-        first["target"] = json.loads(first["target"])
-    return cell_target(first)
+    return cell_target(canonical_cell(_stored_cell(rows.iloc[0].to_dict())))
 
 
 def figure_lines(target: QuadraticTarget, dots: pd.DataFrame) -> pd.DataFrame:

@@ -8,6 +8,7 @@ up does not tell the cell that killed the worker from one that was there by chan
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import re
 import signal
@@ -72,13 +73,20 @@ def open_engine(executor: Any, n_workers: int | None) -> Iterator[Engine]:
     ------
     TypeError, ValueError
         If *executor* is of no known kind.
+    RuntimeError
+        If processes are asked for where none may be started.
     ModuleNotFoundError
         If it asks for dask, which is not installed.
     OSError
         If there is no dask scheduler at the address given.
     """
-    count = None if n_workers is None else check_count("n_workers", n_workers)
+    count = check_engine(executor, n_workers)
     if executor is None:
+        if multiprocessing.current_process().daemon:
+            raise RuntimeError(
+                "this process is a worker of multiprocessing.Pool, which may not start processes; pass "
+                "executor=ThreadPoolExecutor(...) of concurrent.futures, or sweep outside of the pool"
+            )
         workers = Workers(count or available_cores())
         try:
             yield Engine(workers, lambda: _AHEAD * workers.count, lambda: workers.count, "own")
@@ -89,16 +97,37 @@ def open_engine(executor: Any, n_workers: int | None) -> Iterator[Engine]:
     elif isinstance(executor, str):
         with _dask_client(executor) as client:
             yield _dask_engine(client, count)
-    elif hasattr(executor, "get_executor") and hasattr(executor, "scheduler_info"):
-        yield _dask_engine(executor, count)
     elif isinstance(executor, Executor):
         size = count or getattr(executor, "_max_workers", None) or available_cores()
         yield Engine(executor, lambda: _AHEAD * size, lambda: size)
     else:
+        yield _dask_engine(executor, count)
+
+
+def check_engine(executor: Any, n_workers: int | None) -> int | None:
+    """*n_workers*, once it is known that `open_engine` takes the arguments; nothing is started or connected to.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it does not.
+    """
+    if isinstance(executor, str):
+        kind, _, address = executor.partition(":")
+        if kind != "dask" or not address:
+            raise ValueError(
+                f"executor = {executor!r} is not known; pass 'dask:tcp://host:port', the address of a scheduler"
+            )
+    elif not (executor is None or isinstance(executor, Executor) or _is_dask_client(executor)):
         raise TypeError(
             f"executor must be None, a concurrent.futures.Executor, a dask Client or 'dask:tcp://host:port', got "
             f"{type(executor).__name__}; pass one of these"
         )
+    return None if n_workers is None else check_count("n_workers", n_workers)
+
+
+def _is_dask_client(executor: Any) -> bool:
+    return hasattr(executor, "get_executor") and hasattr(executor, "scheduler_info")
 
 
 def _dask_engine(client: Any, count: int | None) -> Engine:
@@ -114,9 +143,7 @@ def _dask_engine(client: Any, count: int | None) -> Engine:
 
 @contextmanager
 def _dask_client(name: str) -> Iterator[Any]:
-    kind, _, address = name.partition(":")
-    if kind != "dask" or not address:
-        raise ValueError(f"executor = {name!r} is not known; pass 'dask:tcp://host:port', the address of a scheduler")
+    address = name.removeprefix("dask:")
     try:
         from distributed import Client
     except ModuleNotFoundError:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
 from fastlazy._validate import check_count
+from fastlazy.curves import check_one_setting
 
 # Told apart by line, marker and filling as well as by colour (a palette for colour-blind readers).
 STYLES: dict[str, dict[str, Any]] = {
@@ -27,8 +29,8 @@ def plot_risk_curves(
     ----------
     dots : DataFrame
         The table of a sweep of one target, of which the finished cells are drawn. Or any with columns regime
-        ("RF", "NT", "NN"), N, measured (risk / null risk). Several rows with the same regime and N become
-        their mean with an error bar of one standard deviation.
+        ("RF", "NT", "NN"), N, measured (risk / null risk). Several rows with the same regime and N, which may differ
+        in their draw and seed alone, become their mean with an error bar of one standard deviation.
     lines : DataFrame, optional
         Columns regime, N, predicted (risk / null risk). Default for a sweep the predictions at its widths,
         otherwise none.
@@ -45,11 +47,16 @@ def plot_risk_curves(
     ------
     KeyError
         If a table lacks one of its columns.
-    TypeError, ValueError
-        If d is not a positive whole number, or missing where the table does not have one; or a regime is not
-        known.
+    TypeError
+        If *dots* or *lines* is no DataFrame, or a column of it that must hold numbers does not.
+    ValueError
+        If d is not a positive whole number, or missing where the table does not have one; a regime is not known, or a
+        number not finite; there is nothing to draw; or dots would be means over cells that differ in more than
+        their draw and seed, such as several targets or ridges.
     """
     dots, lines, d = _check_tables(dots, lines, d)
+    if not isinstance(ax, Axes | None):
+        raise TypeError(f"ax must be Axes or None, got {type(ax).__name__}; pass one of plt.subplots()")
     if len(_activations(dots)) > 1:
         raise ValueError(
             f"the table has RF or NT with {len(_activations(dots))} non-linearities, these axes are for one; pass rows "
@@ -106,17 +113,43 @@ def _check_tables(
     dots: pd.DataFrame, lines: pd.DataFrame | None, d: int | None
 ) -> tuple[pd.DataFrame, pd.DataFrame | None, int]:
     """Dots, lines and dimension, from a table of a sweep or as given."""
-    if "ratio" in dots:
+    if isinstance(dots, pd.DataFrame) and "ratio" in dots:
+        _check_table("dots", dots, ["status", "regime", "N", "predicted", "d", "activation"])
         dots = dots[dots["status"] == "done"].rename(columns={"ratio": "measured"})
         lines = dots.drop_duplicates(["regime", "activation", "N"]) if lines is None else lines
         d = _only_dimension(dots) if d is None else d
-    d = check_count("d", d)
-    unknown = sorted(
-        {str(regime) for table in (dots, lines) if table is not None for regime in table["regime"]} - {*STYLES}
-    )
+    _check_table("dots", dots, ["regime", "N", "measured"])
+    if dots.empty:
+        raise ValueError("dots has no rows to draw; of a sweep these are those with status 'done'")
+    _check_numbers("dots", dots, "measured")
+    if lines is not None:
+        _check_table("lines", lines, ["regime", "N", "predicted"])
+        _check_numbers("lines", lines, "predicted", may_lack=True)
+    check_one_setting(dots, "drop the rows of all but one {name}, or draw each by itself")
+    return dots, lines, check_count("d", d)
+
+
+def _check_table(name: str, table: Any, columns: list[str]) -> None:
+    if not isinstance(table, pd.DataFrame):
+        raise TypeError(f"{name} must be a DataFrame, got {type(table).__name__}; pass e.g. the table of run_sweep")
+    if missing := [column for column in columns if column not in table]:
+        raise KeyError(f"{name} has no column {', '.join(map(repr, missing))}")
+
+
+def _check_numbers(name: str, table: pd.DataFrame, height: str, may_lack: bool = False) -> None:
+    """Check regimes, widths and heights of a table; only lines *may_lack* some heights."""
+    unknown = sorted({str(regime) for regime in table["regime"]} - {*STYLES})
     if unknown:
         raise ValueError(f"regime must be one of 'RF', 'NT', 'NN', got {', '.join(unknown)}; rename or drop these rows")
-    return dots, lines, d
+    for column, minimum in (("N", 1.0), (height, -np.inf)):
+        if not pd.api.types.is_numeric_dtype(table[column]):
+            raise TypeError(f"column {column} of {name} must hold numbers, got dtype {table[column].dtype}; convert it")
+        numbers = table[column].to_numpy(float, na_value=np.nan)
+        lacks = may_lack and column == height
+        good = (numbers >= minimum) & (numbers < np.inf) & (numbers > -np.inf) | (np.isnan(numbers) & lacks)
+        if not good.all():
+            least = " of at least 1" if minimum == 1 else ""
+            raise ValueError(f"column {column} of {name} must hold finite numbers{least}, got {numbers[~good][0]:g}")
 
 
 def _activations(dots: pd.DataFrame) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import sys
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 from scipy.linalg import LinAlgWarning
 
+from fastlazy._signals import Terminated
 from fastlazy._team import one_blas_thread
 from fastlazy._validate import Array
 from fastlazy._version import __version__
@@ -40,21 +42,29 @@ _LISTS = ("angles", "captured")
 _DIAGNOSTICS = {field.name: str if field.name in _LISTS else float for field in fields(Diagnostics)}
 RESULTS |= _DIAGNOSTICS
 
-COSTLY = ("N", "d", "n_samples", "activation")  # the parameters, besides the regime, by which `cost` goes
+# The parameters, besides the regime, by which `cost` goes.
+COSTLY = ("N", "d", "n_samples", "activation", "second_layer", "dtype")
 
+_CLOSED_GRAM = ("square", "he2", "relu", "leaky_relu", "step")  # RF's Gram matrix needs no series
 _CLOSED_TANGENT = ("square", "he2")  # NT's risk needs no iteration
+
+FAILED = ("failed", "crashed")  # the statuses of cells that have no result
 
 _TRAINING = ("n_samples", "batch_size", "step_size", "second_layer", "dtype", "scale", "init")  # of `fit_nn`
 
+_DIVERGED = "training diverged, and the results are of its last finite state; give a smaller step_size, or 'auto'"
+
 _SPEED = 2e10  # multiply-adds a second of one thread, roughly
-_OVERHEAD = 1e7  # of any cell, in the same unit
 _SAMPLES = 1  # tells the stream of samples from that of weights
 
 Parameters = Mapping[str, Any]
 
 
 def attempt(parameters: Parameters, checkpoint: str | None = None) -> dict[str, Any]:
-    """What became of one cell: status "done" and its results, or "failed" and the error; where and how long.
+    """What became of one cell: its status and its results, or the error and where it came from; where and how long.
+
+    The status is "done"; "diverged" if training did, of which the results are those of the last finite state; or
+    "failed".
 
     Parameters
     ----------
@@ -68,10 +78,14 @@ def attempt(parameters: Parameters, checkpoint: str | None = None) -> dict[str, 
     try:
         with one_blas_thread():
             found = {"status": "done", **measure(parameters, checkpoint)}
+        if found.get("fit_status") == "diverged":
+            found |= {"status": "diverged", "error": _DIVERGED}
+    except Terminated:  # of the driver, which an executor without threads runs this in
+        raise
     except (Exception, SystemExit) as error:
         where = traceback.extract_tb(error.__traceback__)[-1]
         message = f"{type(error).__name__}: {error} ({Path(where.filename).name}, line {where.lineno})"
-        found = {"status": "failed", "error": message}
+        found = {"status": "failed", "error": message, "traceback": traceback.format_exc()}
     return {
         **found,
         "seconds": time.perf_counter() - start,
@@ -85,6 +99,8 @@ def measure(parameters: Parameters, checkpoint: str | None = None) -> dict[str, 
     """The results of the cell with canonical *parameters*: a value for each of `RESULTS`, or none."""
     target = cell_target(parameters)
     found = _MEASURES[parameters["regime"]](target, parameters, checkpoint)
+    if not math.isfinite(found["risk"]):
+        raise FloatingPointError(f"the risk is {found['risk']}; numbers are too large or too small for this target")
     ratios = {"null_risk": target.null_risk, "ratio": found["risk"] / target.null_risk}
     return {"predicted": _predicted(target, parameters), **found, **ratios}
 
@@ -176,19 +192,27 @@ def _predicted(target: QuadraticTarget, parameters: Parameters) -> float | None:
 
 
 def cost(parameters: Parameters) -> float:
-    """Seconds that a cell takes on one thread, roughly, by its `COSTLY` parameters; their order is what matters."""
+    """Seconds that a cell takes on one thread, within a factor of 3 or so, by its `COSTLY` parameters.
+
+    Multiply-adds are counted, and weighed by what cells of d = 20 to 450 took on one machine.
+    """
     N, d, n = parameters["N"], parameters["d"], parameters["n_samples"]
-    squared = parameters["activation"] in _CLOSED_TANGENT
-    fit = 0.0
-    if parameters["regime"] != "NN" and n is not None:
-        small = min(N, n) if parameters["regime"] == "RF" else n  # unknowns
-        fit = n * (2.0 * N * d + small * max(N, n) / 2) + small**3 / 6
-    work = {
-        "RF": lambda: N**3 / 6 + N**2 * d / 2,
-        "NT": lambda: 10.0 * d**3 + N * d * min(N, d) + (0 if squared else 60.0 * N**2 * d),  # 20 products or so
-        "NN": lambda: 2.0 * parameters["n_samples"] * d * min(N, d),
-    }[parameters["regime"]]()
-    return (work + fit + _OVERHEAD) / _SPEED
+    if parameters["regime"] == "NN":
+        width = N if parameters["second_layer"] in ("signs", "free") else min(N, d)  # as it is trained
+        product = 2.0 if parameters["dtype"] == "float64" else 1.0
+        return (1e8 + n * d * (40.0 + product * width) + 50.0 * d * width**2) / _SPEED  # start, steps, exact risks
+    if parameters["regime"] == "RF":
+        expanded = 0.0 if parameters["activation"] in _CLOSED_GRAM else 6e8 + 1e3 * N**2
+        work = 4e7 + expanded + N**3 / 3 + N**2 * d
+        unknowns = N
+    else:
+        iterated = 0.0 if parameters["activation"] in _CLOSED_TANGENT else 6e8 + 60.0 * N**2 * (d + 80.0)
+        work = 4e7 + iterated + 3.0 * d**3 + N * d * min(N, d)
+        unknowns = N * d
+    if n is not None:
+        small = min(unknowns, n)
+        work += n * (40.0 * d + 2.0 * N * d + small * max(N, n) / 2) + small**3 / 6
+    return work / _SPEED
 
 
 def warm_up(cells: Iterable[Parameters]) -> None:

@@ -6,7 +6,8 @@ that reads SQLite can query it::
     sqlite3 sweep.sqlite "SELECT regime, N, avg(ratio) FROM cells WHERE status = 'done' GROUP BY 1, 2"
 
 A row is one transaction: after any interruption the file holds all cells that were finished, and no half of one.
-Reading is possible at all times, from any process.
+Reading is possible at all times, from any process. A row has a checksum, which tells one that was changed by a
+damaged disk, or by hand.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ import os
 import socket
 import sqlite3
 import sys
+import warnings
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,18 +28,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fastlazy._files import replace_file
+from fastlazy._files import check_path, check_writable, replace_file
+from fastlazy._sqlite import WriterLock, connect, explained, is_sound
 from fastlazy.cells import KEYS
 
 SCHEMA = 1  # what PRAGMA user_version says: raised when a column changes its meaning, not when one is added
 _APPLICATION = 0x666C7A79  # "flzy"; PRAGMA application_id tells our files from others
 _PART = 10_000  # rows read at a time
-_PATIENCE = 300.0  # seconds to wait for a reader that holds the file
 _TYPES = {int: "INTEGER", float: "REAL", str: "TEXT", object: "TEXT"}
 _NEVER_NULL = {"regime", "d", "N", "activation", "target", "draw", "seed", "stream"}
+_EDITED = "edited"  # in the place of a checksum: someone changed the row, and means it
 
 # What a cell's measurement says of itself, besides its results: the only columns that differ from run to run.
-TIMINGS = ("attempts", "seconds", "peak_mb", "worker", "finished", "versions")
+# The traceback of a failed cell names files of the machine it was on.
+TIMINGS = ("traceback", "attempts", "seconds", "peak_mb", "worker", "finished", "versions")
 
 _ORDER = "regime, d, N, draw, id"
 
@@ -51,8 +56,16 @@ class Store:
     results : mapping of str to type
         Columns of results, beside those of the parameters.
 
+    Warns
+    -----
+    RuntimeWarning
+        If rows are not as they were written. They are moved to a table of their own, `damaged`, so that their cells
+        count as not measured.
+
     Raises
     ------
+    TypeError
+        If *path* is no path.
     ValueError
         If the file is not a store, is damaged, or was written by a later version.
     OSError
@@ -60,17 +73,24 @@ class Store:
     """
 
     def __init__(self, path: str | os.PathLike[str], results: Mapping[str, type]) -> None:
-        self.path = Path(path)
+        self.path = check_path("store", path)
         if not self.path.parent.is_dir():
             raise FileNotFoundError(f"the folder of the store {str(self.path)!r} does not exist; make it first")
-        self._lock = _WriterLock(self.path)
+        self._lock = WriterLock(self.path, lambda: _driver(self.path))
         try:
-            self._db = _connect(self.path, "rwc")
-            with _explained(self.path):
-                self._columns = self._prepare(results)
+            self._db = connect(self.path, "rwc")
+            with explained(self.path):
+                self._columns, moved = self._prepare(results)
         except BaseException:
             self.close()
             raise
+        if moved:
+            warnings.warn(
+                f"{moved} rows of the store {str(self.path)!r} were not as they had been written: a disk may be "
+                "failing, or they were edited. They are in its table 'damaged' now, and count as not measured",
+                RuntimeWarning,
+                stacklevel=3,
+            )
 
     def __enter__(self) -> Store:
         return self
@@ -90,35 +110,50 @@ class Store:
         return self.path.with_name(f"{self.path.name}.checkpoints")
 
     def statuses(self) -> dict[str, str]:
-        """The status of every cell that has a row: "done", "failed" or "crashed"."""
-        with _explained(self.path):
+        """The status of every cell that has a row: "done", "diverged", "failed" or "crashed"."""
+        with explained(self.path):
             rows = self._db.execute("SELECT id, status FROM cells")
             return {key: sys.intern(status) for key, status in rows}
 
     def record(self, row: Mapping[str, Any]) -> None:
         """Write what became of one cell, in place of what was there of it; it is on disk when this returns."""
-        values = [_plain(row.get(name)) for name in self._columns]
-        marks = ", ".join("?" * len(values))
-        with _explained(self.path):
-            self._db.execute(f"INSERT OR REPLACE INTO cells ({', '.join(self._columns)}) VALUES ({marks})", values)
+        with explained(self.path):
+            values = {name: self._plain(row.get(name), kind) for name, kind in self._columns.items()}
+            values["checksum"] = _checksum(values.items())
+            marks = ", ".join("?" * len(values))
+            self._db.execute(f"INSERT OR REPLACE INTO cells ({', '.join(values)}) VALUES ({marks})", [*values.values()])
 
     def table(self, ids: Iterable[str]) -> pd.DataFrame:
         """The rows of the cells *ids*, in that order, as `load` returns them."""
         rows = _read(self._db, self.path)
         return rows.iloc[pd.Index(rows["id"]).get_indexer(list(ids))].reset_index(drop=True)
 
-    def _prepare(self, results: Mapping[str, type]) -> list[str]:
-        """The columns of the table, which is made, or given the columns it lacks; the file is ours when this returns.
+    def _plain(self, value: Any, kind: str) -> Any:
+        """*value* as SQLite gives it back from a column of this *kind*, so that its checksum holds."""
+        if value is None or value != value:
+            return None
+        if kind.startswith("REAL"):
+            return float(value) + 0.0  # -0.0 is 0.0
+        if kind.startswith("INTEGER"):
+            return int(value)
+        if isinstance(value, float):
+            return self._db.execute("SELECT CAST(? AS TEXT)", (value,)).fetchone()[0]
+        return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else json.dumps(value)
 
-        The statement that makes the table also tells a store that cannot be written from one that can.
+    def _prepare(self, results: Mapping[str, type]) -> tuple[dict[str, str], int]:
+        """Columns and their kinds, and how many damaged rows were moved; the file is ours when this returns.
+
+        The table is made, or given the columns it lacks. The statement that makes it also tells a store that cannot
+        be written from one that can.
         """
         db = self._db
         _check_file(db, self.path)
-        if db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
-            raise sqlite3.DatabaseError("database disk image is malformed")
         db.execute("PRAGMA synchronous = FULL")  # a row survives a power cut, too
         wanted = _schema(results)
         db.execute("BEGIN IMMEDIATE")
+        sound = is_sound(db)
+        if not sound:
+            db.execute("REINDEX")  # mends what does not concern the rows themselves
         db.execute(f"PRAGMA application_id = {_APPLICATION}")
         db.execute(f"PRAGMA user_version = {SCHEMA}")
         definitions = ", ".join(f"{name} {kind}" for name, kind in wanted.items())
@@ -127,11 +162,20 @@ class Store:
         for name in wanted:
             if name not in present:
                 db.execute(f"ALTER TABLE cells ADD COLUMN {name} {wanted[name].removesuffix(' NOT NULL')}")
+        if "checksum" not in present:  # made by an earlier version, for which training that diverged was done
+            if {"status", "fit_status"} <= present:
+                db.execute("UPDATE cells SET status = 'diverged' WHERE status = 'done' AND fit_status = 'diverged'")
+            sums = [(found, rowid) for rowid, _, found in _checksums(db)]
+            db.executemany("UPDATE cells SET checksum = ? WHERE rowid = ?", sums)
+        moved = _move_damaged(db)
+        if (moved or not sound) and not is_sound(db):
+            raise sqlite3.DatabaseError("database disk image is malformed")
         db.execute("CREATE TABLE IF NOT EXISTS driver (process TEXT, since TEXT)")
         db.execute("DELETE FROM driver")
         db.execute("INSERT INTO driver VALUES (?, ?)", (f"process {os.getpid()} on {socket.gethostname()}", now()))
         db.execute("COMMIT")
-        return list(wanted)
+        del wanted["checksum"]
+        return wanted, moved
 
 
 def load(path: str | os.PathLike[str]) -> pd.DataFrame:
@@ -139,17 +183,31 @@ def load(path: str | os.PathLike[str]) -> pd.DataFrame:
 
     Raises
     ------
+    TypeError
+        If *path* is no path.
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it is not a store, is damaged, or was written by a later version.
+        If it is not a store, is damaged, holds rows that are not as they were written, or was written by a later
+        version.
     """
-    place = Path(path)
+    place = check_path("store", path)
     if not place.is_file():
         raise FileNotFoundError(f"there is no store {str(path)!r}; a sweep makes one")
-    with closing(_connect(place, "rw")) as db:
-        with _explained(place):
+    with closing(connect(place, "rw")) as db:
+        with explained(place):
             _check_file(db, place)
+            if not is_sound(db):
+                raise sqlite3.DatabaseError("database disk image is malformed")
+            columns = {row[1] for row in db.execute("PRAGMA table_info(cells)")}
+            damaged = _damaged(db) if "checksum" in columns else []  # earlier versions wrote none
+        if damaged:
+            raise ValueError(
+                f"{len(damaged)} rows of the store {str(place)!r} are not as they were written (rowid "
+                f"{', '.join(map(str, damaged[:5]))}): a disk may be failing, or they were edited. Run the same sweep "
+                "again, which measures them anew; or, to keep what you changed yourself, in SQL: UPDATE cells SET "
+                "checksum = 'edited' WHERE rowid = ..."
+            )
         return _read(db, place)
 
 
@@ -174,7 +232,7 @@ def export(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:
 
 def check_export(path: str | os.PathLike[str]) -> Path:
     """*path*, if `export` can write such a file; errors as there."""
-    place = Path(path)
+    place = check_path("the table to export", path)
     if place.suffix not in (".csv", ".parquet"):
         raise ValueError(f"cannot export to {str(path)!r}; pass a file name that ends in .csv or .parquet")
     if place.suffix == ".parquet":
@@ -184,6 +242,7 @@ def check_export(path: str | os.PathLike[str]) -> Path:
             raise ModuleNotFoundError(
                 f"{str(path)!r} needs pyarrow, which is not installed; pip install 'fastlazy[parquet]', or pass a .csv"
             ) from None
+    check_writable(place)
     return place
 
 
@@ -193,10 +252,12 @@ def _schema(results: Mapping[str, type]) -> dict[str, str]:
     keys = {name: kind + " NOT NULL" * (name in _NEVER_NULL) for name, kind in keys.items()}
     return {
         "id": "TEXT PRIMARY KEY",
+        "checksum": "TEXT",
         "status": "TEXT NOT NULL",
         **keys,
         **{name: _TYPES[kind] for name, kind in results.items()},
         "error": "TEXT",
+        "traceback": "TEXT",
         "attempts": "INTEGER NOT NULL",
         "seconds": "REAL",
         "peak_mb": "REAL",
@@ -206,29 +267,55 @@ def _schema(results: Mapping[str, type]) -> dict[str, str]:
     }
 
 
-def _plain(value: Any) -> Any:
-    """*value* as SQLite holds it."""
-    return json.dumps(value) if isinstance(value, list) else value
+def _checksum(values: Iterable[tuple[str, Any]]) -> str:
+    """The CRC-32 of what a row holds, less columns that are empty, so that later versions may add some."""
+    held = {name: value for name, value in sorted(values) if value is not None}
+    return f"{zlib.crc32(ascii(held).encode()):08x}"
+
+
+def _checksums(db: sqlite3.Connection) -> Iterator[tuple[int, str | None, str]]:
+    """Of each row its number in the file, the checksum that was written, and what it must be."""
+    names = sorted({row[1] for row in db.execute("PRAGMA table_info(cells)")} - {"checksum"})
+    for rowid, written, *values in db.execute(f"SELECT rowid, checksum, {', '.join(names)} FROM cells"):
+        yield rowid, written, _checksum(zip(names, values, strict=True))
+
+
+def _damaged(db: sqlite3.Connection) -> list[int]:
+    """The numbers of the rows that are not as they were written."""
+    return [rowid for rowid, written, found in _checksums(db) if written not in (found, _EDITED)]
+
+
+def _move_damaged(db: sqlite3.Connection) -> int:
+    """Move the rows that are not as they were written to the table `damaged`; their number."""
+    damaged = _damaged(db)
+    if damaged:
+        db.execute("CREATE TABLE IF NOT EXISTS damaged (found TEXT, row TEXT)")
+    for rowid in damaged:
+        cursor = db.execute("SELECT * FROM cells WHERE rowid = ?", (rowid,))
+        for row in cursor:
+            held = dict(zip([entry[0] for entry in cursor.description], row, strict=True))
+            db.execute("INSERT INTO damaged VALUES (?, ?)", (now(), ascii(held)))
+        db.execute("DELETE FROM cells WHERE rowid = ?", (rowid,))
+    return len(damaged)
 
 
 def _driver(path: Path) -> str:
     """Who was the last to open the store for writing."""
     try:
-        with closing(_connect(path, "ro")) as db:
+        with closing(connect(path, "ro")) as db:
             return "{}, since {}".format(*db.execute("SELECT process, since FROM driver").fetchone())
     except (OSError, ValueError, TypeError, sqlite3.Error):
         return "unknown process"
 
 
-def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    with _explained(path):
-        return sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None, timeout=_PATIENCE
-        )
-
-
 def _check_file(db: sqlite3.Connection, path: Path) -> None:
-    """Raise ValueError if the database is neither new nor a store of ours that this version understands."""
+    """Check that the database is new, or a store of ours that this version understands.
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+    """
     application, version = (db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version"))
     if application != _APPLICATION and db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
         raise ValueError(f"{str(path)!r} is an SQLite file, but not the store of a sweep; choose another name")
@@ -240,16 +327,23 @@ def _check_file(db: sqlite3.Connection, path: Path) -> None:
 
 
 def _read(db: sqlite3.Connection, path: Path) -> pd.DataFrame:
-    with _explained(path):
+    with explained(path):
         declared = {row[1]: (row[2], bool(row[3])) for row in db.execute("PRAGMA table_info(cells)")}
         if not declared:
             raise ValueError(f"{str(path)!r} is an empty file, not the store of a sweep; choose another name")
+        if strange := [f"{name} {kind}" for name, (kind, _) in declared.items() if kind not in _TYPES.values()]:
+            raise sqlite3.DatabaseError(f"malformed database schema, {strange[0]}")
+        names = [name for name in declared if name != "checksum"]
+        declared = {name: declared[name] for name in names}
         same: list[dict[Any, Any]] = [{} for _ in declared]
-        rows = db.execute(f"SELECT * FROM cells ORDER BY {_ORDER}")
+        rows = db.execute(f"SELECT {', '.join(names)} FROM cells ORDER BY {_ORDER}")
         frames = [_frame(rows.fetchmany(_PART), declared, same)]
         while part := rows.fetchmany(_PART):
             frames.append(_frame(part, declared, same))
-    return frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
+    table = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
+    if "fit_status" in table:  # earlier versions wrote that training which diverged was done
+        table.loc[(table["status"] == "done") & (table["fit_status"] == "diverged"), "status"] = "diverged"
+    return table
 
 
 def _frame(
@@ -259,83 +353,23 @@ def _frame(
     columns = zip(*rows, strict=True) if rows else [()] * len(declared)
     return pd.DataFrame(
         {
-            name: _column([*map(known.setdefault, values, values)] if kind == "TEXT" else values, kind, never_null)
+            name: _column(
+                name, kind, never_null, [*map(known.setdefault, values, values)] if kind == "TEXT" else values
+            )
             for (name, (kind, never_null)), known, values in zip(declared.items(), same, columns, strict=True)
         }
     )
 
 
-def _column(values: Sequence[Any], kind: str, never_null: bool) -> Any:
-    if kind == "REAL":
-        return np.array(values, np.float64)  # None is NaN
-    if kind == "INTEGER":
-        return np.array(values, np.int64) if never_null else pd.array(values, dtype="Int64")
-    return pd.Series(values, dtype=object)
-
-
-class _WriterLock:
-    """A file beside the store, locked while a sweep writes; the system lets go of it however the process ends.
-
-    The lock is SQLite's own, on an empty database, which works on every system; readers of the store do not
-    meet it. The file is removed at the end, so a lock counts only if the name still leads to what was locked.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path.with_name(f"{path.name}.lock")
-        self._db: sqlite3.Connection | None = None
-        while True:
-            try:
-                self.path.touch()
-                before = self.path.stat().st_ino
-            except OSError as error:
-                raise OSError(f"cannot write to the store {str(path)!r} ({error}); choose another place") from None
-            db = sqlite3.connect(self.path, isolation_level=None, timeout=0)
-            try:
-                db.execute("BEGIN EXCLUSIVE")
-            except sqlite3.Error as error:
-                db.close()
-                raise OSError(
-                    f"another sweep is writing to the store {str(path)!r} ({_driver(path)}; {error}); wait for its "
-                    "end, or choose another store. It can be read meanwhile"
-                ) from None
-            with suppress(OSError):
-                if self.path.stat().st_ino == before:
-                    self._db = db
-                    return
-            db.close()
-
-    def release(self) -> None:
-        """Remove the lock."""
-        if self._db is not None:
-            with suppress(OSError):  # where an open file cannot be removed
-                self.path.unlink()
-            self._db.close()
-            self._db = None
-
-
-_ADVICE = {
-    "readonly": "the file or its folder is read-only: change that, or choose another store",
-    "full": "make room and run the same call again: all cells finished so far are kept",
-    "disk I/O": "the disk is full or broken: all cells finished so far are kept; run the same call again",
-    "unable to open": "check that its folder exists and can be written to",
-    "locked": "another program holds it; close that",
-}
-
-
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """Turns SQLite's errors into ours, which say what to do."""
+def _column(name: str, kind: str, never_null: bool, values: Sequence[Any]) -> Any:
     try:
-        yield
-    except sqlite3.Error as error:
-        text = str(error)
-        advice = next((advice for mark, advice in _ADVICE.items() if mark in text), None)
-        if advice is not None:
-            raise OSError(f"the store {str(path)!r} cannot be used ({text}); {advice}") from error
-        raise ValueError(
-            f"the store {str(path)!r} is damaged or not a store ({text}); move it away, or rescue what is in it with: "
-            "sqlite3 FILE .recover"
-        ) from error
+        if kind == "REAL":
+            return np.array(values, np.float64)  # None is NaN
+        if kind == "INTEGER":
+            return np.array(values, np.int64) if never_null else pd.array(values, dtype="Int64")
+    except (TypeError, ValueError) as error:
+        raise sqlite3.DataError(f"column {name}: {error}") from None
+    return pd.Series(values, dtype=object)
 
 
 def now() -> str:

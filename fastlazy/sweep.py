@@ -9,24 +9,23 @@ short. The same call again goes on from the store.
 from __future__ import annotations
 
 import os
-import sys
-import time
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Future, wait
 from contextlib import suppress
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
-from tqdm import tqdm
 
-from fastlazy._team import one_blas_thread
+from fastlazy._files import check_path
+from fastlazy._signals import sigterm_raises
+from fastlazy._team import available_cores, one_blas_thread
 from fastlazy._validate import check_choice, check_count
-from fastlazy.cells import cell_stream, check_cells
-from fastlazy.engines import Engine, WorkerLostError, open_engine
-from fastlazy.measure import COSTLY, RESULTS, attempt, cost, warm_up
+from fastlazy.cells import REGIMES, cell_stream, check_cells
+from fastlazy.engines import Engine, WorkerLostError, check_engine, open_engine
+from fastlazy.measure import COSTLY, FAILED, RESULTS, attempt, cost, warm_up
+from fastlazy.progress import Progress
 from fastlazy.store import Store, load, now
 
 _LONG = 10.0  # estimated seconds from which a cell is given a file for its checkpoint
@@ -70,15 +69,21 @@ def run_sweep(
         "record": a cell that raises an error is a row with status "failed", and the sweep goes on. "raise": it
         is recorded, and ends the sweep.
     rerun_failed : bool
-        Whether cells that the store has as "failed" or "crashed" are tried again.
+        Whether cells that the store has as "failed" or "crashed" are tried again; one that diverged would again.
 
     Returns
     -------
     DataFrame
-        Columns id, status ("done", "failed", "crashed"), the parameters, stream (the seed of what was drawn),
-        risk, null_risk, ratio (risk / null_risk), predicted (that ratio as theory has it), fit_status, those of
+        Columns id, status ("done", "diverged", "failed", "crashed"), the parameters, stream (the seed of what was
+        drawn), risk, null_risk, ratio (risk / null_risk), predicted (that ratio as theory has it), fit_status, those of
         `Diagnostics` at the end of training where the cell asks for them, error, and, the only ones that differ from
-        run to run, attempts, seconds, peak_mb, worker, finished, versions.
+        run to run, traceback (of a failed cell), attempts, seconds, peak_mb, worker, finished, versions. The results of
+        training that diverged are those of its last finite state.
+
+    Warns
+    -----
+    RuntimeWarning
+        If rows of the store are not as they were written. Their cells are measured again.
 
     Raises
     ------
@@ -88,17 +93,26 @@ def run_sweep(
         If the store cannot be written, another sweep is writing to it, or a dask scheduler is not there.
     RuntimeError
         If the executor breaks, or a cell fails and on_error is "raise". What was finished is in the store.
+
+    Notes
+    -----
+    SIGTERM ends a sweep as Ctrl-C does, with exit status 143, unless the caller has a handler of its own.
     """
-    wanted = check_cells(cells)
+    place = check_path("store", store)
+    check_engine(executor, n_workers)
     check_choice("on_error", on_error, ["record", "raise"])
     tries = check_count("retries", retries, 0) + 1
-    with Store(store, RESULTS) as db:
+    wanted = check_cells(cells)
+    told = f"finished cells are in {place}; the same call goes on from there"
+    with sigterm_raises(told), Store(place, RESULTS) as db:
         left = _left(wanted, db.statuses(), rerun_failed)
         if left:
+            if executor is None:  # no more processes than cells
+                n_workers = min(n_workers or available_cores(), len(left))
             with open_engine(executor, n_workers) as engine, one_blas_thread():
                 if engine.kind != "dask":
                     warm_up(left.values())
-                _run(left, db, engine, tries, _Progress(wanted, left, progress), on_error)
+                _run(left, db, engine, tries, Progress(wanted, left, progress), on_error)
         _clean(db)
         ids = list(wanted)
         del wanted, left  # as large as the table
@@ -120,10 +134,13 @@ def load_sweep(store: str | os.PathLike[str]) -> pd.DataFrame:
 
     Raises
     ------
+    TypeError
+        If *store* is no path.
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it is not a store, is damaged, or was written by a later version.
+        If it is not a store, is damaged, has rows that are not as they were written, or was written by a later
+        version.
     """
     return load(store)
 
@@ -137,35 +154,57 @@ class Plan(NamedTuple):
     seconds: float  # of work that is left, on one thread
     longest: float  # the longest cell of it
     measured: int  # cells from which this is estimated
+    guessed: float  # of the seconds, those of cells of a kind that none of these is of
+    diverged: int
+    left: int  # cells that would be run
 
 
 def plan_sweep(
     cells: Iterable[Mapping[str, Any]], store: str | os.PathLike[str], *, rerun_failed: bool = False
 ) -> Plan:
-    """What `run_sweep` would do; errors as there. Times are those of finished cells of the same regime."""
+    """What `run_sweep` would do; errors as there. Times are those of finished cells of the same kind, if there are any.
+
+    Without any they are those of `fastlazy.measure.cost`.
+    """
+    place = check_path("store", store)
     wanted = check_cells(cells)
-    table = load(store) if Path(store).exists() else pd.DataFrame(columns=["id", "status", "regime"])
+    table = load(place) if place.exists() else pd.DataFrame(columns=["id", "status", "regime"])
     statuses = dict(zip(table["id"], table["status"], strict=True))
-    done = table[table["status"] == "done"]
-    spent, expected = dict[str, float](), dict[str, float]()
-    for regime, seconds, *values in done.reindex(columns=["regime", "seconds", *COSTLY]).itertuples(index=False):
-        known = [None if pd.isna(value) else value for value in values]
-        spent[regime] = spent.get(regime, 0.0) + seconds
-        expected[regime] = expected.get(regime, 0.0) + cost(
-            dict(zip(["regime", *COSTLY], [regime, *known], strict=True))
-        )
-    rate = {regime: spent[regime] / expected[regime] for regime in spent}
+    rates, measured = _rates(table[table["status"] == "done"])
     left = _left(wanted, statuses, rerun_failed)
-    each = [cost(parameters) * rate.get(parameters["regime"], 1.0) for parameters in left.values()]
+    each = [(cost(parameters) * rates.get(_kind(parameters), 1.0), parameters) for parameters in left.values()]
     ended = Counter(statuses.get(key) for key in wanted)
     return Plan(
         cells=len(wanted),
         finished=ended["done"],
-        failed=ended["failed"] + ended["crashed"],
-        seconds=sum(each),
-        longest=max(each, default=0.0),
-        measured=len(done),
+        failed=sum(ended[status] for status in FAILED),
+        seconds=sum(seconds for seconds, _ in each),
+        longest=max((seconds for seconds, _ in each), default=0.0),
+        measured=measured,
+        guessed=sum(seconds for seconds, parameters in each if _kind(parameters) not in rates),
+        diverged=ended["diverged"],
+        left=len(left),
     )
+
+
+def _kind(parameters: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What cells that take as long as their costs say, or all as many times as long, have in common."""
+    return parameters["regime"], parameters["activation"], parameters["n_samples"] is None
+
+
+def _rates(done: pd.DataFrame) -> tuple[dict[tuple[Any, ...], float], int]:
+    """Seconds that finished cells took over their cost, by kind, and how many cells these are."""
+    spent, expected, measured = defaultdict[Any, float](float), defaultdict[Any, float](float), 0
+    for seconds, *values in done.reindex(columns=["seconds", "regime", *COSTLY]).itertuples(index=False):
+        known = [None if pd.isna(value) else value for value in values]
+        parameters = dict(zip(["regime", *COSTLY], known, strict=True))
+        trained = parameters["regime"] == "NN"
+        if parameters["regime"] not in REGIMES or not seconds > 0 or (trained and parameters["n_samples"] is None):
+            continue  # of an edited store
+        measured += 1
+        spent[_kind(parameters)] += seconds
+        expected[_kind(parameters)] += cost(parameters)
+    return {kind: spent[kind] / expected[kind] for kind in spent}, measured
 
 
 def drive(
@@ -224,13 +263,6 @@ def drive(
             future.cancel()
 
 
-def duration(seconds: float) -> str:
-    """A time in words that suit its size."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    return str(timedelta(seconds=round(seconds))) if seconds < 86_400 else f"{seconds / 86_400:.3g} days"
-
-
 def _has_failed(future: Future[Any]) -> bool:
     return future.cancelled() or future.exception() is not None
 
@@ -244,14 +276,14 @@ def _left(
     wanted: Mapping[str, dict[str, Any]], statuses: Mapping[str, str], rerun_failed: bool
 ) -> dict[str, dict[str, Any]]:
     """The cells to run, longest first."""
-    ended = {key for key, status in statuses.items() if status == "done" or not rerun_failed}
+    ended = {key for key, status in statuses.items() if not (rerun_failed and status in FAILED)}
     left = [key for key in wanted if key not in ended]
     left.sort(key=lambda key: cost(wanted[key]), reverse=True)
     return {key: wanted[key] for key in left}
 
 
 def _run(
-    left: Mapping[str, dict[str, Any]], db: Store, engine: Engine, tries: int, bar: _Progress, on_error: str
+    left: Mapping[str, dict[str, Any]], db: Store, engine: Engine, tries: int, bar: Progress, on_error: str
 ) -> None:
     """Run the cells *left* and record them."""
 
@@ -271,8 +303,11 @@ def _run(
                 | {**outcome, "attempts": attempts, "finished": now()}
             )
             bar.advance(parameters, outcome["status"])
-            if outcome["status"] != "done" and on_error == "raise":
-                raise RuntimeError(f"the cell {parameters} {outcome['status']}: {outcome['error']}")
+            if outcome["status"] in FAILED and on_error == "raise":
+                error = RuntimeError(f"the cell {parameters} {outcome['status']}: {outcome['error']}")
+                if "traceback" in outcome:
+                    error.add_note(outcome["traceback"])
+                raise error
 
 
 def _checkpoint(db: Store, key: str) -> Path:
@@ -282,42 +317,8 @@ def _checkpoint(db: Store, key: str) -> Path:
 def _clean(db: Store) -> None:
     """Remove the checkpoints of finished cells, and what killed workers left half written."""
     with suppress(OSError):
-        kept = {_checkpoint(db, key).name for key, status in db.statuses().items() if status == "done"}
+        kept = {_checkpoint(db, key).name for key, status in db.statuses().items() if status not in FAILED}
         for path in db.checkpoints.iterdir():
             if path.name.startswith((".", *kept)):
                 path.unlink()
         db.checkpoints.rmdir()
-
-
-class _Progress:
-    """The bar: cells finished, failed and left, and the time left by what they are expected to cost."""
-
-    def __init__(self, wanted: Mapping[str, Any], left: Mapping[str, Mapping[str, Any]], shown: bool) -> None:
-        self.failed, self.left = 0, len(left)
-        self.cost_done, self.cost_left = 0.0, sum(map(cost, left.values()))
-        self.start = time.monotonic()
-        self.bar = tqdm(
-            total=len(wanted),
-            initial=len(wanted) - len(left),
-            unit="cell",
-            disable=not shown,
-            mininterval=0.5 if sys.stderr.isatty() else 10.0,  # a log file needs no animation
-            bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} cells [{elapsed}{postfix}]",
-        )
-
-    def __enter__(self) -> _Progress:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.bar.close()
-
-    def advance(self, parameters: Mapping[str, Any], status: str) -> None:
-        """Count one cell that ended with *status*."""
-        self.left -= 1
-        self.failed += status != "done"
-        self.cost_done += cost(parameters)
-        self.cost_left -= cost(parameters)
-        elapsed = time.monotonic() - self.start
-        remaining = duration(max(0.0, elapsed * self.cost_left / self.cost_done))
-        self.bar.set_postfix_str(f"failed {self.failed}, left {self.left}, time left {remaining}", refresh=False)
-        self.bar.update()

@@ -1,5 +1,6 @@
 """What a cell is: keys, canonical form, identity, and what its draw depends on."""
 
+import itertools
 import json
 import re
 import subprocess
@@ -36,6 +37,23 @@ def test_a_grid_of_nothing():
         grid()
     with pytest.raises(ValueError, match="axis N of the grid is empty; pass at least one value"):
         grid(regime="RF", d=3, N=[])
+
+
+def test_a_grid_of_too_many_cells_is_refused_before_it_is_made():
+    message = r"these are 1,000,000,000 cells \(1000 of N, 1000000 of draw\), and a sweep may have 1,000,000; correct a"
+    with pytest.raises(ValueError, match=message):
+        grid(regime="RF", d=3, N=range(1, 1001), draw=np.arange(1_000_000))
+    for axis in (range(10**400), range(10**12, 0, -2)):  # longer than len() can say
+        with pytest.raises(ValueError, match=r"cells .*, and a sweep may have 1,000,000"):
+            grid(regime="RF", d=3, N=axis)
+    assert len(grid(regime="RF", d=3, N=1, draw=range(10, 0, -3))) == 4
+    with pytest.raises(ValueError, match="axis N of the grid is empty"):
+        grid(regime="RF", d=3, N=range(5, 1), draw=range(10**9))
+    endless = itertools.repeat(RF)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "MOST_CELLS", 5)
+        with pytest.raises(ValueError, match=r"6 cells \(or more, of an iterator\)"):
+            check_cells(endless)
 
 
 def test_defaults_spelled_out_change_nothing():

@@ -159,7 +159,9 @@ def test_picture_without_lines_and_of_its_own():
 
 
 def test_picture_of_a_sweep():
-    ax = plot_risk_curves(sweep_table()[lambda rows: rows["d"] == 2])
+    rows = sweep_table()[lambda rows: (rows["d"] == 2) & (rows["ridge"] != 0.1) & (rows["n_samples"] != 10)]
+    rows = pd.concat([rows, rows[:1].assign(draw=1, ratio=0.95)])
+    ax = plot_risk_curves(rows)
     bars = {bar.lines[0].get_color(): bar.lines[0].get_xydata() for bar in ax.containers}
     np.testing.assert_allclose(bars["#0072B2"], [[0.5, 0.925], [1.0, 0.9]])
     drawn = {line.get_color(): line for line in ax.lines if len(line.get_xdata()) and line.get_linestyle() != "None"}
@@ -167,6 +169,125 @@ def test_picture_of_a_sweep():
     plt.close(ax.figure)
     with pytest.raises(ValueError, match="the table has finished cells of 2 dimensions d, a figure is of one"):
         plot_risk_curves(sweep_table())
+
+
+MIXED = {
+    "ridge": {"ridge": 0.1},
+    "n_samples": {"n_samples": 50.0},
+    "target": {"target": "identity"},
+    "target_seed": {"target_seed": 4},
+    "d": {"d": 3},
+    "step_size": {"step_size": "0.5"},
+    "dtype": {"dtype": "float64"},
+}
+
+
+@pytest.mark.parametrize("name", MIXED)
+def test_cells_that_differ_in_a_parameter_are_no_one_dot(name):
+    rows = sweep_table()[:4].assign(step_size="auto", dtype="float32")
+    other = rows.assign(draw=1, **MIXED[name])
+    message = (
+        rf"the table has rows with different {name} \(.*\), of which a figure would show the mean; drop the rows of"
+    )
+    for draw in (plot_risk_curves, plot_activations):
+        with pytest.raises(ValueError, match=message):
+            draw(pd.concat([rows, other]), d=2)
+    plt.close(draw(pd.concat([rows, rows.assign(draw=1, seed=9)]), d=2)[0].figure)
+
+
+def test_a_scan_over_the_ridge_is_refused_by_both_kinds_of_tables():
+    dots = table().assign(ridge=[0.0, 0.1] * 4)
+    with pytest.raises(ValueError, match=r"different ridge \(0.0, 0.1\)"):
+        plot_risk_curves(dots, None, 20)
+
+
+def test_where_one_figure_has_many_cells():
+    rows = sweep_table()
+    samples = rows[rows["regime"] == "RF"].assign(n_samples=50.0, ratio=0.99)
+    lazy = rows[rows["regime"] == "NN"].assign(scale=2.0, ratio=0.7)
+    both = pd.concat([rows, samples, lazy])
+
+    def found(**where):
+        dots = curves.one_figure(both, d=2, where=where)
+        return sorted(zip(dots["regime"], dots["ratio"], strict=True))
+
+    assert found() == [("NN", 0.3 / 20), ("NT", 0.5), ("RF", 0.9), ("RF", 0.9)]
+    assert found(ridge=0.1) == [("NN", 0.3 / 20), ("RF", 0.95)]  # NN has no ridge
+    assert found(scale=2.0)[0] == ("NN", 0.7)
+    assert found(n_samples=50.0) == [("RF", 0.99), ("RF", 0.99)]
+    assert found(target_seed=3) == found()
+    with pytest.raises(ValueError, match="of 0 targets, a figure is of one; run a sweep first"):
+        found(target="identity")
+    steps = rows.assign(step_size=np.where(rows["regime"] == "NN", "auto", None))
+    other = steps[steps["regime"] == "NN"].assign(step_size="0.5")
+    with pytest.raises(ValueError, match=r"different step_size \(auto, 0.5\).* choose one with --where step_size=auto"):
+        curves.one_figure(pd.concat([steps, other]), d=2)
+    chosen = curves.one_figure(pd.concat([steps, other]), d=2, where={"step_size": "0.5"})
+    assert list(chosen["regime"]) == ["RF", "RF", "NT", "NN"]
+
+
+EDITED = {
+    "column": (lambda rows: rows.drop(columns=["ratio", "N"]), "the store has no column 'ratio', 'N'; a sweep into it"),
+    "width": (
+        lambda rows: rows.assign(N=0),
+        r"has a row that is of no cell \(N must be at least 1, got 0; pass a larger N\); mend",
+    ),
+    "regime": (lambda rows: rows.assign(regime="XX"), r"of no cell \(regime = 'XX' is not known"),
+    "activation": (lambda rows: rows.assign(activation="cube"), r"of no cell \(activation = 'cube' is not known"),
+    "target": (lambda rows: rows.assign(target="[1.0"), r"of no cell \(target = '\[1.0' is not known"),
+    "ratio": (lambda rows: rows.assign(ratio=np.inf), "finished rows whose ratio is not a finite number"),
+    "nothing": (lambda rows: rows.assign(ratio=np.nan), "finished rows whose ratio is not a finite number"),
+}
+
+
+@pytest.mark.parametrize(("change", "message"), EDITED.values(), ids=EDITED)
+def test_a_store_that_was_edited_is_told(change, message):
+    with pytest.raises(ValueError, match=message):
+        curves.one_figure(change(sweep_table()[:2]))
+
+
+BAD_TABLES = {
+    "list": ([[1, 2]], None, TypeError, "dots must be a DataFrame, got list; pass e.g. the table of run_sweep"),
+    "none": (None, None, TypeError, "dots must be a DataFrame, got NoneType"),
+    "lines": (lambda: table(), [1.0], TypeError, "lines must be a DataFrame, got list"),
+    "columns": (lambda: table().drop(columns=["N", "measured"]), None, KeyError, "dots has no column 'N', 'measured'"),
+    "status": (lambda: sweep_table().drop(columns="status"), None, KeyError, "dots has no column 'status'"),
+    "nothing": (lambda: table()[:0], None, ValueError, "dots has no rows to draw"),
+    "unfinished": (lambda: sweep_table().assign(status="failed")[:1], None, ValueError, "dots has no rows to draw"),
+    "NaN": (
+        lambda: table().assign(measured=np.nan),
+        None,
+        ValueError,
+        "measured of dots must hold finite numbers, got",
+    ),
+    "inf": (
+        lambda: table().assign(measured=np.inf),
+        None,
+        ValueError,
+        "measured of dots must hold finite numbers, got",
+    ),
+    "N": (lambda: table().assign(N=0), None, ValueError, "N of dots must hold finite numbers of at least 1, got 0"),
+    "text": (lambda: table().assign(measured="a"), None, TypeError, "measured of dots must hold numbers, got dtype"),
+}
+
+
+@pytest.mark.parametrize(("dots", "lines", "error", "message"), BAD_TABLES.values(), ids=BAD_TABLES)
+def test_what_cannot_be_drawn_is_told(dots, lines, error, message):
+    for draw in (plot_risk_curves, plot_activations):
+        with pytest.raises(error, match=message):
+            draw(dots() if callable(dots) else dots, lines, 2)
+
+
+def test_axes_that_are_none():
+    with pytest.raises(TypeError, match=r"ax must be Axes or None, got int; pass one of plt\.subplots"):
+        plot_risk_curves(table(), None, 2, ax=3)
+
+
+def test_a_figure_of_too_many_draws():
+    with pytest.raises(
+        ValueError, match=r"these are 2,000,000,001 cells \(1000000000 draws at 1 widths\), and a sweep may"
+    ):
+        curves.figure_cells(20, [3], 10**9, [100], 1)
 
 
 def test_a_picture_needs_the_dimension():

@@ -171,7 +171,28 @@ def test_an_attempt_that_raises_is_a_failure():
     outcome = measure.attempt(canonical_cell({"regime": "RF", "d": 8, "N": 10**12}))
     assert outcome["status"] == "failed"
     assert outcome["error"].startswith("MemoryError: Unable to allocate")
+    assert outcome["traceback"].startswith("Traceback (most recent call last):")
+    assert "in draw_weights" in outcome["traceback"]
     assert outcome["seconds"] > 0
+
+
+def test_training_that_diverged_is_not_done():
+    with pytest.warns(RuntimeWarning, match="diverged"):
+        outcome = measure.attempt(
+            canonical_cell({"regime": "NN", "d": 8, "N": 5, "n_samples": 3000, "step_size": 10.0})
+        )
+    assert outcome["status"] == "diverged"
+    assert outcome["error"].startswith("training diverged, and the results are of its last finite state")
+    assert math.isfinite(outcome["ratio"])
+
+
+@pytest.mark.parametrize("risk", [math.inf, math.nan])
+def test_a_risk_that_is_no_number_is_a_failure(risk, monkeypatch):
+    monkeypatch.setattr(measure, "_fitted_risk", lambda *_: risk)
+    outcome = measure.attempt(canonical_cell({"regime": "RF", "d": 8, "N": 5, "n_samples": 9}))
+    assert outcome["status"] == "failed"
+    assert outcome["error"].startswith(f"FloatingPointError: the risk is {risk}; numbers are too large or too small")
+    assert "ratio" not in outcome
 
 
 def test_a_checkpoint_is_used_where_its_folder_is(tmp_path, monkeypatch):

@@ -87,7 +87,7 @@ def test_an_empty_store_has_all_columns(tmp_path):
 
 def test_a_store_of_an_earlier_version_is_given_the_new_columns(path):
     with closing(sqlite3.connect(path)) as db:
-        for column in ("activation", "exponent", "predicted"):
+        for column in ("activation", "exponent", "predicted", "checksum", "traceback"):
             db.execute(f"ALTER TABLE cells DROP COLUMN {column}")
     assert "predicted" not in load(path)
     with Store(path, RESULTS) as db:

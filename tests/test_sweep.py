@@ -1,27 +1,26 @@
 """Sweeps: the same table however they run, and nothing lost whatever happens."""
 
+import multiprocessing
 import os
 import random
 import re
 import signal
-import subprocess
+import sqlite3
 import sys
-import time
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import closing
 
 import pandas as pd
 import pytest
 from sweep_cells import CELLS
 
-from fastlazy import measure, sweep
+from fastlazy import measure, progress, sweep
+from fastlazy._signals import sigterm_raises
 from fastlazy.cells import grid
 from fastlazy.store import TIMINGS
 from fastlazy.sweep import load_sweep, plan_sweep, run_sweep
 
-ROOT = Path(__file__).resolve().parents[1]
 BAD_CELL = {"regime": "RF", "d": 5, "N": 10**12}  # more memory than there is
-SWEEP = "import sys, sweep_cells, fastlazy; fastlazy.run_sweep(sweep_cells.CELLS, sys.argv[1], n_workers=2)"
 
 
 def assert_same(table, other):
@@ -84,42 +83,6 @@ def test_workers_order_and_interruptions_do_not_matter(whole, path, threads, mon
     assert os.listdir(path.parent) == ["sweep.sqlite"]
 
 
-def start_sweep(path):
-    """A child process that sweeps."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
-    return subprocess.Popen(
-        [sys.executable, "-c", SWEEP, str(path)], env=environment, stderr=subprocess.PIPE, text=True
-    )  # fmt: skip
-
-
-def rows(path):
-    return len(load_sweep(path)) if path.exists() and path.stat().st_size else 0
-
-
-@pytest.mark.skipif(os.name != "posix", reason="sends SIGKILL")
-def test_a_sweep_that_is_killed_again_and_again_loses_nothing(whole, path):
-    rng = random.Random()
-    finished = 0
-    for _ in range(5):
-        with start_sweep(path) as child:
-            target, deadline = finished + rng.randrange(9), time.monotonic() + 600
-            while rows(path) < target and child.poll() is None and time.monotonic() < deadline:
-                time.sleep(0.02)
-            time.sleep(rng.uniform(0, 0.3))
-            child.kill()
-            child.communicate(timeout=300)  # ends when the workers have ended, too, who hold the other end
-        found = rows(path)
-        assert found >= min(target, 60)
-        finished = found
-    if finished:
-        assert_same(load_sweep(path), pick(whole, load_sweep(path)["id"]))
-    with start_sweep(path) as child:
-        errors = child.communicate()[1]
-    assert child.returncode == 0, errors
-    assert_same(pick(load_sweep(path), whole["id"]), whole)
-    assert os.listdir(path.parent) == ["sweep.sqlite"]
-
-
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGKILL")
 def test_workers_that_are_killed_are_replaced_and_nothing_is_lost(whole, path, monkeypatch):
     killed = []
@@ -160,12 +123,16 @@ def test_a_cell_that_raises_is_recorded_and_the_sweep_goes_on(path, threads):
     table = run_sweep([BAD_CELL, *CELLS[:3]], path, executor=threads, progress=False)
     assert list(table["status"]) == ["failed", "done", "done", "done"]
     assert table["error"][0].startswith("MemoryError: Unable to allocate")
+    assert re.match(
+        r"Traceback \(most recent call last\):\n(.|\n)*in draw_weights\n", load_sweep(path)["traceback"].dropna()[0]
+    )
     assert pd.isna(table["ratio"][0])
 
 
 def test_a_cell_that_raises_ends_the_sweep_if_asked(path, threads):
-    with pytest.raises(RuntimeError, match=r"the cell \{.*'N': 1000000000000.*\} failed: MemoryError"):
+    with pytest.raises(RuntimeError, match=r"the cell \{.*'N': 1000000000000.*\} failed: MemoryError") as raised:
         run_sweep([BAD_CELL, *CELLS[:3]], path, executor=threads, progress=False, on_error="raise")
+    assert "in draw_weights" in raised.value.__notes__[0]
     assert "failed" in set(load_sweep(path)["status"])
 
 
@@ -210,6 +177,8 @@ def test_a_plan(path, threads):
     plan = plan_sweep(CELLS, path)
     assert plan[:3] == (60, 0, 0)
     assert plan.measured == 0
+    assert plan.guessed == plan.seconds
+    assert plan.left == 60
     assert 0 < plan.longest < plan.seconds
     assert not path.exists()
     table = run_sweep([BAD_CELL, *CELLS[:20]], path, executor=threads, progress=False)
@@ -219,6 +188,9 @@ def test_a_plan(path, threads):
     done = table[table["status"] == "done"]
     fresh = grid(regime="RF", d=60, N=[30, 400], draw=range(100, 110))  # as much again
     assert plan_sweep(fresh, path).seconds == pytest.approx(done["seconds"].sum())
+    assert plan_sweep(fresh, path).guessed == 0
+    relu = grid(regime="RF", d=60, N=30, activation="relu")
+    assert plan_sweep([*fresh, *relu], path).guessed == pytest.approx(plan_sweep(relu, path).seconds)
     assert plan_sweep([BAD_CELL], path, rerun_failed=True).seconds > 1e6
     assert plan_sweep([BAD_CELL], path).seconds == 0
 
@@ -234,6 +206,19 @@ def test_progress_says_what_is_left(path, threads, capsys):
 
 BAD = {
     "cells": ({"cells": CELLS[0]}, TypeError, "cells must be a list of mappings, got one dict"),
+    "no cells": ({"cells": None}, TypeError, "cells must be a list of mappings, got one NoneType; pass a list"),
+    "a number": ({"cells": 3}, TypeError, "cells must be a list of mappings, got one int; pass a list"),
+    "too many": (
+        {"cells": [None] * 1_000_001},
+        ValueError,
+        r"1,000,001 cells \(the list given\), and a sweep may have",
+    ),
+    "no store": ({"store": ""}, ValueError, "store must be the path of a file, got ''; pass a file name"),
+    "folder": ({"store": "."}, ValueError, "store must be the path of a file, got '.'; pass a file name"),
+    "NUL": ({"store": "a\0b"}, ValueError, "store must be the path of a file, got"),
+    "int": ({"store": 3}, TypeError, "store must be the path of a file, got 3 of type int; pass a str"),
+    "bytes": ({"store": b"a"}, TypeError, "store must be the path of a file, got b'a' of type bytes; pass a str"),
+    "all workers": ({"n_workers": -1}, ValueError, "n_workers must be at least 1, got -1"),
     "cell": ({"cells": [{**CELLS[0], "M": 3}]}, ValueError, "cell 0: .* has no key 'M'"),
     "executor": ({"executor": 3}, TypeError, "executor must be None, a concurrent.futures.Executor, a dask Client or"),
     "scheduler": ({"executor": "slurm"}, ValueError, "executor = 'slurm' is not known; pass 'dask:tcp://host:port'"),
@@ -247,7 +232,82 @@ BAD = {
 def test_bad_arguments(options, error, message, path):
     with pytest.raises(error, match=message):
         run_sweep(**{"cells": CELLS, "store": path, "progress": False, **options})
-    assert not path.exists() or rows(path) == 0
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("name", ["executor", "scheduler", "workers", "all workers", "retries", "on_error"])
+def test_bad_arguments_are_told_though_there_is_nothing_to_do(name, path, threads):
+    run_sweep(CELLS[:1], path, executor=threads, progress=False)
+    options, error, message = BAD[name]
+    with pytest.raises(error, match=message):
+        run_sweep(CELLS[:1], path, progress=False, **options)
+
+
+def test_paths_of_stores_that_are_none():
+    for use in (load_sweep, lambda store: plan_sweep(CELLS, store)):
+        with pytest.raises(TypeError, match="store must be the path of a file, got 3 of type int"):
+            use(3)
+        with pytest.raises(ValueError, match="store must be the path of a file, got ''"):
+            use("")
+
+
+def sweep_alone(path):
+    run_sweep(CELLS[:1], path, progress=False)
+
+
+def test_a_worker_of_a_pool_may_not_start_processes(path):
+    message = r"may not start processes; pass executor=ThreadPoolExecutor\(\.\.\.\) of"
+    with multiprocessing.get_context("spawn").Pool(1) as pool, pytest.raises(RuntimeError, match=message):
+        pool.apply(sweep_alone, (str(path),))
+
+
+def test_no_more_processes_than_cells(path, monkeypatch):
+    asked = []
+    real = sweep.open_engine
+    monkeypatch.setattr(sweep, "open_engine", lambda executor, count: asked.append(count) or real(executor, count))
+    run_sweep(CELLS[:1], path, n_workers=10**6, progress=False)
+    assert asked == [1]
+
+
+def test_sigterm_leaves_handlers_as_they_were(path, threads):
+    before = signal.getsignal(signal.SIGTERM)
+    run_sweep(CELLS[:1], path, executor=threads, progress=False)
+    assert signal.getsignal(signal.SIGTERM) is before
+    signal.signal(signal.SIGTERM, own := lambda *_: None)
+    try:
+        with sigterm_raises("not said"):
+            assert signal.getsignal(signal.SIGTERM) is own
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+class Now(Executor):
+    """Runs calls in this thread."""
+
+    def submit(self, function, /, *arguments):
+        future = Future()
+        future.set_result(function(*arguments))
+        return future
+
+
+def test_sigterm_in_the_midst_of_a_cell_of_this_process_ends_the_sweep(path, monkeypatch, capsys):
+    run_sweep(CELLS[:2], path, executor=Now(), progress=False)
+    monkeypatch.setattr(measure, "measure", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(SystemExit) as ended:
+        run_sweep(CELLS[:4], path, executor=Now(), progress=False)
+    assert ended.value.code == 128 + signal.SIGTERM
+    assert f"terminated: finished cells are in {path}" in capsys.readouterr().err
+    assert len(load_sweep(path)) == 2
+
+
+def test_rows_that_were_damaged_are_measured_again(path, threads):
+    table = run_sweep(CELLS[:3], path, executor=threads, progress=False)
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("UPDATE cells SET risk = 2 * risk WHERE rowid = 2")
+        db.commit()
+    with pytest.warns(RuntimeWarning, match="1 rows of the store .* were not as they had been written"):
+        again = run_sweep(CELLS[:3], path, executor=threads, progress=False)
+    assert_same(again, table)
 
 
 def test_dask_that_is_not_installed(path, monkeypatch):
@@ -260,4 +320,4 @@ def test_dask_that_is_not_installed(path, monkeypatch):
     ("seconds", "text"), [(0.04, "0.0 s"), (59.9, "59.9 s"), (3700, "1:01:40"), (1e14, "1.16e+09 days")]
 )
 def test_durations(seconds, text):
-    assert sweep.duration(seconds) == text
+    assert progress.duration(seconds) == text
