@@ -2,9 +2,9 @@
 
 With r = |w| and t = <w, w'> / (r r'), E[sigma(<w, x>) sigma(<w', x>)] = sum_k hn_k(r) hn_k(r') t^k, the coefficients of
 `fastlazy.hermite`. On the sphere t^k = sum_l a_kl P_l(t), with P_l the Gegenbauer polynomials of P_l(1) = 1, and
-P_l(t) is the mean of D_l products of orthonormal harmonics, D_l the dimension of sector l. So in each harmonic of sector
-l a row of length r has the coefficients v_kl(r) / sqrt(D_l), v_kl = hn_k sqrt(a_kl) for k = l, l + 2, ..., and what no
-sector resolves is noise of variance tau(r), the square sum of hn_k(r) over k > 20. N rows then act as
+P_l(t) is the mean of D_l products of orthonormal harmonics, D_l the dimension of sector l. So in each harmonic of
+sector l a row of length r has the coefficients v_kl(r) / sqrt(D_l), v_kl = hn_k sqrt(a_kl) for k = l, l + 2, ..., and
+what no sector resolves is noise of variance tau(r), the sum of hn_k(r)^2 over k > 20. N rows then act as
 
     Q_l = (I + N E_r[m(r) v_l(r) v_l(r)^T] / D_l)^{-1},    1 / m(r) = tau(r) + sum_l v_l(r)^T Q_l v_l(r)
 
@@ -49,7 +49,7 @@ def sector_ratio(activation: Activation, length: float, N: int, d: int, m: float
     features = _features(activation, length, d)
     if features is None:
         return 1.0
-    if N >= features.span:
+    if features.span <= N:
         return 0.0
     m_r = _effective(features, N)
     # [Q_l]_22 from the singular vectors, a sum of terms that are all positive
@@ -86,18 +86,17 @@ def _features(activation: Activation, length: float, d: int) -> _Features | None
     r, shares = row_lengths(activation, length, d)
     hn = hermite_coefficients(activation, r, _DEGREES)
     squares = square_moments(activation, r)
-    scale = float(shares @ squares)
-    if not np.abs(hn[:, 2]).max() > _ROUNDING * math.sqrt(scale):
+    hn[np.abs(hn) < _ROUNDING * np.sqrt(squares)[:, None]] = 0
+    if not hn[:, 2].any():
         return None
-    hn, squares = hn / math.sqrt(scale), squares / scale
-    hn[np.abs(hn) < _ROUNDING] = 0
     tau = squares - np.sum(hn**2, axis=1)
-    finite = bool(np.all(tau < _ROUNDING))  # a polynomial
+    finite = bool(np.all(tau < 10 * _ROUNDING * squares))  # a polynomial
     sizes = _sizes(d)
     v = np.sqrt(_powers(d).T[:, None, 1:] / np.maximum(sizes, 1)[:, None, None]) * hn[:, 1:]
     ranks = np.minimum(len(r), np.count_nonzero(np.any(v != 0, axis=1), axis=1))
-    span = float(ranks @ sizes) if finite else math.inf
-    return _Features(shares, np.maximum(tau, _LEAST_NOISE), v, sizes, span)
+    scale = float(shares @ squares)
+    tau = np.maximum(tau, _LEAST_NOISE * squares) / scale
+    return _Features(shares, tau, v / math.sqrt(scale), sizes, float(ranks @ sizes) if finite else math.inf)
 
 
 def _powers(d: int) -> Array:
@@ -115,6 +114,7 @@ def _powers(d: int) -> Array:
 
 
 def _sizes(d: int) -> Array:
-    """The dimensions D_l of the harmonics of degree l, (K + 1,): the polynomials of degree l less those of l - 2."""
-    polynomials = [math.comb(d + l - 1, l) for l in range(_DEGREES + 1)]
-    return np.array([1, d] + [polynomials[l] - polynomials[l - 2] for l in range(2, _DEGREES + 1)], dtype=float)
+    """The dimensions D_l of the harmonics of degree l, (K + 1,): monomials of degree l, less those of degree l - 2."""
+    monomials = np.array([math.comb(d + degree - 1, degree) for degree in range(_DEGREES + 1)], dtype=object)
+    monomials[2:] -= monomials[:-2].copy()
+    return monomials.astype(float)

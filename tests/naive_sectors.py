@@ -27,7 +27,7 @@ def rf_limit(function, B, N, length=1.0, degrees=20, classes=9):
     tau = squares - np.sum(hn**2, axis=1)
     vectors, sizes = [], []
     for sector in range(degrees + 1):
-        degree = [k for k in range(max(sector, 2 - sector % 2), degrees + 1, 2)]
+        degree = list(range(max(sector, 2 - sector % 2), degrees + 1, 2))
         vectors.append(hn[:, degree] * np.sqrt([power_coefficient(k, sector, d) for k in degree]))
         sizes.append(math.comb(d + sector - 1, sector) - (math.comb(d + sector - 3, sector - 2) if sector > 1 else 0))
 

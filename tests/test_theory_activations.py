@@ -54,7 +54,7 @@ def test_rf_of_any_function_equals_the_formula_in_matrices(activation, function,
     assert rf_risk_limit(target, N, activation, cov=cov) / target.null_risk == pytest.approx(expected, rel=1e-6)
     rank = np.linalg.matrix_rank(dense)
     if moments["tau"] > 0 or rank * (rank + 3) / 2 > N:
-        if kind == "isotropic" and activation.name != "x^2 + x":  # without a rest, of which the twin would miss little
+        if kind == "isotropic":
             expected = naive_sectors.rf_limit(function, target.B, N)
         else:
             expected = naive.rf_limit_refined(target.B, dense, N, **moments)
