@@ -64,7 +64,7 @@ def test_the_form_of_x2_holds_for_every_width(N):
     m, t = np.trace(target.B) ** 2 / (d * np.sum(target.B**2)), 2 * N / (d * (d + 1))
     assert predicted(target, N, "square") == pytest.approx(mean, abs=0.01)
     assert predicted(target, N, "square") == pytest.approx((1 - t) * (1 - m * t * d / (2 + t * d)), rel=1e-9)
-    if N == 3 * d:
+    if N == 60:
         assert rf_risk_limit(target, N) / target.null_risk - mean == pytest.approx(0.18, abs=0.01)
 
 
