@@ -48,11 +48,10 @@ def run_sweep(
     ----------
     cells : list of mapping
         From `grid`, or made by hand. Keys of all: regime ("RF", "NT", "NN"), d, N; and, if not the default,
-        activation ("square"; for RF any name that `get_activation` knows), draw (0), seed (0), target ("exponential"
-        with target_seed (0), "identity", "power_law" with exponent (1.0), "rank_one", or a list of d eigenvalues). RF
-        and NT: ridge (0.0). NN:
-        n_samples; batch_size, step_size, second_layer, dtype, scale, init and diagnostics as in `fit_nn`. Equal cells
-        are measured once.
+        activation ("square"; for RF any name that `get_activation` knows, for NT any but "step"), draw (0), seed (0),
+        target ("exponential" with target_seed (0), "identity", "power_law" with exponent (1.0), "rank_one", or a list
+        of d eigenvalues). RF and NT: ridge (0.0), n_samples (the population). NN: n_samples; batch_size, step_size,
+        second_layer, dtype, scale, init and diagnostics as in `fit_nn`. Equal cells are measured once.
     store : path
         An SQLite file, made if it is not there. Every cell is in it as soon as it is finished.
     executor : optional

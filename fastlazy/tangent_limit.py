@@ -12,6 +12,11 @@ With u_i the directions of the rows, g_k = E[sigma'(G) He_k(G)] / sqrt(k!) and s
 So the risk is the least 2 |B - beta kappa G - g_1 sum_i sym(u_i b_i^T)|^2 + mu |b|^2 + nu N beta^2 over beta and b
 with sum_i <u_i, b_i> = 0. It is solved in the eigenbasis of G, which is independent of B; the eigenvalues follow
 Marchenko and Pastur's law. For x^2 it is Theorem 2 of arXiv:1906.08899.
+
+At finite d two things are larger than the rest. Taking the mean out of the b_i, which only a g_0 other than 0 asks for,
+leaves N - 1 of them. And rows have lengths r: what counts is the gain of a row for its noise, so the means of
+g_1(r)^2 / mu(r) and kappa(r)^2 / nu(r) take the place of those at length 1. A sigma whose g_1 is zero at length 1, as
+He_4, learns by its lengths alone.
 """
 
 from __future__ import annotations
@@ -26,24 +31,28 @@ from numpy.polynomial import legendre
 from fastlazy._validate import Array
 from fastlazy.activations import Activation
 from fastlazy.hermite import hermite_coefficients, square_moments
+from fastlazy.lengths import row_lengths
 
 _ROUNDING = 1e-12  # of E sigma'^2
 
 
-class _Moments(NamedTuple):
-    """What the formula takes of sigma'."""
+class _Prices(NamedTuple):
+    """What the formula takes of sigma': noise for a gain of one."""
 
     ridge: float  # mu / g_1^2
-    kappa: float
-    nu: float
+    common: float  # nu / kappa^2
+    linear: bool  # whether g_0 is other than 0
 
 
-def tangent_ratio(activation: Activation, length: float, rho: float, m: float) -> float:
-    """Risk over null risk at N / d = rho, for rows of *length* (root mean square) and m = (tr B)^2 / (d |B|^2)."""
-    moments = _moments(activation, length)
-    if moments is None:
+def tangent_ratio(activation: Activation, length: float, N: int, d: int, m: float, *, refined: bool) -> float:
+    """Risk over null risk for N rows of *length* (root mean square) and m = (tr B)^2 / (d |B|^2)."""
+    prices = _prices(activation, length, d if refined else None)
+    if prices is None:
         return 1.0
-    ridge, kappa, nu = moments
+    ridge, common, linear = prices
+    rho = (N - 1 if refined and linear else N) / d
+    if rho == 0:
+        return 1.0
     x, weights = _spectrum(rho)
     pairs = x[:, None] + x
     lost = np.divide(ridge, ridge + pairs, out=np.ones_like(pairs), where=ridge + pairs > 0)
@@ -51,24 +60,29 @@ def tangent_ratio(activation: Activation, length: float, rho: float, m: float) -
     # integrals of x and x^2 times what is lost of the diagonal, over the ridge
     first, second = (float(weights @ (x**k / np.where(x > 0, ridge + 2 * x, 1))) for k in (1, 2))
     # how much cheaper the common part is than the rest, and what it adds
-    gain = 2 / rho * (nu - ridge * kappa**2)
-    shared = ridge * gain * first**2 / (nu - gain * second) if nu > 0 or ridge > 0 else 0.0
+    gain = 2 / rho * (common - ridge)
+    shared = ridge * gain * first**2 / (common - gain * second) if common > 0 or ridge > 0 else 0.0
     return float((1 - m) * (weights @ lost @ weights) + m * (weights @ own_lost + shared))
 
 
 @lru_cache(maxsize=64)
-def _moments(activation: Activation, length: float) -> _Moments | None:
-    """The moments, or None if sigma has nothing of degree two."""
-    r = np.array([length])
-    g = hermite_coefficients(activation, r, 4, derivative=1)[0]
-    squares, own = (float(square_moments(activation, r, derivative=1, power=power)[0]) for power in (0, 2))
-    if not (g[1] or g[3]):
+def _prices(activation: Activation, length: float, d: int | None) -> _Prices | None:
+    """The prices for rows of that length, of lengths that spread as in *d* dimensions; None if none is of use."""
+    r, shares = (np.array([length]), np.ones(1)) if d is None else row_lengths(activation, length, d)
+    g = hermite_coefficients(activation, r, 4, derivative=1).T
+    squares, own = (square_moments(activation, r, derivative=1, power=power) for power in (0, 2))
+    if not (g[1].any() or g[3].any()):
         return None
-    kappa = float(g[1] + math.sqrt(1.5) * g[3])
+    kappa = g[1] + math.sqrt(1.5) * g[3]
     mu = squares - g[0] ** 2 - g[1] ** 2
     nu = own - g[1] ** 2 - (g[0] + math.sqrt(2) * g[2]) ** 2 - 2 * kappa**2
-    mu, nu = (0.0 if noise < _ROUNDING * squares else float(noise) for noise in (mu, nu))
-    return _Moments(mu / max(float(g[1]) ** 2, _ROUNDING * squares), kappa, nu)
+
+    def price(noise: Array, gain: Array) -> float:
+        if np.any(noise < _ROUNDING * squares):
+            return 0.0
+        return 1 / float(shares @ (np.maximum(gain**2, _ROUNDING * squares) / noise))
+
+    return _Prices(price(mu, g[1]), price(nu, kappa), bool(np.any(g[0] ** 2 > _ROUNDING * squares)))
 
 
 def _spectrum(rho: float) -> tuple[Array, Array]:

@@ -317,7 +317,7 @@ def test_lines_of_several_non_linearities():
         ("RF", "relu"), ("RF", "step"), ("NT", "relu"), ("NN", "square")
     ]  # fmt: skip
     of_relu = lines[(lines["regime"] == "NT") & (lines["N"] == 9)]["predicted"].item()
-    assert of_relu == nt_risk_limit(target, 9, "relu") / target.null_risk
+    assert of_relu == nt_risk_limit(target, 9, "relu", refined=True) / target.null_risk
 
 
 def test_panels_of_several_non_linearities():

@@ -52,7 +52,7 @@ def test_tangent_models_of_other_non_linearities():
     assert results["risk"] == nt_risk(target, draw_weights(5, 8, rng=stream), "relu", ridge=0.1)
     assert results["predicted"] is None
     without = found(regime="NT", activation="relu")[0]
-    assert without["predicted"] == nt_risk_limit(target, 5, "relu") / target.null_risk
+    assert without["predicted"] == nt_risk_limit(target, 5, "relu", refined=True) / target.null_risk
     odd = found(regime="NT", activation="tanh")[0]
     assert odd["predicted"] == odd["ratio"] == 1.0
     assert found(regime="NT", activation="he2")[0]["predicted"] == found(regime="NT")[0]["predicted"]

@@ -22,16 +22,21 @@ def run(name, *arguments):
     return subprocess.run([sys.executable, *arguments], env=environment, cwd=HERE, capture_output=True, text=True)
 
 
+def run_tests(name, *arguments):
+    """Tests beside this one, in one process."""
+    return run(name, "-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider", *arguments)
+
+
 @pytest.mark.parametrize("name", OTHERS)
 def test_every_computation_equals_its_slow_twin_under_another_geometry(name):
-    done = run(name, "-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider", "test_tile.py", "test_edges.py", "-k", "not bits")
+    done = run_tests(name, "test_tile.py", "test_edges.py", "-k", "not bits")
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", OTHERS)
 def test_bits_do_not_depend_on_threads_under_another_geometry(name):
-    done = run(name, "-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider", "test_edges.py", "-k", "bits")
+    done = run_tests(name, "test_edges.py", "-k", "bits")
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
 
 
