@@ -91,10 +91,11 @@ def second_layer(draw: Draw, N: int) -> Value:
 
 def quadratic_target(draw: Draw) -> Call:
     d = draw.size(1, 6)
-    A = values.numbers(draw, (d, d), draw.chance(draw.spoil))
+    odd = draw.chance(draw.spoil)
+    A = values.numbers(draw, (d, d), odd)
     base = A / 2 + A.T / 2 if draw.chance(0.6) else A[0]
     B = values.array(draw, base.shape, base=base, bad=[np.triu(np.ones((3, 3))), np.ones((2, 3)), np.ones((2, 2, 2))])
-    arguments = {"B": B}
+    arguments = {"B": B._replace(kind="odd") if odd and B.kind == "good" else B}
     maybe(draw, arguments, "b0", lambda: values.real(draw, [0.0, -1.5]))
     X = rows(draw, 3, d)
     arguments["X"] = X
@@ -139,8 +140,13 @@ def covariance(draw: Draw, d: int) -> Value:
         A = values.numbers(draw, (d, d), draw.chance(draw.spoil))
         with np.errstate(all="ignore"):
             base = A @ A.T
-    bad = [-np.eye(d), np.zeros((d, d)), np.eye(d + 1), np.ones((d, d)) - 2 * np.eye(d), np.zeros(d), np.ones((d, d + 1))]
-    return values.array(draw, base.shape, base=base, none=False, bad=bad)
+    bad = [-np.eye(d), np.zeros((d, d)), np.eye(d + 1), np.zeros(d), np.ones((d, d + 1))]
+    found = values.array(draw, base.shape, base=base, none=False, bad=bad)
+    if found.kind != "good":
+        return found
+    plain = np.diag(found.plain) if found.plain.ndim == 1 else found.plain
+    smallest, *_, largest = np.linalg.eigvalsh(plain)[[0, -1]]
+    return found if largest < 1e100 and smallest > 1e-8 * largest > 0 else found._replace(kind="odd")
 
 
 def draw_weights(draw: Draw) -> Call:
@@ -289,6 +295,8 @@ def nt_gram(draw: Draw) -> Call:
         eps = np.finfo(got.dtype).eps
         root = np.sqrt(np.abs(got.diagonal())) + 1e-300
         wrong = oracles.differs(got, got.T, 1e3 * eps, np.outer(root, root))
+        if root.max() > 1e140 or root.min() < 1e-140:
+            return wrong
         if not wrong and np.linalg.eigvalsh(got / np.outer(root, root)).min() < -1e4 * eps:
             wrong = "has negative eigenvalues"
         found = None if wrong or twin is None else oracles.tangent_moments(twin, arguments["W"].plain, np.eye(d))

@@ -233,8 +233,9 @@ def _data(draw: Draw, n: int, d: int) -> tuple[Value, Value, Value]:
     """Samples, responses and further samples."""
     X = rows(draw, n, d)
     y = values.array(draw, (n,), bad=[np.ones(n + 1), np.ones((n, 1, 1)), "a", np.array(["a"] * n)])
-    X, y = (v._replace(kind="odd") if getattr(getattr(v.value, "dtype", None), "kind", "") in "MU" else v for v in (X, y))
-    return X, y, rows(draw, 3, d) if draw.chance(0.5) and X.kind != "bad" else X
+    new = rows(draw, 3, d) if draw.chance(0.5) and X.kind != "bad" else X
+    texts = [getattr(getattr(v.value, "dtype", None), "kind", "") in ("M", "U") for v in (X, y, new)]
+    return tuple(v._replace(kind="odd") if text else v for v, text in zip((X, y, new), texts, strict=True))
 
 
 def _estimator(name: str) -> Entry:
@@ -243,6 +244,8 @@ def _estimator(name: str) -> Entry:
     def entry(draw: Draw) -> Call:
         N, d, n = draw.size(1, 6), draw.size(1, 4), draw.size(1, 24)
         X, y, new = _data(draw, n, d)
+        if transformer:
+            y = y._replace(kind="odd", plain=y.plain)
         if network and n < 4:
             X = X._replace(kind="odd" if X.kind == "good" else X.kind)
         sigma, twin = functions.activation(draw, tangent=name == "NTRegressor", pointwise=True)
@@ -268,6 +271,8 @@ def _estimator(name: str) -> Entry:
             if draw.chance(0.3):
                 arguments[key] = make()
         partial = network and draw.chance(0.3)
+        if partial and "early_stopping" in arguments:
+            arguments["early_stopping"] = arguments["early_stopping"]._replace(kind="odd")
 
         def function(X: Any, y: Any, X_new: Any, **parameters: Any) -> Any:
             model = getattr(estimators, name)(**({"max_epochs": 20} if network else {}) | parameters)
@@ -292,11 +297,11 @@ def _estimator(name: str) -> Entry:
             F, F_new = (_design(Z, weights, twin, model) for Z in (X.plain, new.plain))
             if F is None or twin.wild or (twin.jumps and name == "NTRegressor"):
                 return None
-            return oracles.ridge_fit(F, y.plain, model.alpha_, model.fit_intercept in (True, 1), F_new, got)
+            return oracles.ridge_fit(F, y.plain, model.alpha_, bool(model.fit_intercept), F_new, got, np.finfo(model.weights_.dtype).eps)
 
         bad = any(argument.kind == "bad" for argument in arguments.values())
         extra = ("activation", "weights", "features", "samples", "X", "y", "W", "early_stopping", "alpha")
-        return Call(name, function, arguments, None if bad else check, names=extra, allowed=(NotFittedError,))
+        return Call(name, function, arguments, None if bad else check, names=extra, allowed=(NotFittedError, AttributeError) if partial else ())
 
     return entry
 
@@ -334,7 +339,7 @@ def _design(X: Any, W: Any, twin: Any, model: Any) -> Any:
     if twin.slope is None:
         return None
     J = (twin.slope(Z)[:, :, None] * X[:, None, :]).reshape(len(X), -1)
-    return np.concatenate([J, twin.function(Z)], axis=1) if model.include_rf in (True, 1) else J
+    return np.concatenate([J, twin.function(Z)], axis=1) if model.include_rf else J
 
 
 ENTRIES: dict[str, Entry] = {

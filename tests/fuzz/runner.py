@@ -23,6 +23,7 @@ from fuzz.values import Draw
 
 LIMIT = 10.0  # seconds of processor time of a call: a hang beyond, if it is so in a process that has compiled all
 COMPILES = 25.0  # seconds that the first call of a process may take to compile
+STARTS = 120.0  # seconds in which a worker must begin its first call
 ASLEEP = 150.0  # seconds that pass before a call that uses no processor time is a hang
 
 Make = Callable[[Draw], Call]
@@ -113,7 +114,7 @@ def run(make: Make, seed: int, indices: list[int], jobs: int = 1, asleep: float 
         while workers:
             ready = wait([worker.pipe for worker in workers], timeout=1.0)
             for worker in list(workers):
-                ended, sleeps = False, time.monotonic() - worker.since > asleep + COMPILES * (worker.at[0] < 0)
+                ended, sleeps = False, time.monotonic() - worker.since > (asleep if worker.at[0] >= 0 else STARTS)
                 if worker.pipe in ready:
                     try:
                         if (done := worker.take()) is not None:
