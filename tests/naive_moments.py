@@ -61,6 +61,11 @@ def _dot(u, v):
     return mpmath.fsum(mpmath.mpf(float(a)) * mpmath.mpf(float(b)) for a, b in zip(u, v, strict=True))
 
 
+def _form(B, w):
+    """<w, B w>."""
+    return mpmath.fsum(mpmath.mpf(float(x)) * _dot(row, w) for x, row in zip(w, B, strict=True))
+
+
 def closed_moments(name, W, B, digits):
     """Means (N), covariances (N, N) and covariances with <x, B x> (N) of the features, to about so many digits."""
     mean, second, pair = CLOSED[name]
@@ -74,20 +79,12 @@ def closed_moments(name, W, B, digits):
             for j in range(N):
                 if r[i] and r[j]:
                     U[i, j] = pair(r[i], r[j], k[i][j]) - means[i] * means[j]
-        V = [_dot(W[i], _product(B, W[i])) * second(r[i]) / k[i][i] if r[i] else mpmath.mpf(0) for i in range(N)]
+        V = [_form(B, W[i]) * second(r[i]) / k[i][i] if r[i] else mpmath.mpf(0) for i in range(N)]
         return means, U, V
 
 
 def _at_zero(name):
     return {"he2": -1, "cos": 1, "exp": 1}.get(name, 0)
-
-
-def _product(B, w):
-    return [_dot_mixed(row, w) for row in B]
-
-
-def _dot_mixed(row, w):
-    return mpmath.fsum(mpmath.mpf(float(a)) * mpmath.mpf(float(b)) for a, b in zip(row, w, strict=True))
 
 
 def solve(U, V, ridge=0, digits=60):
@@ -130,7 +127,7 @@ def rf_risk(name, W, B, ridge=0.0):
     lengths = [float(np.linalg.norm(w / np.abs(w).max()) * np.abs(w).max()) for w in W if np.any(w)]
     scale = max([abs(math.log10(x)) for x in lengths], default=0)
     digits = int(80 + 20 * scale)
-    means, U, V = closed_moments(name, W, B, digits)
+    _, U, V = closed_moments(name, W, B, digits)
     with mp.workdps(digits):
         penalty = mpmath.mpf(float(ridge))
         a = solve(U, V, penalty, digits)
@@ -182,7 +179,9 @@ def plane(function, r, s, cosine, kinks=(), powers=((0, 0),)):
     across = math.sqrt(max(0.0, 1 - cosine**2))
     places = [kink / r for kink in (0.0, *kinks)]
     if across < 1e-7:
-        x, weight = (part[0] for part in _mesh(_edges(max(r, s), [*places, *(kink / s * cosine for kink in kinks)])[None]))
+        x, weight = (
+            part[0] for part in _mesh(_edges(max(r, s), [*places, *(kink / s * cosine for kink in kinks)])[None])
+        )
         values = np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi) * function(r * x) * function(s * np.sign(cosine) * x) * weight
         return np.array([np.sum(values * x**p) * (1.0 if q == 0 else float(q == 2)) for p, q in powers])
     far = [kink / (s * cosine) for kink in (0.0, *kinks)] if abs(cosine) > 1e-3 else []

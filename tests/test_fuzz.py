@@ -144,4 +144,15 @@ def test_the_report_counts_and_can_be_replayed(capsys):
 def faults_of(make, calls, jobs):
     done = list(runner.run(make, 0, list(range(calls)), jobs))
     assert len(done) == calls
-    return [f"0:{one.index} {one.name} {one.outcome.kind}: {one.outcome.note}" for one in done if one.outcome.kind in FAULTS]
+    return [
+        f"0:{one.index} {one.name} {one.outcome.kind}: {one.outcome.note}" for one in done if one.outcome.kind in FAULTS
+    ]
+
+
+def test_some_hundred_fast_calls_have_no_fault():
+    assert faults_of(names.make_fast, 300, jobs=1) == []
+
+
+@pytest.mark.slow
+def test_two_thousand_calls_have_no_fault():
+    assert faults_of(names.make, 2000, jobs=2) == []

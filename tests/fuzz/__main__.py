@@ -5,7 +5,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from fuzz.runner import main  # noqa: E402  (the path comes first)
+from fuzz.runner import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.special
+
 from fuzz.values import Draw, Made, Value, strange
 
 
@@ -77,14 +78,20 @@ _OWN = [
     (
         lambda x: x if x > 0 else math.exp(x) - 1,
         lambda x: 1.0 if x > 0 else math.exp(x),
-        Twin("elu", lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))), lambda x: np.exp(np.minimum(x, 0)), (0.0,)),
+        Twin(
+            "elu", lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))), lambda x: np.exp(np.minimum(x, 0)), (0.0,)
+        ),
     ),
     (
         lambda x: math.tanh(x + 0.5),
         lambda x: 1 / math.cosh(x + 0.5) ** 2,
         Twin("shifted tanh", lambda x: np.tanh(x + 0.5), lambda x: 1 / np.cosh(np.clip(x + 0.5, -350, 350)) ** 2),
     ),
-    (lambda x: x * abs(x), lambda x: 2 * abs(x), Twin("x|x|", lambda x: x * np.abs(x), lambda x: 2 * np.abs(x), (0.0,))),
+    (
+        lambda x: x * abs(x),
+        lambda x: 2 * abs(x),
+        Twin("x|x|", lambda x: x * np.abs(x), lambda x: 2 * np.abs(x), (0.0,)),
+    ),
     (lambda x: x**4, lambda x: 4 * x**3, Twin("fourth", lambda x: x**4, lambda x: 4 * x**3)),
     (lambda x: math.exp(-x * x), None, Twin("bump", lambda x: np.exp(-(x**2)), None)),
     (lambda x: math.sin(3 * x) + x, None, Twin("snake", lambda x: np.sin(3 * x) + x, None)),
@@ -95,13 +102,16 @@ _OWN = [
     ),
     (lambda x: max(x - 8.0, 0.0) + x, None, Twin("far kink", lambda x: np.maximum(x - 8, 0) + x, None, (8.0,))),
 ]
+_SIGN = Twin("shifted sign", lambda x: np.where(x > 0.3, 1.0, -1.0), None, (0.3,), jumps=True)
+_WAVE = Twin("square wave", lambda x: np.sign(np.sin(20 * x)), None, jumps=True, wild=True)
+_FLOOR = Twin("floor", np.floor, None, jumps=True, wild=True)
 _ODD = [
-    (lambda x: 1.0 if x > 0.3 else -1.0, None, Twin("shifted sign", lambda x: np.where(x > 0.3, 1.0, -1.0), None, (0.3,), jumps=True)),
+    (lambda x: 1.0 if x > 0.3 else -1.0, None, _SIGN),
     (lambda x: math.sin(1000 * x), None, Twin("fast sine", lambda x: np.sin(1000 * x), None, wild=True)),
-    (lambda x: 1.0 if math.sin(20 * x) > 0 else -1.0, None, Twin("square wave", lambda x: np.sign(np.sin(20 * x)), None, jumps=True, wild=True)),
+    (lambda x: 1.0 if math.sin(20 * x) > 0 else -1.0, None, _WAVE),
     (lambda x: 1.0, lambda x: 0.0, Twin("constant", np.ones_like, np.zeros_like)),
     (lambda x: 0.0, lambda x: 0.0, Twin("zero", np.zeros_like, np.zeros_like)),
-    (lambda x: math.floor(x), None, Twin("floor", np.floor, None, tuple(map(float, range(-12, 13))), jumps=True, wild=True)),
+    (lambda x: math.floor(x), None, _FLOOR),
     (lambda x: math.tanh(500 * x), None, Twin("steep", lambda x: np.tanh(500 * x), None, wild=True)),
     (lambda x: math.exp(x * x / 3), None, Twin("heavy", lambda x: np.exp(x * x / 3), None, wild=True)),
     (lambda x: math.exp(x * x), None, Twin("no moments", lambda x: np.exp(x * x), None, wild=True)),
@@ -121,7 +131,9 @@ def own(odd: bool, k: int) -> Any:
     return Activation(twin.name, function, slope)
 
 
-def activation(draw: Draw, *, tangent: bool = False, pointwise: bool = False, none: bool = True) -> tuple[Value, Twin | None]:
+def activation(
+    draw: Draw, *, tangent: bool = False, pointwise: bool = False, none: bool = True
+) -> tuple[Value, Twin | None]:
     """An activation and its twin. *tangent*: sigma' is needed; *pointwise*: at single points."""
     kind = draw.kind()
     if kind == "bad":
@@ -157,12 +169,12 @@ def made(draw: Draw) -> tuple[Value, Value, Twin | None]:
         lambda x: np.maximum(x, 0), functools.partial(math.pow, 2.0), lambda *x: x[0],
     ]  # fmt: skip
     bad = [
-        lambda x: math.log(x), lambda x: 1 / 0, lambda x: None, lambda x: "a", lambda x: [x], lambda x, y: x, lambda: 1.0,
-        lambda x: open("nothing"), lambda x: undefined_name, lambda x: 1j * x, lambda x: float("nan"), lambda x: 1e308 * x,
-        lambda x: math.sqrt(x), "relu", 3, np.array([1.0]), *[v for v in strange() if not callable(v)],
+        lambda x: math.log(x), lambda x: 1 / 0, lambda x: None, lambda x: "a", lambda x: [x], lambda x, y: x,
+        lambda: 1.0, lambda x: 1j * x, lambda x: float("nan"), lambda x: 1e308 * x, lambda x: math.sqrt(x), "relu", 3,
+        lambda x: print(x), np.array([1.0]), *[v for v in strange() if not callable(v)],
     ]  # fmt: skip
     function, slope, twin = draw.pick(_OWN)
     first = draw.one_of([function], [Made(lambda f=f: f) for f in odd], [Made(lambda f=f: f) for f in bad])
-    bad = [*bad[:-1], bad[-1]] if bad[-1] is not None else bad[:-1]
+    bad = [value for value in bad if value is not None]
     second = draw.one_of([slope, None], [Made(lambda f=f: f) for f in odd], [Made(lambda f=f: f) for f in bad])
     return first, second, twin if first.kind == "good" else None

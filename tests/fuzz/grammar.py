@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable
 from typing import Any
 
-import fastlazy
-import naive_lazy
 import numpy as np
+
+import fastlazy
 from fastlazy import QuadraticTarget
 from fuzz import functions, oracles, values
-from fuzz.functions import Twin
 from fuzz.judge import Call, short
 from fuzz.values import Draw, Value
 
@@ -229,7 +227,13 @@ def out(draw: Draw, arguments: dict[str, Value], like: Value, size: tuple[int, i
     if not draw.chance(0.2) or not isinstance(like.value, np.ndarray):
         return
     dtype = like.value.dtype if like.value.dtype == np.float32 else np.float64
-    bad = [np.empty(size, np.int64), np.empty((size[0] + 1, 3)), np.empty(size).tolist(), np.empty(size)[..., None], "a"]
+    bad = [
+        np.empty(size, np.int64),
+        np.empty((size[0] + 1, 3)),
+        np.empty(size).tolist(),
+        np.empty(size)[..., None],
+        "a",
+    ]
     arguments["out"] = draw.one_of([np.empty(size, dtype)], [np.empty((2, *size), dtype)[1], None], bad)
 
 
@@ -262,7 +266,10 @@ def rf_normal_equations(draw: Draw) -> Call:
     N, d = shape(draw)
     n = draw.size(1, 9)
     sigma, twin = functions.activation(draw)
-    X, y = rows(draw, n, d), values.array(draw, draw.pick([(n,), (n, 2)]), none=False, bad=[np.ones(n + 1), np.ones((n, 1, 1))])
+    X, y = (
+        rows(draw, n, d),
+        values.array(draw, draw.pick([(n,), (n, 2)]), none=False, bad=[np.ones(n + 1), np.ones((n, 1, 1))]),
+    )
     arguments = {"X": X, "y": y, "W": rows(draw, N, d), "activation": sigma}
 
     def check(plain: Any, got: Any) -> str | None:
@@ -274,7 +281,9 @@ def rf_normal_equations(draw: Draw) -> Call:
         blocks = parts if isinstance(parts, list) else [parts]
         some = [part for part in blocks if len(part[0])]
         odd = [iter(some), tuple(some), (part for part in blocks), blocks, [list(part) for part in some]]
-        arguments["X"] = draw.one_of([iter(some), some], odd, [[], iter([]), [1], [(1, 2, 3)], [X.value], "ab", 5, None])
+        arguments["X"] = draw.one_of(
+            [iter(some), some], odd, [[], iter([]), [1], [(1, 2, 3)], [X.value], "ab", 5, None]
+        )
         arguments["y"] = Value(None)
     maybe(draw, arguments, "parallel", lambda: values.flag(draw))
     return call("rf_normal_equations", arguments, check)
@@ -311,100 +320,6 @@ def nt_gram(draw: Draw) -> Call:
     return Call("nt_gram", function, arguments, None if bad else check, names=("parallel", "center"))
 
 
-# Risks
-
-
-def _risk(draw: Draw, name: str, check: Any, **options: Any) -> tuple[dict[str, Value], Twin | None, int, int]:
-    N, d = shape(draw)
-    sigma, twin = functions.activation(draw, **options)
-    arguments = {"target": target(draw, d), "W": rows(draw, N, d), "activation": sigma}
-    if draw.chance(0.1):
-        del arguments["activation"]
-        twin = functions.BUILTIN["square"]
-    maybe(draw, arguments, "parallel", lambda: values.flag(draw))
-    return arguments, twin, N, d
-
-
-def rf_risk(draw: Draw) -> Call:
-    arguments, twin, _, _ = _risk(draw, "rf_risk", None)
-    if draw.chance(0.3):
-        arguments["ridge"] = values.real(draw, [0.1, 1e-3, 10.0], low=0.0)
-
-    def check(plain: Any, got: Any) -> str | None:
-        return oracles.rf_risk(plain["target"][0], plain["W"], twin, plain.get("ridge", 0.0), got)
-
-    return call("rf_risk", arguments, check)
-
-
-def nt_risk(draw: Draw) -> Call:
-    arguments, twin, _, _ = _risk(draw, "nt_risk", None, tangent=True)
-    if draw.chance(0.3):
-        arguments["ridge"] = values.real(draw, [0.1, 1e-3, 10.0], low=0.0)
-    if draw.chance(0.2):
-        arguments["tolerance"] = values.real(draw, [1e-6, 1e-10], low=0.0)
-    if draw.chance(0.2):
-        arguments["max_iterations"] = values.count(draw, 500, odd=[1, 2, 10**9])
-    loose = "tolerance" in arguments or "max_iterations" in arguments
-
-    def check(plain: Any, got: Any) -> str | None:
-        known = None if loose else twin
-        return oracles.nt_risk(plain["target"][0], plain["W"], known, plain.get("ridge", 0.0), got)
-
-    return call("nt_risk", arguments, check)
-
-
-def network_risk(draw: Draw) -> Call:
-    arguments, twin, N, _ = _risk(draw, "network_risk", None)
-    maybe(draw, arguments, "a", lambda: second_layer(draw, N))
-    maybe(draw, arguments, "c", lambda: values.real(draw, [0.0, -1.0]))
-
-    def check(plain: Any, got: Any) -> str | None:
-        return oracles.network_risk(*plain["target"], plain["W"], plain.get("a", 1.0), plain.get("c", 0.0), twin, got)
-
-    return call("network_risk", arguments, check)
-
-
-def tangent_risk(draw: Draw) -> Call:
-    arguments, twin, N, d = _risk(draw, "tangent_risk", None, tangent=True)
-    arguments["b"] = rows(draw, N, d)
-    maybe(draw, arguments, "c", lambda: values.real(draw, [0.0, -1.0]))
-
-    def check(plain: Any, got: Any) -> str | None:
-        return oracles.tangent_risk(*plain["target"], plain["W"], plain["b"], plain.get("c", 0.0), twin, got)
-
-    return call("tangent_risk", arguments, check)
-
-
-def _limit(name: str, oracle: Any) -> Entry:
-    def entry(draw: Draw) -> Call:
-        d = draw.size(1, 6)
-        arguments = {"target": target(draw, d), "N": values.count(draw, draw.pick([1, 2, 3, 7, 30, 200]), odd=[10**6, 10**15])}
-        sigma, twin = functions.activation(draw, tangent=name == "nt_risk_limit")
-        arguments["activation"] = sigma
-        maybe(draw, arguments, "refined", lambda: values.flag(draw))
-        if draw.chance(0.4):
-            arguments["cov"] = covariance(draw, d)
-            if name == "nt_risk_limit" and arguments["cov"].kind == "good":  # known for x^2 alone
-                arguments["cov"] = arguments["cov"]._replace(kind="odd")
-
-        def check(plain: Any, got: Any) -> str | None:
-            refined = bool(plain.get("refined", False))
-            return oracle(plain["target"][0], plain["N"], twin, plain.get("cov"), refined, got)
-
-        return call(name, arguments, check)
-
-    return entry
-
-
-def _nn(name: str) -> Entry:
-    def entry(draw: Draw) -> Call:
-        d = draw.size(1, 6)
-        arguments = {"target": target(draw, d), "N": values.count(draw, draw.size(1, 8), odd=[10**6, 10**15])}
-        return call(name, arguments, lambda plain, got: oracles.nn_risk(plain["target"][0], plain["N"], got))
-
-    return entry
-
-
 ENTRIES: dict[str, Entry] = {
     "QuadraticTarget": quadratic_target,
     "exponential_target": exponential_target,
@@ -417,12 +332,4 @@ ENTRIES: dict[str, Entry] = {
     "nt_kernel": nt_kernel,
     "rf_normal_equations": rf_normal_equations,
     "nt_gram": nt_gram,
-    "rf_risk": rf_risk,
-    "nt_risk": nt_risk,
-    "network_risk": network_risk,
-    "tangent_risk": tangent_risk,
-    "rf_risk_limit": _limit("rf_risk_limit", oracles.rf_limit),
-    "nt_risk_limit": _limit("nt_risk_limit", oracles.nt_limit),
-    "nn_risk": _nn("nn_risk"),
-    "nn_risk_limit": _nn("nn_risk_limit"),
 }

@@ -1,25 +1,20 @@
-"""The grammar of sweeps, their stores, figures and the command."""
+"""The grammar of sweeps, their stores and figures."""
 
 from __future__ import annotations
 
-import contextlib
-import io
-import os
-import re
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
-import fastlazy
-import fastlazy.sweep
 import matplotlib
 import numpy as np
 import pandas as pd
+
+import fastlazy
 from fuzz import values
 from fuzz.grammar import Entry
-from fuzz.judge import Call, ClearExit
+from fuzz.judge import Call
 from fuzz.values import Draw, Value
 
 matplotlib.use("Agg")
@@ -69,7 +64,9 @@ def grid(draw: Draw) -> Call:
         if draw.chance(0.3):
             axis = draw.one_of([[1, 2], (1,), range(3), np.arange(2)], [iter([1]), {1}, "ab", None], [])
             arguments[key] = axis
-    arguments = {key: Value(value.value, "odd" if value.kind == "bad" else value.kind) for key, value in arguments.items()}
+    arguments = {
+        key: Value(value.value, "odd" if value.kind == "bad" else value.kind) for key, value in arguments.items()
+    }
 
     def function(**axes: Any) -> int:
         return len(fastlazy.grid(**axes))
@@ -101,7 +98,10 @@ def run_sweep(draw: Draw) -> Call:
     odd = [folder / name for name in ("empty.sqlite", "", "new", "a b.sqlite")]
     bad = [folder / "no" / "folder.sqlite", folder / "text.sqlite", folder / "other.sqlite", folder / "folder.sqlite"]
     bad += ["", ".", b"a.sqlite", 3, None, ["a"], "\0", *values.strange()]
-    arguments = {"cells": Value(plain, kind), "store": draw.one_of([folder / "a.sqlite", str(folder / "b.sqlite")], odd, bad)}
+    arguments = {
+        "cells": Value(plain, kind),
+        "store": draw.one_of([folder / "a.sqlite", str(folder / "b.sqlite")], odd, bad),
+    }
     options = {
         "n_workers": lambda: values.count(draw, draw.size(1, 3), none=False),
         "retries": lambda: values.count(draw, 1, minimum=0),
@@ -118,7 +118,15 @@ def run_sweep(draw: Draw) -> Call:
     def check(table: Any) -> str | None:
         return _wrong_rows(table)
 
-    allowed = (OSError, FileNotFoundError, IsADirectoryError, PermissionError, RuntimeError, ImportError, ModuleNotFoundError)
+    allowed = (
+        OSError,
+        FileNotFoundError,
+        IsADirectoryError,
+        PermissionError,
+        RuntimeError,
+        ImportError,
+        ModuleNotFoundError,
+    )
     return Call("run_sweep", _run, arguments, check, names=(*_KEYS, "executor", "store"), allowed=allowed)
 
 
@@ -139,7 +147,7 @@ def _wrong_rows(table: Any) -> str | None:
 _STORES: dict[str, bytes] = {}
 
 
-def _store(folder: Path) -> Path:
+def small_store(folder: Path) -> Path:
     """A good store of eight cells."""
     path = folder / "store.sqlite"
     if not _STORES:
@@ -152,7 +160,7 @@ def _store(folder: Path) -> Path:
 
 
 def load_sweep(draw: Draw) -> Call:
-    path = _store(Path(draw.folder))
+    path = small_store(Path(draw.folder))
     whole = fastlazy.load_sweep(path)
     kind = draw.kind()
     if kind == "good":
@@ -171,7 +179,17 @@ def load_sweep(draw: Draw) -> Call:
         store = Value(path, "odd")
     else:
         (Path(draw.folder) / "text").write_text("nothing")
-        bad = ["nothing.sqlite", "", ".", b"a", 3, "\0", Path(draw.folder), Path(draw.folder) / "text", *values.strange()]
+        bad = [
+            "nothing.sqlite",
+            "",
+            ".",
+            b"a",
+            3,
+            "\0",
+            Path(draw.folder),
+            Path(draw.folder) / "text",
+            *values.strange(),
+        ]
         store = Value(draw.good_only().one_of(bad).value, "bad")
 
     def check(table: Any) -> str | None:
@@ -181,18 +199,47 @@ def load_sweep(draw: Draw) -> Call:
             return f"is another table than was stored: {' '.join(str(error).split())[:100]}"
         return None
 
-    return Call("load_sweep", fastlazy.load_sweep, {"store": store}, check, allowed=(FileNotFoundError, OSError, IsADirectoryError))
+    return Call(
+        "load_sweep",
+        fastlazy.load_sweep,
+        {"store": store},
+        check,
+        allowed=(FileNotFoundError, OSError, IsADirectoryError),
+    )
 
 
 def _plot(name: str) -> Entry:
     def entry(draw: Draw) -> Call:
-        table = fastlazy.load_sweep(_store(Path(draw.folder)))
-        dots = pd.DataFrame({"regime": ["RF", "NT", "NN"], "N": [2, 3, 4], "measured": [0.5, 0.4, 0.1], "activation": "square"})
+        table = fastlazy.load_sweep(small_store(Path(draw.folder)))
+        dots = pd.DataFrame(
+            {"regime": ["RF", "NT", "NN"], "N": [2, 3, 4], "measured": [0.5, 0.4, 0.1], "activation": "square"}
+        )
         lines = pd.DataFrame({"regime": ["RF", "RF"], "N": [2, 3], "predicted": [0.5, 0.4], "activation": "square"})
-        odd = [dots[:0], table[:0], dots.assign(measured=np.nan), dots.assign(N=0), dots.assign(N=-1), dots.assign(measured=np.inf)]
-        odd += [dots.astype({"N": "Int64", "measured": "Float64"}), dots.assign(N=2.5), dots.to_dict(), dots.assign(measured=-1.0)]
-        odd += [table.assign(status="failed"), pd.concat([table, table.assign(ridge=0.1)]), table.assign(d=[6] * 7 + [7])]
-        bad = [dots.drop(columns="N"), dots.drop(columns="measured"), dots.drop(columns="regime"), dots.assign(regime="XX")]
+        odd = [
+            dots[:0],
+            table[:0],
+            dots.assign(measured=np.nan),
+            dots.assign(N=0),
+            dots.assign(N=-1),
+            dots.assign(measured=np.inf),
+        ]
+        odd += [
+            dots.astype({"N": "Int64", "measured": "Float64"}),
+            dots.assign(N=2.5),
+            dots.to_dict(),
+            dots.assign(measured=-1.0),
+        ]
+        odd += [
+            table.assign(status="failed"),
+            pd.concat([table, table.assign(ridge=0.1)]),
+            table.assign(d=[6] * 7 + [7]),
+        ]
+        bad = [
+            dots.drop(columns="N"),
+            dots.drop(columns="measured"),
+            dots.drop(columns="regime"),
+            dots.assign(regime="XX"),
+        ]
         bad += [dots.values, [], [1, 2], dots.assign(measured="a"), dots["N"], *values.strange()]
         chosen = draw.one_of([table, dots, table[table["regime"] == "RF"]], odd, bad)
         own = isinstance(chosen.value, pd.DataFrame) and "ratio" in chosen.value
@@ -201,7 +248,9 @@ def _plot(name: str) -> Entry:
             arguments["d"] = values.count(draw, 6, none=not own)
         if draw.chance(0.4):
             bad = [lines.drop(columns="N"), lines.assign(regime="XX"), [1], "a", 3, lines.values, lines["N"]]
-            arguments["lines"] = draw.one_of([lines, None], [lines[:0], lines.assign(predicted=np.nan), lines.assign(N=0)], bad)
+            arguments["lines"] = draw.one_of(
+                [lines, None], [lines[:0], lines.assign(predicted=np.nan), lines.assign(N=0)], bad
+            )
         if name == "plot_risk_curves" and draw.chance(0.1):
             arguments["ax"] = draw.one_of([None], (), ["a", 3, [None], matplotlib])
 
@@ -221,86 +270,10 @@ def _plot(name: str) -> Entry:
     return entry
 
 
-def command(draw: Draw) -> Call:
-    """The command, in this process, with threads for workers."""
-    folder = Path(draw.folder)
-    store = _store(folder)
-    kind = draw.pick(["good", "odd", "bad"])
-    verb = draw.pick(["info", "sweep", "sweep", "sweep", "figure", "lazy"])
-    arguments = {"info": [], "sweep": _sweep_file(draw, kind), "figure": ["--from", str(store)], "lazy": ["--only", "gap", "--d", "6"]}[verb]
-    flags = {
-        "info": ["--nothing"],
-        "sweep": ["--workers", "--export", "--store", "--executor", "--dry-run", "--rerun-failed"],
-        "figure": ["--d", "--widths", "--draws", "--activations", "--seed", "--workers", "--from", "--out", "--preset"],
-        "lazy": ["--d", "--scales", "--ratio", "--seed", "--only", "--out"],
-    }[verb]
-    if verb == "sweep" and draw.chance(0.6):
-        arguments = [*arguments, "--dry-run"]
-    if kind != "good":
-        odd = ["", "0", "-1", "1", "2", "6", "1e3", "nan", "inf", "a", "1,2", ",", "6,a", ".", "no/such/folder", "a.csv", "a.parquet"]
-        odd += ["square", "RF", "gap", "1" * 30, "\0", "a.txt", str(folder), str(store), "quick", "dask:nowhere"]
-        for _ in range(draw.size(1, 2)):
-            flag = draw.pick(flags)
-            arguments = [*arguments, flag, *([] if flag in ("--dry-run", "--rerun-failed") else [draw.pick(odd)])]
-    argv = [verb, *arguments]
-    if kind != "good" and draw.chance(0.1):
-        argv = draw.pick([[], ["info", "a"], [verb, "--help"], ["nothing"], ["--version"]])
-    return Call("main", main_of, {"argv": Value(argv, "good" if kind == "good" else "odd")}, _of_text)
-
-
-def main_of(argv: list[str]) -> str:
-    """What the command prints; a `ClearExit` if it refuses."""
-    from fastlazy.cli import main
-    from fastlazy.engines import open_engine
-
-    printed, told = io.StringIO(), io.StringIO()
-    threads = mock.patch.object(
-        fastlazy.sweep, "open_engine", lambda executor, n: open_engine(executor or ThreadPoolExecutor(1), n)
-    )
-    with threads, contextlib.redirect_stdout(printed), contextlib.redirect_stderr(told):
-        try:
-            status = main(argv)
-        except SystemExit as exit_:
-            status = exit_.code
-    if status in (0, None):
-        return printed.getvalue()
-    text = told.getvalue()
-    if status in (1, 2) and re.search(r"^(usage:|fastlazy)", text, re.MULTILINE) and "Traceback" not in text:
-        raise ClearExit(text[-300:])
-    return f"status {status}: nan {text[-300:]}"
-
-
-def _of_text(text: str) -> str | None:
-    found = re.search(r"(?<![\w./])[+-]?(nan|inf)\b.{,60}", text)
-    return f"prints {' '.join(found[0].split())!r}" if found else None
-
-
-def _sweep_file(draw: Draw, kind: str) -> list[str]:
-    """A file of cells."""
-    good = '[shared]\nd = 4\nN = { geom = [2, 8, 3] }\n[[grid]]\nregime = ["RF", "NT"]\ndraw = { range = [0, 1] }\n'
-    axes = [
-        "[1]", "1.5", '"a"', "true", "[]", "{ range = [0, 3] }", "{ range = [3, 0] }", "{ range = [0] }", "{ range = 3 }",
-        "{ geom = [0, 3, 2] }", "{ geom = [1, 3, 10] }", "{}", "nan", "inf", "-1", "2020-01-01", "[[1.0, 2.0]]", "{ a = 1 }",
-        "{ geom = [1, 3] }", "[1, 1]", '"exponential"', '"float32"', '[1, "a"]', "99999999999999999999",
-    ]  # fmt: skip
-    keys = ["d", "N", "draw", "seed", "ridge", "target", "activation", "regime", "n_samples", "nothing", "dtype", "target_seed"]
-    text = good
-    if kind == "odd":
-        text = f"{good}{draw.pick(keys[4:])} = {draw.pick(axes)}\n"
-    elif kind == "bad":
-        files = [b"", b"a", b"[grid]", b"[[grid]]", b"\xff\xfe", b"\xef\xbb\xbf" + good.encode(), b"[[grid]]\nregime = 'RF'\n"]
-        files += [b"grid = 3", b"shared = 1\n[[grid]]\nregime='RF'\nd=3\nN=2\n", b"[other]\na = 1", good.encode() + b"a ="]
-        Path(draw.folder, "cells.toml").write_bytes(draw.pick(files))
-        return [draw.pick(["cells.toml", "cells.toml", "cells.toml", "nothing.toml", "", ".", "store.sqlite", os.devnull])]
-    Path(draw.folder, "cells.toml").write_text(text)
-    return ["cells.toml"]
-
-
 ENTRIES: dict[str, Entry] = {
     "grid": grid,
     "run_sweep": run_sweep,
     "load_sweep": load_sweep,
     "plot_risk_curves": _plot("plot_risk_curves"),
     "plot_activations": _plot("plot_activations"),
-    "main": command,
 }

@@ -1,5 +1,6 @@
-"""What became of a call: right, warned, clear, refused, unclear, silent. (Hangs and crashes the runner sees; "broken" is
-a fault of the fuzzer itself.)
+"""What became of a call: right, warned, clear, refused, unclear, silent.
+
+Hangs and crashes the runner sees; "broken" is a fault of the fuzzer itself.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
+
 from fuzz.values import Value
 
 CLASSES = ("right", "warned", "clear", "refused", "unclear", "silent", "hang", "crash", "broken")
@@ -65,7 +67,7 @@ class Outcome(NamedTuple):
     note: str
 
 
-class ClearExit(Exception):
+class ClearExitError(Exception):
     """A command that ended with a message that names an option; the text is the message."""
 
 
@@ -107,7 +109,7 @@ def _is_array(value: Any) -> bool:
 def _of_error(call: Call, error: Exception) -> Outcome:
     text, kind = str(error), type(error).__name__
     note = f"{kind}: {' '.join(text.split())[:200]}"
-    if isinstance(error, ClearExit):
+    if isinstance(error, ClearExitError):
         good = all(argument.kind == "good" for argument in call.arguments.values())
         return Outcome("refused" if good else "clear", note)
     last = traceback.extract_tb(error.__traceback__)[-1]

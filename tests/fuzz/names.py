@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from fuzz import grammar, grammar_sweeps, grammar_training
+from fuzz import grammar, grammar_command, grammar_estimators, grammar_risks, grammar_sweeps, grammar_training
 from fuzz.grammar import Entry
 from fuzz.judge import Call
 from fuzz.values import Draw
 
-ENTRIES: dict[str, Entry] = {**grammar.ENTRIES, **grammar_training.ENTRIES, **grammar_sweeps.ENTRIES}
-SLOW = {*grammar_sweeps.ENTRIES} - {"grid"}  # some tenths of a second each: called a fifth as often as the others
+_PARTS = [grammar, grammar_risks, grammar_training, grammar_estimators, grammar_sweeps, grammar_command]
+ENTRIES: dict[str, Entry] = {name: entry for part in _PARTS for name, entry in part.ENTRIES.items()}
+# These take some tenths of a second each, and are called a fifth as often as the others.
+SLOW = {*grammar_sweeps.ENTRIES, *grammar_command.ENTRIES} - {"grid"}
 _NAMES = [name for name in sorted(ENTRIES) for _ in range(1 if name in SLOW else 5)]
-_FAST = sorted({*grammar.ENTRIES} - {"nt_gram", "nt_risk", "tangent_risk", "rf_gram"})
+_FAST = sorted({*grammar.ENTRIES, *grammar_risks.ENTRIES} - {"nt_gram", "nt_risk", "tangent_risk", "rf_gram"})
 
 
 def make(draw: Draw) -> Call:

@@ -1,4 +1,4 @@
-"""What results must be: each function returns None, or a sentence on how a result is wrong. None too if it cannot say."""
+"""What results must be: each function returns None, or how a result is wrong; None too if it cannot say."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import naive_fits
 import naive_lazy
 import naive_moments
 import numpy as np
+
 from fuzz.functions import Twin
 
 _MODERATE = 0.05, 20.0  # lengths of rows at which the panels of `naive_moments` have all digits
@@ -236,7 +237,9 @@ def nt_risk(B: Any, W: Any, twin: Twin | None, ridge: float, got: float) -> str 
 def tangent_risk(B: Any, b0: float, W: Any, b: Any, c: float, twin: Twin | None, got: float) -> str | None:
     if twin is not None and twin.name == "square" and not twin.own:
         S = W.T @ b + b.T @ W
-        return differs(got, form_distance(S, c, B, b0), 1e-10, 1 + _form_size(np.abs(W).T @ np.abs(b), c) * 4 + _form_size(B, b0))
+        return differs(
+            got, form_distance(S, c, B, b0), 1e-10, 1 + _form_size(np.abs(W).T @ np.abs(b), c) * 4 + _form_size(B, b0)
+        )
     found = None if twin is None else tangent_moments(twin, W, B)
     if found is None:
         return None
@@ -275,7 +278,7 @@ def nt_limit(B: Any, N: int, twin: Twin | None, cov: Any, refined: bool, got: fl
     if twin is None or twin.own or twin.name != "square" or null == 0 or refined:
         return None
     gamma = gamma / np.trace(gamma)
-    if N >= d or np.linalg.cond(gamma) > 1e4:
+    if d <= N or np.linalg.cond(gamma) > 1e4:
         return None
     return differs(got, null * naive.nt_limit(B / np.abs(B).max(), gamma, N), 1e-6, null)
 
@@ -313,4 +316,6 @@ def ridge_fit(F: Any, y: Any, alpha: float, intercept: bool, F_new: Any, got: An
     theta, c = naive_fits.ridge(F, (y - shift).reshape(len(y), -1), alpha, intercept)
     want = (F_new @ theta + c).reshape(got.shape) + shift
     tolerance = 1e-7 if eps < 1e-10 else 2e-2
-    return differs(got, want, tolerance, np.abs(y - shift).max() + np.abs(want - shift).max() + 1e-6 * np.abs(shift).max())
+    return differs(
+        got, want, tolerance, np.abs(y - shift).max() + np.abs(want - shift).max() + 1e-6 * np.abs(shift).max()
+    )

@@ -194,5 +194,3 @@ def main(argv: list[str] | None = None) -> int:
     print(report(done, arguments.seed))
     print(f"{len(done)} calls in {time.perf_counter() - start:.0f} s")
     return int(any(one.outcome.kind in FAULTS for one in done))
-
-
