@@ -95,6 +95,7 @@ def _estimator(name: str) -> Entry:
             )
 
         bad = any(argument.kind == "bad" for argument in arguments.values())
+        bad = bad or any(argument.plain is None for argument in (X, y, new))
         extra = ("activation", "weights", "features", "samples", "X", "y", "W", "early_stopping", "alpha")
         return Call(
             name,

@@ -20,6 +20,11 @@ def make(draw: Draw) -> Call:
     return ENTRIES[draw.pick(_NAMES)](draw)
 
 
+def name_of(seed: int, index: int) -> str:
+    """The public name that the call of that index tries."""
+    return Draw(seed, index).pick(_NAMES)
+
+
 def make_fast(draw: Draw) -> Call:
     """A call that takes a few milliseconds."""
     return ENTRIES[draw.pick(_FAST)](draw)

@@ -261,6 +261,8 @@ def rf_limit(B: Any, N: int, twin: Twin | None, cov: Any, refined: bool, got: fl
         return None
     h0, h1, h2 = naive_moments.line(twin.function, length, twin.kinks, (0, 1, 2))
     square = naive_moments.line(lambda x: twin.function(x) ** 2, length, twin.kinks)[0]
+    if square == 0:
+        return None
     lam1, lam2 = h1 / np.sqrt(square), (h2 - h0) / np.sqrt(square)
     tau = 1 - h0**2 / square - lam1**2 - lam2**2 / 2
     if abs(lam2) < 1e-6 or tau < 1e-6 < abs(tau - 0.0) or (refined and tau < 1e-6):

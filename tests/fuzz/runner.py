@@ -174,19 +174,23 @@ def replay(make: Make, seed: int, index: int) -> Outcome:
 
 def main(argv: list[str] | None = None) -> int:
     """Run or replay what the arguments say; 1 if there was a fault."""
-    from fuzz.names import make
+    from fuzz.names import make, name_of
 
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description="Fuzz every public function.")
     parser.add_argument("--calls", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1, help="worker processes")
+    parser.add_argument("--only", metavar="NAME,...", help="leave out the calls of other names")
     parser.add_argument("--replay", metavar="SEED:INDEX", help="one call again, in this process")
     arguments = parser.parse_args(argv)
     if arguments.replay:
         seed, index = map(int, arguments.replay.split(":"))
         return int(replay(make, seed, index).kind in FAULTS)
-    start, done = time.perf_counter(), []
-    for one in run(make, arguments.seed, list(range(arguments.calls)), arguments.jobs):
+    start, done, indices = time.perf_counter(), [], list(range(arguments.calls))
+    if arguments.only:
+        wanted = arguments.only.split(",")
+        indices = [index for index in indices if name_of(arguments.seed, index) in wanted]
+    for one in run(make, arguments.seed, indices, arguments.jobs):
         done.append(one)
         if one.outcome.kind in FAULTS:
             line = f"{arguments.seed}:{one.index} {one.name} {one.outcome.kind}: {one.outcome.note}"
