@@ -1,0 +1,148 @@
+"""The grammar of the estimators."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.exceptions import NotFittedError
+
+from fastlazy import estimators
+from fuzz import functions, oracles, values
+from fuzz.grammar import Entry, rows
+from fuzz.judge import Call
+from fuzz.values import Draw, Value
+
+
+def _data(draw: Draw, n: int, d: int) -> tuple[Value, Value, Value]:
+    """Samples, responses and further samples."""
+    X = rows(draw, n, d)
+    y = values.array(draw, (n,), bad=[np.ones(n + 1), np.ones((n, 1, 1)), "a", np.array(["a"] * n)])
+    new = rows(draw, 3, d) if draw.chance(0.5) and X.kind != "bad" else X
+    texts = [getattr(getattr(v.value, "dtype", None), "kind", "") in ("M", "U") for v in (X, y, new)]
+    return tuple(v._replace(kind="odd") if text else v for v, text in zip((X, y, new), texts, strict=True))
+
+
+def _estimator(name: str) -> Entry:
+    network, transformer = name == "QuadraticNetworkRegressor", name == "RFTransformer"
+
+    def entry(draw: Draw) -> Call:
+        N, d, n = draw.size(1, 6), draw.size(1, 4), draw.size(1, 24)
+        X, y, new = _data(draw, n, d)
+        if transformer:
+            y = y._replace(kind="odd", plain=y.plain)
+        if network and n < 4:
+            X = X._replace(kind="odd" if X.kind == "good" else X.kind)
+        sigma, twin = functions.activation(draw, tangent=name == "NTRegressor", pointwise=True)
+        arguments = {"X": X, "y": y, "X_new": new, "n_neurons": values.count(draw, N)}
+        options = {
+            "weights": lambda: rows(draw, N, d, none=False),
+            "random_state": lambda: draw.one_of(
+                [0, 5], [None, np.random.RandomState(0)], [-1, "a", 1.5, *values.strange(False)]
+            ),
+            "parallel": lambda: values.flag(draw),
+        }
+        if network:
+            options |= _of_a_network(draw)
+        else:
+            arguments["activation"] = sigma
+        if not (network or transformer):
+            alphas = [1.0, 0.1, 10.0, [0.1, 1.0], np.array([1.0, 10.0])]
+            options |= {
+                "alpha": lambda: draw.one_of(
+                    alphas, [0, 0.0, 1e-300, 1e300, True], [-1.0, np.nan, "a", [], [-1.0], *values.strange()]
+                ),
+                "fit_intercept": lambda: values.flag(draw),
+            }
+        if name == "NTRegressor":
+            options["include_rf"] = lambda: values.flag(draw)
+        for key, make in options.items():
+            if draw.chance(0.3):
+                arguments[key] = make()
+        partial = network and draw.chance(0.3)
+        if partial and "early_stopping" in arguments:
+            arguments["early_stopping"] = arguments["early_stopping"]._replace(kind="odd")
+
+        def function(X: Any, y: Any, X_new: Any, **parameters: Any) -> Any:
+            model = getattr(estimators, name)(**({"max_epochs": 20} if network else {}) | parameters)
+            if partial:
+                for _ in range(3):
+                    model.partial_fit(X, y)
+            else:
+                model.fit(X, y)
+            return model, model.transform(X_new) if transformer else model.predict(X_new)
+
+        def check(result: Any) -> str | None:
+            model, got = result
+            if not np.isfinite(got).all():
+                return "gives NaN or infinity"
+            weights, F = np.asarray(model.weights_, np.float64), X.plain
+            if transformer:
+                return _features(new.plain, weights, twin, got)
+            if network:
+                want = (new.plain @ weights.T) ** 2 @ np.broadcast_to(
+                    model.second_layer_, len(weights)
+                ) + model.intercept_
+                size = (new.plain @ weights.T) ** 2 @ np.broadcast_to(np.abs(model.second_layer_), len(weights))
+                return oracles.differs(
+                    got, want, 1e-4 if got.dtype == np.float32 else 1e-9, size + abs(model.intercept_) + 1e-300
+                )
+            F, F_new = (_design(Z, weights, twin, model) for Z in (X.plain, new.plain))
+            if F is None or twin.wild or (twin.jumps and name == "NTRegressor"):
+                return None
+            return oracles.ridge_fit(
+                F, y.plain, model.alpha_, bool(model.fit_intercept), F_new, got, np.finfo(model.weights_.dtype).eps
+            )
+
+        bad = any(argument.kind == "bad" for argument in arguments.values())
+        bad = bad or any(argument.plain is None for argument in (X, y, new))
+        extra = ("activation", "weights", "features", "samples", "X", "y", "W", "early_stopping", "alpha")
+        return Call(
+            name,
+            function,
+            arguments,
+            None if bad else check,
+            names=extra,
+            allowed=(NotFittedError, AttributeError) if partial else (),
+        )
+
+    return entry
+
+
+def _of_a_network(draw: Draw) -> dict[str, Any]:
+    return {
+        "batch_size": lambda: values.count(draw, draw.pick([1, 5, 100])),
+        "max_epochs": lambda: values.count(draw, draw.pick([1, 10])),
+        "second_layer": lambda: values.option(draw, ["signs", "ones", "scalar", "free"]),
+        "step_size": lambda: draw.one_of(["auto", 1e-3], [0, 0.0, 1e3, 1e300], ["a", -1.0, np.nan, *values.strange()]),
+        "shuffle": lambda: values.flag(draw),
+        "tol": lambda: values.real(draw, [1e-4, 0.0], low=0.0),
+        "n_iter_no_change": lambda: values.count(draw, 3),
+        "early_stopping": lambda: values.flag(draw),
+        "validation_fraction": lambda: values.real(draw, [0.1, 0.5], low=1e-9),
+        "warm_start": lambda: values.flag(draw),
+    }
+
+
+def _features(X: Any, W: Any, twin: Any, got: Any) -> str | None:
+    eps = np.finfo(got.dtype).eps
+    arguments, spread = X @ W.T, 8 * eps * (np.abs(X) @ np.abs(W).T)
+    want = twin.function(arguments)
+    change = np.maximum(*(np.abs(twin.function(arguments + sign * spread) - want) for sign in (-1, 1)))
+    if twin.wild or not np.isfinite(change).all():
+        return None
+    return oracles.differs(got, want, 1.0, 4 * change + 64 * eps * (np.abs(want) + np.abs(arguments) + 1e-12))
+
+
+def _design(X: Any, W: Any, twin: Any, model: Any) -> Any:
+    """The features of an estimator, all stored."""
+    Z = X @ W.T
+    if not hasattr(model, "include_rf"):
+        return twin.function(Z)
+    if twin.slope is None:
+        return None
+    J = (twin.slope(Z)[:, :, None] * X[:, None, :]).reshape(len(X), -1)
+    return np.concatenate([J, twin.function(Z)], axis=1) if model.include_rf else J
+
+
+ENTRIES: dict[str, Entry] = {name: _estimator(name) for name in estimators.__all__}

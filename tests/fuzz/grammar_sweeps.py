@@ -1,0 +1,279 @@
+"""The grammar of sweeps, their stores and figures."""
+
+from __future__ import annotations
+
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+
+import fastlazy
+from fuzz import values
+from fuzz.grammar import Entry
+from fuzz.judge import Call
+from fuzz.values import Draw, Value
+
+matplotlib.use("Agg")
+
+_KEYS = (
+    "regime", "d", "N", "activation", "target", "draw", "seed", "ridge", "n_samples", "batch_size", "step_size",
+    "second_layer", "dtype", "scale", "init", "diagnostics", "exponent", "target_seed", "cell", "cells", "axis",
+)  # fmt: skip
+
+
+def _cell(draw: Draw) -> dict[str, Value]:
+    """The keys of one cell."""
+    regime = draw.pick(["RF", "NT", "NN"])
+    d = draw.size(2, 6)
+    names = ["relu", "square", "tanh"] if regime != "NN" else ["square"]
+    cell = {
+        "regime": draw.one_of([regime, regime.lower()], (), ["XX", None, 1, "", *values.strange()]),
+        "d": values.count(draw, d),
+        "N": values.count(draw, draw.size(1, 6)),
+        "activation": draw.one_of(names, (), ["nothing", None, 3, [], *values.strange()]),
+        "draw": values.count(draw, draw.size(0, 3), minimum=0),
+        "seed": values.count(draw, 0, minimum=0, odd=[2**40]),
+    }
+    if regime == "NN":
+        cell["n_samples"] = values.count(draw, draw.pick([10, 300]))
+        cell["batch_size"] = values.count(draw, 10)
+        cell["step_size"] = draw.one_of(["auto", 1e-3], [0.0, 10.0, 1e5], ["a", -1.0, np.nan, *values.strange()])
+        cell["second_layer"] = draw.one_of(["ones", "signs", "scalar", "free"], (), ["a", None, 1])
+        cell["dtype"] = draw.one_of(["float32", "float64"], ["f4", float], ["int", "a", 3])
+        cell["diagnostics"] = draw.one_of([0, 1, True], [1.0], [2, "yes", None, np.array([0, 1]), [1]])
+    else:
+        cell["ridge"] = values.real(draw, [0.0, 0.1], low=0.0)
+        cell["n_samples"] = draw.one_of([None], [30, 10], [0, -1, "a", 2.5])
+    spectrum = [[float(k) for k in range(1, d + 1)]]
+    bad = ["nothing", None, [1.0] * (d + 1), [0.0] * d, [np.nan] * d, [], [[1.0] * d], *values.strange()]
+    cell["target"] = draw.one_of(["exponential", "identity", "power_law", "rank_one", *spectrum], (), bad)
+    optional = [key for key in cell if key not in ("regime", "d", "N", "n_samples")]
+    dropped = set(draw.rng.permutation(optional)[: draw.size(0, len(optional))].tolist())
+    if regime == "NN" and cell["activation"].kind != "good":
+        cell["activation"] = cell["activation"]._replace(kind="bad")
+    return {key: value for key, value in cell.items() if key not in dropped}
+
+
+def grid(draw: Draw) -> Call:
+    arguments = _cell(draw)
+    for key in list(arguments):
+        if draw.chance(0.3):
+            axis = draw.one_of([[1, 2], (1,), range(3), np.arange(2)], [iter([1]), {1}, "ab", None], [])
+            arguments[key] = axis
+    arguments = {
+        key: Value(value.value, "odd" if value.kind == "bad" else value.kind) for key, value in arguments.items()
+    }
+
+    def function(**axes: Any) -> int:
+        return len(fastlazy.grid(**axes))
+
+    return Call("grid", function, arguments, names=("axis", "grid"))
+
+
+def _run(**arguments: Any) -> Any:
+    """A sweep in threads of this process, unless another executor is asked for."""
+    if "executor" in arguments:
+        return fastlazy.run_sweep(**arguments)
+    with ThreadPoolExecutor(2) as pool:
+        return fastlazy.run_sweep(**arguments, executor=pool)
+
+
+def run_sweep(draw: Draw) -> Call:
+    folder = Path(draw.folder)
+    cells = [_cell(draw) for _ in range(draw.size(1, 3))]
+    kinds = {value.kind for cell in cells for value in cell.values()}
+    plain = [{key: value.value for key, value in cell.items()} for cell in cells]
+    kind = "bad" if "bad" in kinds else "odd" if "odd" in kinds else "good"
+    if draw.chance(0.2 * (draw.spoil > 0)):
+        plain, kind = draw.pick([None, "cells", {}, [], 3, plain[0], [None], [3], [{}], [plain], iter(plain)]), "odd"
+    (folder / "text.sqlite").write_text("nothing")
+    (folder / "folder.sqlite").mkdir()
+    (folder / "empty.sqlite").touch()
+    with sqlite3.connect(folder / "other.sqlite") as db:
+        db.execute("CREATE TABLE cells (id TEXT)")
+    odd = [folder / name for name in ("empty.sqlite", "", "new", "a b.sqlite")]
+    bad = [folder / "no" / "folder.sqlite", folder / "text.sqlite", folder / "other.sqlite", folder / "folder.sqlite"]
+    bad += ["", ".", b"a.sqlite", 3, None, ["a"], "\0", *values.strange()]
+    arguments = {
+        "cells": Value(plain, kind),
+        "store": draw.one_of([folder / "a.sqlite", str(folder / "b.sqlite")], odd, bad),
+    }
+    options = {
+        "n_workers": lambda: values.count(draw, draw.size(1, 3), none=False),
+        "retries": lambda: values.count(draw, 1, minimum=0),
+        "on_error": lambda: draw.one_of(["record"], ["raise"], ["a", None, 1]),
+        "rerun_failed": lambda: values.flag(draw),
+    }
+    for name, make in options.items():
+        if draw.chance(0.2):
+            arguments[name] = make()
+    if draw.chance(0.1 * (draw.spoil > 0)):
+        arguments["executor"] = Value(draw.pick(["dask", "loky", 3, "dask:nowhere", object(), "", [1], b"a"]), "bad")
+    arguments["progress"] = Value(False)
+
+    def check(table: Any) -> str | None:
+        return _wrong_rows(table)
+
+    allowed = (
+        OSError,
+        FileNotFoundError,
+        IsADirectoryError,
+        PermissionError,
+        RuntimeError,
+        ImportError,
+        ModuleNotFoundError,
+    )
+    return Call("run_sweep", _run, arguments, check, names=(*_KEYS, "executor", "store"), allowed=allowed)
+
+
+def _wrong_rows(table: Any) -> str | None:
+    """What is wrong with the rows of a sweep."""
+    for row in table.itertuples():
+        if row.status != "done":
+            continue  # it says why
+        if not np.isfinite(row.risk) or not np.isfinite(row.ratio):
+            return f"has a row that is done with risk {row.risk}, ratio {row.ratio}"
+        if row.regime != "NN" and pd.isna(row.n_samples) and not -1e-12 <= row.ratio <= 1 + 1e-9:
+            return f"has a ratio of {row.ratio}"
+        if row.regime == "NN" and row.fit_status == "diverged":
+            return "has a row that is done, whose training diverged"
+    return None
+
+
+_STORES: dict[str, bytes] = {}
+
+
+def small_store(folder: Path) -> Path:
+    """A good store of eight cells."""
+    path = folder / "store.sqlite"
+    if not _STORES:
+        cells = fastlazy.grid(regime=["RF", "NT"], d=6, N=[2, 4, 8])
+        cells += fastlazy.grid(regime="NN", d=6, N=[2, 4], n_samples=300)
+        _run(cells=cells, store=path, progress=False)
+        _STORES["bytes"] = path.read_bytes()
+    path.write_bytes(_STORES["bytes"])
+    return path
+
+
+def load_sweep(draw: Draw) -> Call:
+    path = small_store(Path(draw.folder))
+    whole = fastlazy.load_sweep(path)
+    kind = draw.kind()
+    if kind == "good":
+        store = Value(draw.pick([path, str(path)]))
+    elif kind == "odd":  # damaged
+        content = bytearray(path.read_bytes())
+        style = draw.pick(["cut", "flip", "flip", "flip", "zeros"])
+        if style == "cut":
+            content = content[: draw.size(0, len(content) - 1)]
+        elif style == "zeros":
+            start = draw.size(0, len(content) - 1)
+            content[start : start + 64] = bytes(len(content[start : start + 64]))
+        else:
+            content[draw.size(0, len(content) - 1)] ^= 1 << draw.size(0, 7)
+        path.write_bytes(content)
+        store = Value(path, "odd")
+    else:
+        (Path(draw.folder) / "text").write_text("nothing")
+        bad = [
+            "nothing.sqlite",
+            "",
+            ".",
+            b"a",
+            3,
+            "\0",
+            Path(draw.folder),
+            Path(draw.folder) / "text",
+            *values.strange(),
+        ]
+        store = Value(draw.good_only().one_of(bad).value, "bad")
+
+    def check(table: Any) -> str | None:
+        try:
+            pd.testing.assert_frame_equal(table, whole)
+        except AssertionError as error:
+            return f"is another table than was stored: {' '.join(str(error).split())[:100]}"
+        return None
+
+    return Call(
+        "load_sweep",
+        fastlazy.load_sweep,
+        {"store": store},
+        check,
+        allowed=(FileNotFoundError, OSError, IsADirectoryError),
+    )
+
+
+def _plot(name: str) -> Entry:
+    def entry(draw: Draw) -> Call:
+        table = fastlazy.load_sweep(small_store(Path(draw.folder)))
+        dots = pd.DataFrame(
+            {"regime": ["RF", "NT", "NN"], "N": [2, 3, 4], "measured": [0.5, 0.4, 0.1], "activation": "square"}
+        )
+        lines = pd.DataFrame({"regime": ["RF", "RF"], "N": [2, 3], "predicted": [0.5, 0.4], "activation": "square"})
+        odd = [
+            dots[:0],
+            table[:0],
+            dots.assign(measured=np.nan),
+            dots.assign(N=0),
+            dots.assign(N=-1),
+            dots.assign(measured=np.inf),
+        ]
+        odd += [
+            dots.astype({"N": "Int64", "measured": "Float64"}),
+            dots.assign(N=2.5),
+            dots.to_dict(),
+            dots.assign(measured=-1.0),
+        ]
+        odd += [
+            table.assign(status="failed"),
+            pd.concat([table, table.assign(ridge=0.1)]),
+            table.assign(d=[6] * 7 + [7]),
+        ]
+        bad = [
+            dots.drop(columns="N"),
+            dots.drop(columns="measured"),
+            dots.drop(columns="regime"),
+            dots.assign(regime="XX"),
+        ]
+        bad += [dots.values, [], [1, 2], dots.assign(measured="a"), dots["N"], *values.strange()]
+        chosen = draw.one_of([table, dots, table[table["regime"] == "RF"]], odd, bad)
+        own = isinstance(chosen.value, pd.DataFrame) and "ratio" in chosen.value
+        arguments = {"dots": chosen}
+        if not own or draw.chance(0.3):
+            arguments["d"] = values.count(draw, 6, none=not own)
+        if draw.chance(0.4):
+            bad = [lines.drop(columns="N"), lines.assign(regime="XX"), [1], "a", 3, lines.values, lines["N"]]
+            arguments["lines"] = draw.one_of(
+                [lines, None], [lines[:0], lines.assign(predicted=np.nan), lines.assign(N=0)], bad
+            )
+        if name == "plot_risk_curves" and draw.chance(0.1):
+            arguments["ax"] = draw.one_of([None], (), ["a", 3, [None], matplotlib])
+
+        def function(**parameters: Any) -> Any:
+            import matplotlib.pyplot as plt
+
+            try:
+                axes = getattr(fastlazy, name)(**parameters)
+                (axes[0] if isinstance(axes, list) else axes).get_figure().canvas.draw()
+                return axes
+            finally:
+                plt.close("all")
+
+        names = ("N", "regime", "measured", "predicted", "activation", "table", "dots", "lines", "d")
+        return Call(name, function, arguments, names=names, allowed=(KeyError,))
+
+    return entry
+
+
+ENTRIES: dict[str, Entry] = {
+    "grid": grid,
+    "run_sweep": run_sweep,
+    "load_sweep": load_sweep,
+    "plot_risk_curves": _plot("plot_risk_curves"),
+    "plot_activations": _plot("plot_activations"),
+}
