@@ -34,10 +34,10 @@ def main(argv: list[str] | None = None) -> None:
             X, y = target.sample(n, rng=int(n))
             if name == "NT":
                 model = NTRegressor(weights=W, activation=activation, alpha=ALPHAS).fit(X, y)
-                risk = fastlazy.tangent_risk(target, W, model.coef_, model.intercept_)
+                risk = fastlazy.tangent_risk(target, W, model.nt_coef_, model.intercept_)
             else:
                 model = RFRegressor(weights=W, activation=activation, alpha=ALPHAS).fit(X, y)
-                risk = fastlazy.network_risk(target, W, model.coef_, model.intercept_, activation)
+                risk = fastlazy.network_risk(target, W, model.rf_coef_, model.intercept_, activation)
             axes.plot(n, risk / target.null_risk, "o", color=colour)
         limit = fastlazy.nt_risk(target, W) if name == "NT" else fastlazy.rf_risk(target, W, activation)
         label = {"RF relu": "RF, ReLU", "RF": "RF, x²", "NT": "NT, x²"}[name]

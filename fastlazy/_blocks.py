@@ -109,6 +109,11 @@ def check_products(X: Array, W: Array) -> None:
         )
 
 
+def overflow_remedy(dtype: Any) -> str:
+    """What else helps against an overflow of *dtype*, to end a message with."""
+    return ", or pass float64" if np.dtype(dtype) == np.float32 else ""
+
+
 def check_out(out: Any, shape: tuple[int, int], dtype: np.dtype[Any]) -> Array:
     """Where to write a result: *out*, or a new array."""
     if out is None:

@@ -18,19 +18,22 @@ from fastlazy._sklearn import (
     DTYPES,
     CallbackSupportMixin,
     Task,
-    check_scalar,
+    check_flags,
+    check_number,
     checked,
     weights_of,
     with_callbacks,
 )
 from fastlazy._validate import Array, check_array
 from fastlazy.activations import Activation, check_activation
-from fastlazy.fits import Linear, fit_nt, fit_rf
+from fastlazy.fits import Fitted, Linear, fit_nt, fit_rf
 from fastlazy.models import features
 
 # After what says clearly that scikit-learn is missing, if it is.
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, RegressorMixin, TransformerMixin  # isort: skip
 from sklearn.utils.validation import check_is_fitted  # isort: skip
+
+_FLAGS = ("fit_intercept", "include_rf", "parallel")
 
 __all__ = ["NTRegressor", "QuadraticNetworkRegressor", "RFRegressor", "RFTransformer"]
 
@@ -61,14 +64,19 @@ class _LinearRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         X, y = checked(self, X, y=y, multi_output=True)
         task = Task.fit(self, 0, X=X, y=y)
         start = time.perf_counter()
+        check_flags(self, *_FLAGS)
         alphas = _check_alpha(self.alpha)
         sigma = check_activation(self.activation)
         W = weights_of(self, X.shape[1], X.dtype)
         outputs = np.asarray(y, np.float64).reshape(len(X), -1)
-        linear = self._solved(X, outputs, W, sigma, alphas)
-        self.__dict__.pop("best_score_", None)  # of an earlier fit
-        for name, value in self._attributes(linear, y.ndim == 1).items():
-            setattr(self, name, value)
+        model, ridge = self._solved(X, outputs, W, sigma, alphas)
+        self.weights_, self.activation_ = model.W, model.activation
+        self.intercept_ = float(model.offset[0]) if y.ndim == 1 else model.offset
+        self.alpha_, self.jitter_ = ridge.alpha, ridge.jitter
+        for name, value in {"rf_coef_": model.a, "nt_coef_": model.b, "best_score_": ridge.score}.items():
+            self.__dict__.pop(name, None)  # of an earlier fit
+            if value is not None:
+                setattr(self, name, value[0] if y.ndim == 1 and name != "best_score_" else value)
         if self.verbose:
             jitter = f", jitter {self.jitter_:.3g}" if self.jitter_ else ""
             print(f"[{type(self).__name__}] alpha {self.alpha_:g}{jitter}: {time.perf_counter() - start:.2f} s")
@@ -93,22 +101,18 @@ class _LinearRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         X = checked(self, X, reset=False)
-        rows = X.astype(self.weights_.dtype, copy=False)
-        values = self._model.values(rows, parallel=self.parallel).astype(np.result_type(X, self.weights_))
-        return values[:, 0] if np.ndim(self.intercept_) == 0 else values
-
-    def _attributes(self, linear: Linear, single: bool) -> dict[str, Any]:
-        """What a fit leaves behind."""
-        found = {
-            "_model": linear,
-            "weights_": linear.W,
-            "intercept_": float(linear.offset[0]) if single else linear.offset,
-            "alpha_": linear.ridge.alpha,
-            "jitter_": linear.ridge.jitter,
-        }
-        if linear.ridge.score is not None:
-            found["best_score_"] = linear.ridge.score
-        return found
+        W = np.ascontiguousarray(self.weights_)
+        a, b = getattr(self, "rf_coef_", None), getattr(self, "nt_coef_", None)
+        single = np.ndim(a) == 1 or np.ndim(b) == 2
+        model = Linear(
+            W,
+            self.activation_,
+            None if a is None else np.reshape(a, (-1, len(W))),
+            None if b is None else np.reshape(b, (-1, *W.shape)),
+            np.atleast_1d(self.intercept_),
+        )
+        values = model.values(X.astype(W.dtype, copy=False), parallel=self.parallel).astype(np.result_type(X, W))
+        return values[:, 0] if single else values
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -145,8 +149,10 @@ class RFRegressor(_LinearRegressor):
     Attributes
     ----------
     weights_ : ndarray, shape (N, d)
-    coef_ : ndarray, shape (N,) or (t, N)
-        a.
+    activation_ : Activation
+        sigma.
+    rf_coef_ : ndarray, shape (N,) or (t, N)
+        a. There is no `coef_`, which in scikit-learn has one entry for each column of X.
     intercept_ : float or ndarray, shape (t,)
         c.
     alpha_ : float
@@ -188,12 +194,8 @@ class RFRegressor(_LinearRegressor):
         self.parallel = parallel
         self.verbose = verbose
 
-    def _solved(self, X: Array, y: Array, W: Array, sigma: Activation, alphas: Array) -> Linear:
+    def _solved(self, X: Array, y: Array, W: Array, sigma: Activation, alphas: Array) -> Fitted:
         return fit_rf(X, y, W, sigma, alphas, intercept=self.fit_intercept, parallel=self.parallel)
-
-    def _attributes(self, linear: Linear, single: bool) -> dict[str, Any]:
-        assert linear.a is not None
-        return {**super()._attributes(linear, single), "coef_": linear.a[0] if single else linear.a}
 
 
 class NTRegressor(_LinearRegressor):
@@ -226,8 +228,10 @@ class NTRegressor(_LinearRegressor):
     Attributes
     ----------
     weights_ : ndarray, shape (N, d)
-    coef_ : ndarray, shape (N, d) or (t, N, d)
-        b.
+    activation_ : Activation
+        sigma.
+    nt_coef_ : ndarray, shape (N, d) or (t, N, d)
+        b. There is no `coef_`, which in scikit-learn has one entry for each column of X.
     rf_coef_ : ndarray, shape (N,) or (t, N)
         a; only with include_rf.
     intercept_ : float or ndarray, shape (t,)
@@ -275,16 +279,9 @@ class NTRegressor(_LinearRegressor):
         self.parallel = parallel
         self.verbose = verbose
 
-    def _solved(self, X: Array, y: Array, W: Array, sigma: Activation, alphas: Array) -> Linear:
+    def _solved(self, X: Array, y: Array, W: Array, sigma: Activation, alphas: Array) -> Fitted:
         options = {"include_rf": self.include_rf, "intercept": self.fit_intercept, "parallel": self.parallel}
         return fit_nt(X, y, W, sigma, alphas, **options)
-
-    def _attributes(self, linear: Linear, single: bool) -> dict[str, Any]:
-        assert linear.b is not None
-        found = {**super()._attributes(linear, single), "coef_": linear.b[0] if single else linear.b}
-        if linear.a is not None:
-            found["rf_coef_"] = linear.a[0] if single else linear.a
-        return found
 
 
 class RFTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -305,6 +302,8 @@ class RFTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     Attributes
     ----------
     weights_ : ndarray, shape (N, d)
+    activation_ : Activation
+        sigma.
     n_features_in_ : int
         d.
     """
@@ -343,7 +342,8 @@ class RFTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             If a parameter or X is not what it must be.
         """
         X = checked(self, X)
-        check_activation(self.activation)
+        check_flags(self, "parallel")
+        self.activation_ = check_activation(self.activation)
         self.weights_ = weights_of(self, X.shape[1], X.dtype)
         self._n_features_out = len(self.weights_)
         return self
@@ -366,8 +366,7 @@ class RFTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         """
         check_is_fitted(self)
         X = checked(self, X, reset=False)
-        sigma = check_activation(self.activation)
-        return features(X, self.weights_.astype(X.dtype, copy=False), sigma, parallel=self.parallel)
+        return features(X, self.weights_.astype(X.dtype, copy=False), self.activation_, parallel=self.parallel)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -377,8 +376,8 @@ class RFTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
 
 def _check_alpha(alpha: Any) -> Array:
     """Penalties (k,)."""
-    if isinstance(alpha, Real):
-        check_scalar(alpha, "alpha", Real, min_val=0.0)
+    if isinstance(alpha, (Real, np.bool_)):
+        check_number("alpha", alpha)
     alphas = np.atleast_1d(check_array("alpha", alpha, (0, 1)))
     if alphas.min() < 0:
         raise ValueError(f"alpha == {alphas.min():g}, must be >= 0.0.")

@@ -22,24 +22,24 @@ import numpy as np
 from fastlazy._team import one_blas_thread
 from fastlazy._validate import Array
 from fastlazy.activations import Activation, get_activation
-from fastlazy.gram import nt_kernel, rf_kernel
+from fastlazy.centred import centred_nt_kernel, centred_rf_kernel
+from fastlazy.gram import nt_kernel
 from fastlazy.models import features, form_values, nt_coefficients, nt_values, rf_coefficients, rf_values
-from fastlazy.normal_equations import rf_normal_equations
+from fastlazy.normal_equations import centred_normal_equations
 from fastlazy.ridge import Ridge, solve_dual, solve_primal
 
 _BLOCK = 4_000_000  # features made at a time
+_PILOT = 512  # samples that tell about where means are
 
 
 class Linear(NamedTuple):
-    """A fitted model for t outputs; what it does not have is None."""
+    """A linear model for t outputs; what it does not have is None."""
 
     W: Array  # (N, d)
     activation: Activation
     a: Array | None  # (t, N)
     b: Array | None  # (t, N, d)
-    form: Array | None  # (t, d, d): the whole function but the offset, where that is cheaper
     offset: Array  # (t,)
-    ridge: Ridge
 
     def values(self, X: Array, *, parallel: bool = True) -> Array:
         """f(x) for rows of X (n, d) of the dtype of W; shape (n, t), float64.
@@ -60,8 +60,10 @@ class Linear(NamedTuple):
             If a value is not finite.
         """
         with _blas(parallel):
-            if self.form is not None:
-                return form_values(X, self.form) + self.offset
+            N, d = self.W.shape
+            # <x, S x> costs d^2, and to make S costs as much as some d values of the sum over neurons
+            if self.activation is get_activation("square") and d < min((2 if self.b is not None else 1) * N, len(X)):
+                return form_values(X, _form(self.W, self.a, self.b)) + self.offset
             out = np.zeros((len(X), len(self.offset))) + self.offset
             if self.a is not None:
                 out += rf_values(X, self.W, self.a, self.activation, parallel=parallel)
@@ -70,9 +72,16 @@ class Linear(NamedTuple):
             return out
 
 
+class Fitted(NamedTuple):
+    """A model that was fitted, and how."""
+
+    model: Linear
+    ridge: Ridge
+
+
 def fit_rf(
     X: Array, y: Array, W: Array, sigma: Activation, alphas: Array, *, intercept: bool = True, parallel: bool = True
-) -> Linear:
+) -> Fitted:
     """Random features fitted to X (n, d) and y (n, t), for weights W (N, d) of the dtype of X.
 
     The best of several *alphas* (k,) is the one with the least leave-one-out error.
@@ -84,28 +93,30 @@ def fit_rf(
     """
     n, N = len(X), len(W)
     with _blas(parallel):
+        origin = _origin(X, W, sigma, 0, intercept, parallel)
         if n >= N:
-            gram, sums = rf_normal_equations(X, np.column_stack([y, np.ones(n)]), W, sigma, parallel=parallel)
+            shift = y.mean(axis=0, dtype=np.float64) if intercept else np.zeros(y.shape[1])
+            responses = np.column_stack([y - shift, np.ones(n)])
+            gram, sums = centred_normal_equations(X, responses, W, sigma, origin, parallel=parallel)
             gram *= n
-            means = sums[:, -1].astype(np.float64) if intercept else np.zeros(N)
-            shift = y.mean(axis=0, dtype=np.float64) if intercept else 0.0
+            rest = sums[:, -1] if intercept else np.zeros(N)
             if intercept:
-                _take_out(gram, means, n)
-            moments = (n * (sums[:, :-1] - means[:, None] * shift)).astype(gram.dtype)
+                _take_out(gram, rest, n)
+            means = origin + rest
 
             def blocks() -> Iterator[tuple[slice, Array]]:
                 for part in _parts(n, N):
                     yield part, features(X[part], W, sigma, parallel=parallel) - means.astype(W.dtype)
 
+            moments = (n * sums[:, :-1]).astype(gram.dtype)
             ridge = solve_primal(gram, moments, means, y, alphas, blocks, intercept=intercept)
             a = np.ascontiguousarray(ridge.coefficients.T)
         else:
-            K = rf_kernel(X, W, sigma, parallel=parallel)
-            K *= N
+            K = centred_rf_kernel(X, W, sigma, origin, parallel=parallel)
             ridge = solve_dual(K, y, alphas, intercept=intercept)
-            a = rf_coefficients(X, ridge.coefficients, W, sigma, parallel=parallel).astype(W.dtype)
-        form = _form(W, a, None) if sigma is get_activation("square") and X.shape[1] < N else None
-    return Linear(W, sigma, a, None, form, ridge.offset, ridge)
+            u = _dual(ridge, intercept)
+            a = rf_coefficients(X, u, W, sigma, origin=origin, parallel=parallel).astype(W.dtype)
+    return Fitted(_with_offset(Linear(W, sigma, a, None, np.zeros(y.shape[1])), X, y, intercept, parallel), ridge)
 
 
 def fit_nt(
@@ -118,7 +129,7 @@ def fit_nt(
     include_rf: bool = False,
     intercept: bool = True,
     parallel: bool = True,
-) -> Linear:
+) -> Fitted:
     """The neural tangent model, or with *include_rf* that and random features, fitted as `fit_rf` says.
 
     Raises
@@ -132,11 +143,11 @@ def fit_nt(
     rank = min(N, d)
     by_forms = square and not include_rf
     size = rank * (2 * d - rank + 1) // 2 if by_forms else N * (d + include_rf)
-    a = None
+    a, mean = None, _mean(X, intercept)
     with _blas(parallel):
         if 2 * size <= n:  # beyond that the Gram matrix of all features costs more than the kernel and its factor
             if by_forms:
-                forms = _Forms(W)
+                forms = _Forms(W, mean)
                 ridge = _fit_explicit(X, y, forms.features, forms.size, alphas, intercept)
                 b = _products(W, forms.moves(ridge.coefficients))
             else:
@@ -148,27 +159,72 @@ def fit_nt(
                 both = ridge.coefficients.T.reshape(-1, N, d + include_rf)
                 b, a = np.ascontiguousarray(both[:, :, :d]), np.ascontiguousarray(both[:, :, d]) if include_rf else None
         else:
-            K = nt_kernel(X, W, sigma, parallel=parallel)
+            slopes = _origin(X, W, sigma, 1, intercept, parallel)
+            if intercept:
+                K = centred_nt_kernel(X, W, sigma, slopes, mean, parallel=parallel)
+            else:
+                K = nt_kernel(X, W, sigma, parallel=parallel)
+                K *= N
             if include_rf:
-                K += rf_kernel(X, W, sigma, parallel=parallel)
-            K *= N
+                origin = _origin(X, W, sigma, 0, intercept, parallel)
+                K += centred_rf_kernel(X, W, sigma, origin, parallel=parallel)
             ridge = solve_dual(K, y, alphas, intercept=intercept)
             del K
-            u = ridge.coefficients
+            u = _dual(ridge, intercept)
             if square:
-                b = _products(W, [2 * (X.T * column) @ X for column in u.T])
+                b = _products(W, _forms_of_dual(X, u, mean))
             else:
-                b = nt_coefficients(X, u, W, sigma, parallel=parallel)
+                b = nt_coefficients(X, u, W, sigma, origin=slopes, parallel=parallel)
             if include_rf:
-                a = rf_coefficients(X, u, W, sigma, parallel=parallel).astype(W.dtype)
-        form = _form(W, a, b) if square and d <= 2 * N else None
-    return Linear(W, sigma, a, b, form, ridge.offset, ridge)
+                a = rf_coefficients(X, u, W, sigma, origin=origin, parallel=parallel).astype(W.dtype)
+    return Fitted(_with_offset(Linear(W, sigma, a, b, np.zeros(y.shape[1])), X, y, intercept, parallel), ridge)
+
+
+def _origin(X: Array, W: Array, sigma: Activation, derivative: int, intercept: bool, parallel: bool) -> Array:
+    """Means of the features sigma(<w_i, x>), or of sigma' of it, over some of the samples, (N,), of W's dtype.
+
+    Zero without an offset, which alone makes features that differ by a constant the same problem.
+    """
+    if not intercept:
+        return np.zeros_like(W[:, 0])
+    some = np.random.default_rng(0).permutation(len(X))[:_PILOT]  # in any order of X they stand for all
+    made = features(X[some], W, sigma, derivative=derivative, parallel=parallel)
+    return made.mean(axis=0, dtype=np.float64).astype(W.dtype)
+
+
+def _mean(X: Array, intercept: bool) -> Array:
+    """The mean of the samples, (d,), of their dtype; zero without an offset, as above."""
+    return X.mean(axis=0, dtype=np.float64).astype(X.dtype) if intercept else np.zeros_like(X[0])
+
+
+def _dual(ridge: Ridge, intercept: bool) -> Array:
+    """The dual solution u (n, t), float64; with an offset it sums to zero, to float64's rounding."""
+    u = ridge.coefficients.astype(np.float64)
+    return u - u.mean(axis=0) if intercept else u
+
+
+def _forms_of_dual(X: Array, u: Array, mean: Array) -> list[Array]:
+    """2 sum_s u_s x_s x_s^T for each column of u, whose sum is zero unless the *mean* is; float64."""
+    centred, m = X.astype(np.float64) - mean, mean.astype(np.float64)
+    forms = []
+    for column in u.T:
+        mixed = np.outer(m, column @ centred)
+        forms.append(2 * ((centred.T * column) @ centred + mixed + mixed.T))
+    return forms
+
+
+def _with_offset(model: Linear, X: Array, y: Array, intercept: bool, parallel: bool) -> Linear:
+    """The model with the offset that makes its mean error on the samples zero, which takes in rounding, too."""
+    if not intercept:
+        return model
+    return model._replace(offset=np.mean(y - model.values(X, parallel=parallel), axis=0, dtype=np.float64))
 
 
 class _Forms:
     """The features of sigma = x^2's tangent model in the right singular basis of W: x_j x_k times a weight."""
 
-    def __init__(self, W: Array) -> None:
+    def __init__(self, W: Array, mean: Array) -> None:
+        self.mean = mean
         _, values, self.basis = (
             np.linalg.svd(W, full_matrices=True) if len(W) < W.shape[1] else np.linalg.svd(np.linalg.qr(W, mode="r"))
         )
@@ -182,10 +238,11 @@ class _Forms:
         self.size = len(self.j)
 
     def features(self, X: Array) -> Array:
-        """Features (n, size)."""
-        turned = X @ self.basis.T
+        """Features (n, size) less those at the mean m: x_j x_k - m_j m_k = x_j xi_k + xi_j m_k for x = m + xi."""
+        m, xi = self.basis @ self.mean, (X - self.mean) @ self.basis.T
         weight = np.where(self.j == self.k, np.sqrt(2), 2) * np.sqrt(self.strength)
-        return np.asarray(turned[:, self.j] * turned[:, self.k] * weight.astype(X.dtype))
+        made = (xi + m)[:, self.j] * xi[:, self.k] + xi[:, self.j] * m[self.k]
+        return np.asarray(made * weight.astype(X.dtype))
 
     def moves(self, theta: Array) -> Array:
         """Q (t, d, d) symmetric for coefficients (size, t): b = W Q is the least b for the function."""
@@ -233,19 +290,20 @@ def _fit_explicit(
 
 def _products(W: Array, several: Iterable[Array]) -> Array:
     """W Q for each Q, (t, N, d): products of two matrices, which NumPy leaves to BLAS."""
-    return np.stack([W @ Q for Q in several])
+    return np.stack([(W @ Q).astype(W.dtype) for Q in several])
 
 
 def _form(W: Array, a: Array | None, b: Array | None) -> Array:
-    """S (t, d, d), symmetric, for which sigma = x^2 gives <x, S x>."""
+    """S (t, d, d), symmetric, float64, for which sigma = x^2 gives <x, S x>."""
     S: Any = 0.0
+    wide = W.astype(np.float64)
     if b is not None:
-        S = np.stack([part.T @ W for part in b])
+        S = np.stack([part.T @ wide for part in b])
         S = S + S.transpose(0, 2, 1)
     if a is not None:
-        S = S + np.stack([(W.T * second) @ W for second in a])
+        S = S + np.stack([(wide.T * second) @ wide for second in a])
     if not np.isfinite(S).all():
-        raise ValueError(f"the fitted function overflows {W.dtype}; divide X, W or y by a number")
+        raise ValueError("the fitted function overflows float64; divide X, W or y by a number")
     return np.asarray(S)
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastlazy._blocks import Blocks, check_out, check_products, dtype_of, operand, threads
+from fastlazy._blocks import Blocks, check_out, check_products, dtype_of, operand, overflow_remedy, threads
 from fastlazy._core import activation as named
 from fastlazy._core import gram as core
 from fastlazy._core.layout import aligned_zeros, padded
@@ -270,5 +270,5 @@ def _check_blocks(name: str, problem: _Problem, blocks: Blocks) -> None:
     if blocks.failed:
         raise ValueError(
             f"{name} overflows {problem.dtype}, or activation {problem.activation.name!r} raised an error or gave NaN; "
-            "divide X or W by a number, or pass float64"
+            f"divide X or W by a number{overflow_remedy(problem.dtype)}"
         )

@@ -14,11 +14,12 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from fastlazy._blocks import Blocks, check_products, operand, scratch, threads
+from fastlazy._blocks import Blocks, check_products, operand, overflow_remedy, scratch, threads
 from fastlazy._core import gram as core
 from fastlazy._core import values as core_values
 from fastlazy._core.layout import padded
 from fastlazy._core.loops import loop_address
+from fastlazy._core.shift import shift_features
 from fastlazy._team import Team
 from fastlazy._validate import Array
 from fastlazy.activations import Activation
@@ -54,7 +55,7 @@ def features(X: Array, W: Array, sigma: Activation, *, derivative: int = 0, para
                 result[start : start + len(rows), first : first + count] = held.panels[
                     first // width, : len(rows), :count
                 ]
-    _check_finite("features", result, errors, sigma)
+    _check_finite("features", result, errors, sigma, W.dtype)
     return result
 
 
@@ -78,7 +79,7 @@ def rf_values(X: Array, W: Array, a: Array, sigma: Activation, *, parallel: bool
             part = out[:, start : start + len(rows)].copy()
             together(core_values.add_rf_values, layers.rows, len(W), samples, loop, second, place, part, errors)
             out[:, start : start + len(rows)] = part
-    _check_finite("values", out, errors, sigma)
+    _check_finite("values", out, errors, sigma, W.dtype)
     return np.ascontiguousarray(out.T)
 
 
@@ -102,21 +103,40 @@ def nt_values(X: Array, W: Array, b: Array, sigma: Activation, *, parallel: bool
             part = out[:, start : start + len(rows)].copy()
             together(core_values.add_nt_values, layers.rows, moved, len(W), samples, loop, place, part, errors)
             out[:, start : start + len(rows)] = part
-    _check_finite("values", out, errors, sigma)
+    _check_finite("values", out, errors, sigma, W.dtype)
     return np.ascontiguousarray(out.T)
 
 
 def form_values(X: Array, forms: Array) -> Array:
-    """<x, S x> for symmetric forms S (t, d, d), shape (n, t), float64."""
+    """<x, S x> for symmetric forms S (t, d, d), shape (n, t), in float64: few digits are left beside a large mean."""
     out = np.empty((len(X), len(forms)))
     for start, rows in _parts(X):
-        for t, form in enumerate(forms.astype(X.dtype, copy=False)):
-            out[start : start + len(rows), t] = np.einsum("ij,ij->i", rows @ form, rows)
+        wide = rows.astype(np.float64, copy=False)
+        for t, form in enumerate(forms.astype(np.float64, copy=False)):
+            out[start : start + len(rows), t] = np.einsum("ij,ij->i", wide @ form, wide)
     return out
 
 
-def rf_coefficients(X: Array, u: Array, W: Array, sigma: Activation, *, parallel: bool = True) -> Array:
+def rf_coefficients(
+    X: Array, u: Array, W: Array, sigma: Activation, *, origin: Array | None = None, parallel: bool = True
+) -> Array:
     """Second layers a (t, N) for dual solutions u (n, t), float64.
+
+    Parameters
+    ----------
+    X : ndarray, shape (n, d)
+    u : ndarray, shape (n, t)
+    W : ndarray, shape (N, d)
+    sigma : Activation
+    origin : ndarray, shape (N,), optional
+        Near the means of the features, for u that sums to zero up to rounding, where it makes no difference: it is
+        taken out of the features, whose means would multiply the rounding.
+    parallel : bool
+        False: on the calling thread alone.
+
+    Returns
+    -------
+    ndarray, shape (t, N)
 
     Raises
     ------
@@ -126,17 +146,19 @@ def rf_coefficients(X: Array, u: Array, W: Array, sigma: Activation, *, parallel
     out = np.zeros((u.shape[1], len(W)))
 
     def use(together: Team, held: core.Operand, part: slice, _: bool) -> None:
-        moments = np.zeros((u.shape[1], held.panels.shape[0] * held.panels.shape[2]))
-        weights = np.ascontiguousarray(u[part].T, np.float64)
-        together(core.add_moments, held.panels, weights.shape[1], weights, moments)
-        out[:] += moments[:, : len(W)]
+        out[:] += _moments(together, held, u[part])[:, : len(W)]
 
-    _with_features(X, W, sigma, 0, use, parallel)
+    _with_features(X, W, sigma, 0, origin, use, parallel)
     return out
 
 
-def nt_coefficients(X: Array, u: Array, W: Array, sigma: Activation, *, parallel: bool = True) -> Array:
+def nt_coefficients(
+    X: Array, u: Array, W: Array, sigma: Activation, *, origin: Array | None = None, parallel: bool = True
+) -> Array:
     """Coefficients b (t, N, d) for dual solutions u (n, t), of W's dtype.
+
+    With the mean m of X and the *origin* o of the slopes, as in `rf_coefficients`, x = m + xi and s_i = o_i + t_i,
+    b_i = sum_s u_s (t_i xi + o_i xi + t_i m), plus o_i m sum_s u_s, which is zero or o is.
 
     Raises
     ------
@@ -144,18 +166,31 @@ def nt_coefficients(X: Array, u: Array, W: Array, sigma: Activation, *, parallel
         If sigma has no derivative, or one of its values is not finite.
     """
     t, d = u.shape[1], W.shape[1]
-    out = np.zeros((len(W), t * d), W.dtype)
+    out, sums = np.zeros((len(W), t * d), W.dtype), np.zeros((t, len(W)))
+    mean = X.mean(axis=0, dtype=np.float64).astype(X.dtype)
     blocks: list[Blocks] = []
 
     def use(together: Team, held: core.Operand, part: slice, first: bool) -> None:
         if first:
             blocks.append(Blocks(together, out, symmetric=False))
-        weighted = (u[part].T[:, None, :] * X[part].T).reshape(t * d, -1).astype(W.dtype)
+        weighted = (u[part].T[:, None, :] * (X[part] - mean).T).reshape(t * d, -1).astype(W.dtype)
         right = operand(together, weighted)
         blocks[0].add(held, right, k=right.panels.shape[1], begin=first, finish=False)
+        sums[:] += _moments(together, held, u[part])[:, : len(W)]
 
-    _with_features(X, W, sigma, 1, use, parallel)
-    return np.ascontiguousarray(out.reshape(len(W), t, d).transpose(1, 0, 2))
+    _with_features(X, W, sigma, 1, origin, use, parallel)
+    b = out.reshape(len(W), t, d).transpose(1, 0, 2) + sums[:, :, None] * mean
+    if origin is not None:
+        b += origin[:, None] * (u.T @ (X - mean).astype(np.float64))[:, None, :]
+    return np.ascontiguousarray(b, W.dtype)
+
+
+def _moments(together: Team, held: core.Operand, u: Array) -> Array:
+    """Sums over samples of features times the columns of u (samples, t), shape (t, columns of the panels), float64."""
+    moments = np.zeros((u.shape[1], held.panels.shape[0] * held.panels.shape[2]))
+    weights = np.ascontiguousarray(u.T, np.float64)
+    together(core.add_moments, held.panels, weights.shape[1], weights, moments)
+    return moments
 
 
 def _with_features(
@@ -163,10 +198,11 @@ def _with_features(
     W: Array,
     sigma: Activation,
     derivative: int,
+    origin: Array | None,
     use: Callable[[Team, core.Operand, slice, bool], None],
     parallel: bool,
 ) -> None:
-    """Make the features of some samples at a time, neurons outside and samples inside, and *use* them."""
+    """Make the features of some samples at a time, less an *origin* (N,), neurons outside, and *use* them."""
     check_products(X, W)
     function = sigma.compiled_derivative if derivative else sigma.compiled
     with threads(float(len(X)) * W.size, parallel) as together:
@@ -174,10 +210,15 @@ def _with_features(
         held = core.allocate_operand(len(W), min(SAMPLES, padded(len(X))), W.dtype)
         errors = np.zeros(together.members, np.int64)
         loop = loop_address(function, W.dtype)
+        outer = np.zeros(held.panels.shape[0] * held.panels.shape[2], W.dtype)
+        if origin is not None:
+            outer[: len(W)] = origin
         for start, rows in _parts(X):
             samples = operand(together, rows, left_only=True)
             together(core.fill_features, samples.rows, len(rows), W_operand.panels, loop, held, errors)
-            _check_finite("features", held.panels[:, : len(rows)], errors, sigma)
+            if origin is not None:
+                together(shift_features, np.zeros(len(rows), W.dtype), outer, held)
+            _check_finite("features", held.panels[:, : len(rows)], errors, sigma, W.dtype)
             use(together, held, slice(start, start + len(rows)), start == 0)
 
 
@@ -186,9 +227,11 @@ def _parts(X: Array) -> Iterator[tuple[int, Array]]:
         yield start, X[start : start + SAMPLES]
 
 
-def _check_finite(what: str, result: Array, errors: Counts, sigma: Activation) -> None:
-    if errors.any() or not np.isfinite(result.sum(dtype=np.float64)):
+def _check_finite(what: str, result: Array, errors: Counts, sigma: Activation, dtype: np.dtype[Any]) -> None:
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = result.sum(dtype=np.float64)
+    if errors.any() or not (np.isfinite(total) or np.isfinite(result).all()):
         raise ValueError(
-            f"{what} overflow {result.dtype}, or activation {sigma.name!r} raised an error or gave NaN; "
-            "divide X or W by a number, or pass float64"
+            f"{what} overflow {dtype}, or activation {sigma.name!r} raised an error or gave NaN; "
+            f"divide X or W by a number{overflow_remedy(dtype)}"
         )

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastlazy._blocks import Blocks, check_products, dtype_of, operand, threads
+from fastlazy._blocks import Blocks, check_products, dtype_of, operand, overflow_remedy, threads
 from fastlazy._core import gram as core
 from fastlazy._core.layout import padded
 from fastlazy._core.loops import loop_address
+from fastlazy._core.shift import shift_features
 from fastlazy._validate import Array, check_array, check_columns
 from fastlazy.activations import Activation, check_activation
 
@@ -30,7 +31,8 @@ def rf_normal_equations(
     ----------
     X : array_like, shape (n, d), or iterable of pairs (array_like (s, d), array_like (s,) or (s, t))
         Samples, one per row: an array, a memory map, of which a part is read at a time, or, with y = None, blocks
-        (X, y) of any sizes. The result does not depend on how samples are divided into blocks.
+        (X, y) of any sizes; those without rows are passed over. The result does not depend on how samples are divided
+        into blocks.
     y : array_like, shape (n,) or (n, t), or None
         Responses.
     W : array_like, shape (N, d)
@@ -59,34 +61,84 @@ def rf_normal_equations(
     stream = iter(_blocks_of(X, y))
     first = next(stream, None)
     if first is None:
-        raise ValueError("X has no samples: the iterable of blocks (X, y) is empty; pass at least one block")
+        raise ValueError("X has no samples: the iterable of blocks (X, y) has none; pass at least one block with rows")
     dtype = dtype_of(W, first[0])
     weights = check_array("W", W, 2, dtype)
-    N, d = weights.shape
+    Gram, sums = _sums(first, stream, weights, sigma, None, parallel)
+    vector = sums.astype(dtype)
+    return Gram, vector[0] if np.ndim(first[1]) == 1 else np.ascontiguousarray(vector.T)
+
+
+def centred_normal_equations(
+    X: Array, y: Array, W: Array, sigma: Activation, origin: Array, *, parallel: bool = True
+) -> tuple[Array, Array]:
+    """Phi^T Phi / n and Phi^T y / n for features Phi = sigma(X W^T) less an *origin* near their means (see `centred`).
+
+    Parameters
+    ----------
+    X : ndarray, shape (n, d)
+    y : ndarray, shape (n, t)
+    W : ndarray, shape (N, d)
+        Of the dtype of X, as *origin*.
+    sigma : Activation
+    origin : ndarray, shape (N,)
+    parallel : bool
+        False: on the calling thread alone.
+
+    Returns
+    -------
+    tuple of ndarray, shapes (N, N) and (N, t)
+        The second is float64.
+
+    Raises
+    ------
+    ValueError
+        As `rf_normal_equations`.
+    """
+    stream = iter(_blocks_of(X, y))
+    Gram, sums = _sums(next(stream), stream, W, sigma, origin, parallel)
+    return Gram, sums.T
+
+
+def _sums(
+    first: tuple[Any, Any],
+    stream: Iterator[tuple[Any, Any]],
+    W: Array,
+    sigma: Activation,
+    origin: Array | None,
+    parallel: bool,
+) -> tuple[Array, Array]:
+    """Means over all samples of products of features, (N, N), and of features and responses, (t, N), float64."""
+    (N, d), dtype = W.shape, W.dtype
     loop = loop_address(sigma.compiled, dtype)
-    targets = np.atleast_2d(np.asarray(first[1]).T).shape[0]
+    targets = np.atleast_2d(check_array("y", first[1], (1, 2)).T).shape[0]
     Gram, n = np.zeros((N, N), dtype), 0
     with threads(N * N * float(core.INNER) / 2, parallel) as together:
-        W_operand = operand(together, weights)
+        W_operand = operand(together, W)
         features = core.allocate_operand(N, core.INNER, dtype)
-        moments = np.zeros((targets, features.panels.shape[0] * features.panels.shape[2]))
+        columns = features.panels.shape[0] * features.panels.shape[2]
+        moments, outer = np.zeros((targets, columns)), np.zeros(columns, dtype)
+        if origin is not None:
+            outer[:N] = origin
         blocks = Blocks(together, Gram, symmetric=True)
         samples = core.allocate_operand(core.INNER, d, dtype, left_only=True)
-        for rows, responses in _chunks(first, stream, d, targets, dtype, weights):
+        for rows, responses in _chunks(first, stream, d, targets, dtype, W):
             count = len(rows)
             together(core.fill_operand, rows, samples)
             together(core.fill_features, samples.rows, count, W_operand.panels, loop, features, blocks.errors)
+            if origin is not None:
+                together(shift_features, np.zeros(count, dtype), outer, features)
             blocks.add(features, features, k=padded(count), begin=n == 0, finish=False)
             together(core.add_moments, features.panels, count, responses, moments)
             n += count
         together(core.mirror, 1 / n, Gram)
-    vector = (moments[:, :N] / n).astype(dtype)
-    if blocks.failed or not (np.isfinite(Gram.diagonal()).all() and np.isfinite(vector).all()):
+    sums = moments[:, :N] / n
+    if blocks.failed or not (np.isfinite(Gram.diagonal()).all() and np.abs(sums).max() <= np.finfo(dtype).max):
         raise ValueError(
             f"the normal equations overflow {dtype}, or activation {sigma.name!r} raised an error or gave NaN; "
-            "divide X or W by a number, or pass float64"
+            f"divide X or W by a number{overflow_remedy(dtype)}"
         )
-    return Gram, vector[0] if np.ndim(first[1]) == 1 else np.ascontiguousarray(vector.T)
+    return Gram, sums
 
 
 def _blocks_of(X: Any, y: Any) -> Iterator[tuple[Any, Any]]:
@@ -97,7 +149,8 @@ def _blocks_of(X: Any, y: Any) -> Iterator[tuple[Any, Any]]:
                 raise TypeError(
                     f"with y = None X must give pairs (X, y), got {type(block).__name__}; pass y, or such an iterable"
                 )
-            yield tuple(block)
+            if not all(hasattr(part, "__len__") and len(part) == 0 for part in block):  # an empty block adds nothing
+                yield tuple(block)
         return
     rows = X if isinstance(X, np.ndarray) else check_array("X", X, 2, dtype_of(X))
     responses = y if isinstance(y, np.ndarray) else np.asarray(y)

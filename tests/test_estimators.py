@@ -70,7 +70,7 @@ def test_random_features_are_ridge_on_features(N, t, fit_intercept):
     theirs = Ridge(0.7, fit_intercept=fit_intercept).fit(made.transform(X), y)
     ours = RFRegressor(N, alpha=0.7, fit_intercept=fit_intercept, random_state=0).fit(X, y)
     np.testing.assert_allclose(ours.predict(new), theirs.predict(made.transform(new)), rtol=0, atol=1e-8)
-    np.testing.assert_allclose(ours.coef_, theirs.coef_, rtol=0, atol=1e-8)
+    np.testing.assert_allclose(ours.rf_coef_, theirs.coef_, rtol=0, atol=1e-8)
     np.testing.assert_allclose(ours.intercept_, theirs.intercept_, rtol=0, atol=1e-8)
     np.testing.assert_array_equal(ours.weights_, made.weights_)
 
@@ -113,7 +113,8 @@ def test_alphas_are_chosen_as_by_ridge_cv():
 def test_single_precision_is_kept(kind):
     X, y = draw(dtype=np.float32)
     model = kind(10, random_state=0).fit(X, y)
-    assert model.predict(X).dtype == model.weights_.dtype == model.coef_.dtype == np.float32
+    coefficients = model.rf_coef_ if kind is RFRegressor else model.nt_coef_
+    assert model.predict(X).dtype == model.weights_.dtype == coefficients.dtype == np.float32
     assert model.predict(X.astype(float)).dtype == np.float64
 
 
@@ -163,10 +164,10 @@ def test_the_risk_falls_to_that_of_the_population(regime):
         X, y = target.sample(n, rng=n)
         if regime == "NT":
             model = NTRegressor(weights=W, activation="square", alpha=1e-3).fit(X, y)
-            risks.append(fastlazy.tangent_risk(target, W, model.coef_, model.intercept_))
+            risks.append(fastlazy.tangent_risk(target, W, model.nt_coef_, model.intercept_))
         else:
             model = RFRegressor(weights=W, activation=activation, alpha=1e-3).fit(X, y)
-            risks.append(fastlazy.network_risk(target, W, model.coef_, model.intercept_, activation))
+            risks.append(fastlazy.network_risk(target, W, model.rf_coef_, model.intercept_, activation))
     losses = np.array(risks) / limit - 1
     assert np.all(losses > 0)
     assert np.all(losses[1:] < 0.4 * losses[:-1])
