@@ -45,7 +45,7 @@ def network_function(W: ArrayLike, a: ArrayLike = 1.0, c: float = 0.0) -> Quadra
     Raises
     ------
     TypeError, ValueError
-        If an array is not finite or not of that shape.
+        If an array is not finite or not of that shape, or the function overflows.
 
     Examples
     --------
@@ -309,7 +309,8 @@ def lazy_risk(target: QuadraticTarget, W: ArrayLike, a: ArrayLike = 1.0, *, scal
     (Ours.) With S_0 = W^T diag(a) W the error is alpha S - (B + alpha S_0), and alpha S is any matrix with at most as
     many positive (negative) eigenvalues as a has. So the infimum is 2 sum lambda^2 over the eigenvalues of
     B + alpha S_0 but for so many of the largest (smallest) of that sign. As alpha grows those of the span of W leave
-    to infinity, and the others tend to those of P B P, P the projector off that span: the theorem of NT.
+    to infinity, and the others tend to those of P B P, P the projector off that span: the theorem of NT. They are
+    computed to 1e-12 of |B| for every alpha (`fastlazy.lazy_spectrum`, `tests/test_lazy_scale.py`).
     """
     check_target(target)
     alpha = check_real("scale", scale, 0.0)

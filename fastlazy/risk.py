@@ -77,13 +77,23 @@ def rf_risk(
         If W is not a finite (N, d) array, the activation is not known or has no finite Gaussian moments, the ridge
         is negative, or the Gram matrix overflows.
 
+    Warns
+    -----
+    RuntimeWarning
+        If the risk may be off by more than 1e-9 of the null risk, because features nearly depend on each other; the
+        message says by how much.
+
     Notes
     -----
     a solves (U + ridge) a = V with U = `rf_gram` centred and V_i = <w_i, B w_i> h_2(|w_i|) / |w_i|^2, h_2 the
     second Hermite coefficient; the risk is 2 |B|^2 - 2 <a, V> + <a, U a>. For x^2, V_i = 2 <w_i, B w_i>; without a
-    ridge the risk then depends on the directions of the rows alone, which are normalised first. Directions that
-    differ by less than about 1e-7 count as one if U is singular to rounding, but for x^2 down to 1e-13 they are told
-    apart if N d^2 <= 2e7: the features themselves are solved for.
+    ridge the risk then depends on the directions of the rows alone, as it does for ReLU and other powers.
+
+    For x^2, where U is nearly singular and N d^2 <= 2e7, the features themselves are solved for, and exact differences
+    take the place of rows that nearly agree. Pairs of rows at any distance h then keep all digits; of three or more
+    rows within h of each other the error is about 1e-16 / h of the null risk, not its square. Where that is not done,
+    for larger problems and other functions, the error grows as 1e-16 / h^2. Directions that differ by rounding count
+    as one (`tests/test_nearly_singular.py`).
 
     References
     ----------
@@ -141,13 +151,14 @@ def nt_risk(
     Warns
     -----
     RuntimeWarning
-        If the iteration ends before that; the message says by how much the risk may be off.
+        If the iteration ends before that, or if rounding may have cost more than the tolerance and 1e-9 of the null
+        risk, because rows nearly agree. The message says by how much the risk may be off.
 
     Raises
     ------
     TypeError, ValueError
         If W is not a finite (N, d) array, the activation is not known, jumps or has no finite Gaussian moments, a
-        number is out of its range, or for x^2 with a ridge the products of the entries of W overflow.
+        number is out of its range, or a moment overflows.
 
     Notes
     -----
@@ -158,6 +169,7 @@ def nt_risk(
     For a general sigma b solves (K + ridge) b = V, K = `nt_gram` centred and V_i = 2 h_1 B u_i + h_3 <u_i, B u_i> u_i
     with u_i = w_i / |w_i| and h_k the Hermite coefficients of sigma'; risk 2 |B|^2 - 2 <b, V> + <b, K b>. It takes
     one to three dozen products with K. sigma odd: V = 0, nothing is learned. Memory: 4 N^2 numbers and some (N, d).
+    Rows within 1e-7 of each other, but not equal, count as parallel, which a warning says.
 
     References
     ----------
@@ -249,8 +261,13 @@ def network_risk(
     Raises
     ------
     TypeError, ValueError
-        If an array is not finite or not of that shape, or the activation is not known or has no finite Gaussian
-        moments.
+        If an array is not finite or not of that shape, the activation is not known or has no finite Gaussian moments,
+        or the risk overflows.
+
+    Warns
+    -----
+    RuntimeWarning
+        If coefficients are so large that their rounding may cost more than 1e-9 of the risk and of the null risk.
     """
     weights = check_weights(target, W)
     sigma, offset = check_activation(activation), check_real("c", c)
@@ -306,8 +323,13 @@ def tangent_risk(
     Raises
     ------
     TypeError, ValueError
-        If an array is not finite or not of that shape, or the activation is not known, jumps or has no finite Gaussian
-        moments.
+        If an array is not finite or not of that shape, the activation is not known, jumps or has no finite Gaussian
+        moments, or the risk overflows.
+
+    Warns
+    -----
+    RuntimeWarning
+        As `network_risk`.
     """
     weights = check_weights(target, W)
     sigma, offset = check_activation(activation), check_real("c", c)
