@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from fastlazy._core import gram as core
 from fastlazy._team import available_cores, team
-from fastlazy._validate import Array
+from fastlazy._validate import Array, check_flag
 
 _SHARE = 2e6  # multiply-adds that are worth a thread
 
@@ -70,7 +70,9 @@ class Blocks:
 @contextmanager
 def threads(work: float, parallel: bool) -> Iterator[Together]:
     """A team for so much *work* (multiply-adds)."""
-    with team(max(1, min(available_cores(), int(work / _SHARE))) if parallel else 1) as together:
+    with team(
+        max(1, min(available_cores(), int(work / _SHARE))) if check_flag("parallel", parallel) else 1
+    ) as together:
         yield together
 
 
@@ -104,11 +106,16 @@ def dtype_of(*arrays: ArrayLike | None) -> np.dtype[Any]:
 def check_products(X: Array, W: Array) -> None:
     """Raise if an inner product could overflow: that must not look like a large feature."""
     sizes = float(np.abs(X).max()), float(np.abs(W).max())
-    if sizes[0] * sizes[1] * X.shape[1] > np.finfo(W.dtype).max:
+    if sizes[0] * sizes[1] * X.shape[1] > float(np.finfo(W.dtype).max):
         raise ValueError(
             f"entries of size {sizes[0]:.3g} in the samples and {sizes[1]:.3g} in W have inner products that overflow "
-            f"{W.dtype}; divide one of them by a number"
+            f"{W.dtype}; {smaller(W.dtype)}"
         )
+
+
+def smaller(dtype: np.dtype[Any]) -> str:
+    """What to do about an overflow of *dtype*."""
+    return "divide X or W by a number" + ", or pass float64" * (dtype == np.float32)
 
 
 def check_out(out: Any, shape: tuple[int, int], dtype: np.dtype[Any]) -> Array:

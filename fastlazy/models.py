@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from fastlazy._blocks import Blocks, check_products, operand, room, threads
+from fastlazy._blocks import Blocks, check_products, operand, room, smaller, threads
 from fastlazy._core import gram as core
 from fastlazy._core import values as core_values
 from fastlazy._core.loops import loop_address
@@ -51,7 +51,7 @@ def features(X: Array, W: Array, sigma: Activation, *, derivative: int = 0, para
             for p in range(panels):
                 columns = slice(p * width, min((p + 1) * width, N))
                 result[start : start + len(rows), columns] = held.panels[p, : len(rows), : columns.stop - p * width]
-    _check_finite("features", result, errors, sigma)
+    _check_finite("features", result, errors, sigma, W.dtype)
     return result
 
 
@@ -75,7 +75,7 @@ def rf_values(X: Array, W: Array, a: Array, sigma: Activation, *, parallel: bool
             part = out[:, start : start + len(rows)].copy()
             together(core_values.add_rf_values, layers.rows, len(W), samples, loop, second, place, part, errors)
             out[:, start : start + len(rows)] = part
-    _check_finite("values", out, errors, sigma)
+    _check_finite("values", out, errors, sigma, W.dtype)
     return np.ascontiguousarray(out.T)
 
 
@@ -99,7 +99,7 @@ def nt_values(X: Array, W: Array, b: Array, sigma: Activation, *, parallel: bool
             part = out[:, start : start + len(rows)].copy()
             together(core_values.add_nt_values, layers.rows, moved, len(W), samples, loop, place, part, errors)
             out[:, start : start + len(rows)] = part
-    _check_finite("values", out, errors, sigma)
+    _check_finite("values", out, errors, sigma, W.dtype)
     return np.ascontiguousarray(out.T)
 
 
@@ -174,7 +174,7 @@ def _with_features(
         for start, rows in _parts(X):
             samples = operand(together, rows, left_only=True)
             together(core.fill_features, samples.rows, len(rows), W_operand.panels, loop, held, errors)
-            _check_finite("features", held.panels[:, : len(rows)], errors, sigma)
+            _check_finite("features", held.panels[:, : len(rows)], errors, sigma, W.dtype)
             use(together, held, slice(start, start + len(rows)), start == 0)
 
 
@@ -183,9 +183,8 @@ def _parts(X: Array) -> Iterator[tuple[int, Array]]:
         yield start, X[start : start + SAMPLES]
 
 
-def _check_finite(what: str, result: Array, errors: Counts, sigma: Activation) -> None:
+def _check_finite(what: str, result: Array, errors: Counts, sigma: Activation, dtype: np.dtype[Any]) -> None:
     if errors.any() or not np.isfinite(result.sum(dtype=np.float64)):
         raise ValueError(
-            f"{what} overflow {result.dtype}, or activation {sigma.name!r} raised an error or gave NaN; "
-            "divide X or W by a number, or pass float64"
+            f"{what} overflow {dtype}, or activation {sigma.name!r} raised an error or gave NaN; {smaller(dtype)}"
         )

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastlazy._blocks import Blocks, check_products, dtype_of, operand, threads
+from fastlazy._blocks import Blocks, check_products, dtype_of, operand, smaller, threads
 from fastlazy._core import gram as core
 from fastlazy._core.loops import loop_address
-from fastlazy._validate import Array, check_array, check_columns
+from fastlazy._validate import Array, check_array, check_columns, shown
 from fastlazy.activations import Activation, check_activation
 
 
@@ -29,7 +29,7 @@ def rf_normal_equations(
     ----------
     X : array_like, shape (n, d), or iterable of pairs (array_like (s, d), array_like (s,) or (s, t))
         Samples, one per row: an array, a memory map, of which a part is read at a time, or, with y = None, blocks
-        (X, y) of any sizes. The result does not depend on how samples are divided into blocks.
+        (X, y) of any sizes, empty ones too. The result does not depend on how samples are divided into blocks.
     y : array_like, shape (n,) or (n, t), or None
         Responses.
     W : array_like, shape (N, d)
@@ -58,12 +58,13 @@ def rf_normal_equations(
     stream = iter(_blocks_of(X, y))
     first = next(stream, None)
     if first is None:
-        raise ValueError("X has no samples: the iterable of blocks (X, y) is empty; pass at least one block")
+        raise ValueError("X has no samples: the iterable gives no block (X, y) that has some; pass at least one")
     dtype = dtype_of(W, first[0])
     weights = check_array("W", W, 2, dtype)
     N, d = weights.shape
     loop = loop_address(sigma.compiled, dtype)
-    targets = np.atleast_2d(np.asarray(first[1]).T).shape[0]
+    responses = check_array("y", first[1], (1, 2))
+    targets = 1 if responses.ndim == 1 else responses.shape[1]
     Gram, n = np.zeros((N, N), dtype), 0
     with threads(N * N * float(core.INNER) / 2, parallel) as together:
         W_operand = operand(together, weights)
@@ -71,35 +72,40 @@ def rf_normal_equations(
         moments = np.zeros((targets, features.panels.shape[0] * features.panels.shape[2]))
         blocks = Blocks(together, Gram, symmetric=True)
         samples = core.allocate_operand(core.INNER, d, dtype, left_only=True)
-        for rows, responses in _chunks(first, stream, d, targets, dtype, weights):
+        for rows, values in _chunks(first, stream, d, targets, dtype, weights):
             count = len(rows)
             together(core.fill_operand, rows, samples)
             together(core.fill_features, samples.rows, count, W_operand.panels, loop, features, blocks.errors)
             blocks.add(features, features, k=4 * -(-count // 4), begin=n == 0, finish=False)
-            together(core.add_moments, features.panels, count, responses, moments)
+            together(core.add_moments, features.panels, count, values, moments)
             n += count
         together(core.mirror, 1 / n, Gram)
     vector = (moments[:, :N] / n).astype(dtype)
     if blocks.failed or not (np.isfinite(Gram.diagonal()).all() and np.isfinite(vector).all()):
         raise ValueError(
             f"the normal equations overflow {dtype}, or activation {sigma.name!r} raised an error or gave NaN; "
-            "divide X or W by a number, or pass float64"
+            f"{smaller(dtype)}"
         )
-    return Gram, vector[0] if np.ndim(first[1]) == 1 else np.ascontiguousarray(vector.T)
+    return Gram, vector[0] if responses.ndim == 1 else np.ascontiguousarray(vector.T)
 
 
 def _blocks_of(X: Any, y: Any) -> Iterator[tuple[Any, Any]]:
-    """The samples as blocks (X, y)."""
+    """The samples as blocks (X, y) that are not empty."""
     if y is None:
+        if not isinstance(X, Iterable) or isinstance(X, (str, bytes, memoryview)):
+            raise TypeError(
+                f"with y = None X must be an iterable of pairs (X, y), got {shown(X)}; pass y, or such an iterable"
+            )
         for block in X:
             if not isinstance(block, (tuple, list)) or len(block) != 2:
                 raise TypeError(
                     f"with y = None X must give pairs (X, y), got {type(block).__name__}; pass y, or such an iterable"
                 )
-            yield tuple(block)
+            if _length(block[0]) > 0 or _length(block[1]) > 0:
+                yield tuple(block)
         return
     rows = X if isinstance(X, np.ndarray) else check_array("X", X, 2, dtype_of(X))
-    responses = y if isinstance(y, np.ndarray) else np.asarray(y)
+    responses = y if isinstance(y, np.ndarray) else check_array("y", y, (1, 2))
     if np.ndim(rows) != 2 or np.ndim(responses) not in (1, 2) or len(responses) != len(rows):
         raise ValueError(
             f"X must have shape (n, d) and y (n,) or (n, t), got {np.shape(rows)} and {np.shape(responses)}; "
@@ -107,6 +113,14 @@ def _blocks_of(X: Any, y: Any) -> Iterator[tuple[Any, Any]]:
         )
     for start in range(0, len(rows), core.INNER):
         yield rows[start : start + core.INNER], responses[start : start + core.INNER]
+
+
+def _length(part: Any) -> int:
+    """The length of X or y of a block; 1 of what has none, which is refused later."""
+    shape = getattr(part, "shape", None)
+    if shape is None:
+        return len(part) if isinstance(part, (list, tuple)) else 1
+    return shape[0] if shape else 1
 
 
 def _chunks(
