@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from fastlazy._core import gram as core
 from fastlazy._team import Team, share_threads, team
-from fastlazy._validate import Array
+from fastlazy._validate import Array, check_flag
 
 _SHARE = 2e6  # multiply-adds that are worth a thread
 _LONG = 1e10  # that take so long that someone may want to stop them
@@ -68,7 +68,8 @@ class Blocks:
 @contextmanager
 def threads(work: float, parallel: bool) -> Iterator[Team]:
     """A team for so much *work* (multiply-adds)."""
-    with team(share_threads(work, _SHARE) if parallel else 1, interruptible=parallel and work > _LONG) as together:
+    shared = check_flag("parallel", parallel)
+    with team(share_threads(work, _SHARE) if shared else 1, interruptible=shared and work > _LONG) as together:
         yield together
 
 
@@ -102,10 +103,10 @@ def dtype_of(*arrays: ArrayLike | None) -> np.dtype[Any]:
 def check_products(X: Array, W: Array) -> None:
     """Raise if an inner product could overflow: that must not look like a large feature."""
     sizes = float(np.abs(X).max()), float(np.abs(W).max())
-    if sizes[0] * sizes[1] * X.shape[1] > np.finfo(W.dtype).max:
+    if sizes[0] * sizes[1] * X.shape[1] > float(np.finfo(W.dtype).max):
         raise ValueError(
             f"entries of size {sizes[0]:.3g} in the samples and {sizes[1]:.3g} in W have inner products that overflow "
-            f"{W.dtype}; divide one of them by a number"
+            f"{W.dtype}; divide one of them by a number{overflow_remedy(W.dtype)}"
         )
 
 

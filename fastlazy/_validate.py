@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Iterable
+from numbers import Real
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -32,12 +33,16 @@ def check_array(name: str, value: ArrayLike, ndim: int | tuple[int, ...], dtype:
         If it has another number of dimensions, is empty, or holds NaN or infinity.
     """
     wanted = (ndim,) if isinstance(ndim, int) else ndim
+    if hasattr(value, "toarray"):
+        raise TypeError(f"{name} is a sparse array of type {type(value).__name__}; pass {name}.toarray()")
     if np.ma.is_masked(value):
         raise ValueError(f"{name} is a masked array with masked entries; pass {name}.filled(...) or drop them")
     try:
         array = np.asarray(value)
     except ValueError as error:
         raise TypeError(f"{name} cannot be made an array ({error}); pass numbers in rows of equal length") from None
+    if array.dtype.kind == "O":
+        array = _numbers(name, array)
     if array.dtype.kind not in "fiub":
         raise TypeError(
             f"{name} must hold real numbers, got an array of dtype {array.dtype}; "
@@ -49,7 +54,8 @@ def check_array(name: str, value: ArrayLike, ndim: int | tuple[int, ...], dtype:
         raise ValueError(f"{name} must be {counts}, got shape {array.shape}{hint}")
     if array.size == 0:
         raise ValueError(f"{name} is empty, got shape {array.shape}; pass at least one row and one column")
-    array = np.asarray(array, dtype, order="C")
+    with np.errstate(over="ignore"):  # of long doubles: found below
+        array = np.asarray(array, dtype, order="C")
     bad = array.size - int(np.count_nonzero(np.isfinite(array)))
     if bad:
         where = np.unravel_index(int(np.argmin(np.isfinite(array))), array.shape)
@@ -58,6 +64,58 @@ def check_array(name: str, value: ArrayLike, ndim: int | tuple[int, ...], dtype:
             f"{name} must be finite, got {bad} NaN or infinite entries, the first at [{index}]; remove or replace them"
         )
     return array
+
+
+def _numbers(name: str, objects: np.ndarray[Any, Any]) -> Array:
+    """The real numbers of an array of Python objects, as a table of pandas with nullable or several dtypes gives it."""
+    for index, entry in np.ndenumerate(objects):
+        if isinstance(entry, (Real, np.bool_)):
+            continue
+        where = f" at [{', '.join(map(str, index))}]" if index else ""
+        if index and (entry is None or type(entry).__name__ in ("NAType", "NaTType")):
+            raise TypeError(f"{name} has a missing value, {entry!r}{where}; fill or drop what is missing first")
+        raise TypeError(
+            f"{name} must hold real numbers, got {shown(entry)} of type {type(entry).__name__}{where}; convert it first"
+        )
+    try:
+        return objects.astype(np.float64)
+    except OverflowError:
+        raise ValueError(f"{name} has entries beyond the range of float64; divide it by a number first") from None
+
+
+def shown(value: Any) -> str:
+    """*value* in one line of an error message."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def check_flag(name: str, value: Any) -> bool:
+    """*value* as a bool.
+
+    Raises
+    ------
+    TypeError
+        If it is anything else than True, False, 1 or 0.
+    """
+    if isinstance(value, (bool, np.bool_)) or (isinstance(value, (int, np.integer)) and value in (0, 1)):
+        return bool(value)
+    raise TypeError(
+        f"{name} must be True or False, got {shown(value)} of type {type(value).__name__}; pass one of them"
+    )
+
+
+def check_truth(name: str, value: Any) -> bool:
+    """Whether *value*, which may be anything that Python calls true or false, is true.
+
+    Raises
+    ------
+    TypeError
+        If it is neither, as an array of several entries.
+    """
+    try:
+        return bool(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be true or false, got {shown(value)}; pass e.g. its any() or all()") from None
 
 
 def check_columns(name: str, array: Array, d: int, of: str = "the target") -> Array:
@@ -87,13 +145,15 @@ def check_count(name: str, value: Any, minimum: int = 1) -> int:
     ValueError
         If it is too small or too large.
     """
+    number = value[()] if isinstance(value, np.ndarray) and value.ndim == 0 else value
     try:
-        if isinstance(value, (bool, np.bool_)):
+        if isinstance(number, (bool, np.bool_)):
             raise TypeError
-        count = int(value) if isinstance(value, float) and value.is_integer() else operator.index(value)
+        whole = isinstance(number, (float, np.floating)) and number.is_integer()
+        count = int(number) if whole else operator.index(number)
     except TypeError:
         raise TypeError(
-            f"{name} must be a whole number, got {value!r} of type {type(value).__name__}; pass an int"
+            f"{name} must be a whole number, got {shown(value)} of type {type(value).__name__}; pass an int"
         ) from None
     if count < minimum:
         raise ValueError(f"{name} must be at least {minimum}, got {count}; pass a larger {name}")
@@ -113,13 +173,13 @@ def check_real(name: str, value: Any, minimum: float = -math.inf) -> float:
         If it is NaN, infinite or too small.
     """
     try:
-        if isinstance(value, (str, bytes)) or np.iscomplexobj(value):
+        if isinstance(value, (str, bytes)) or np.iscomplexobj(value) or np.ndim(value) > 0:
             raise TypeError
         number = float(value)
     except OverflowError:
         number = math.inf
     except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a real number, got {value!r}; pass a float") from None
+        raise TypeError(f"{name} must be a real number, got {shown(value)}; pass a float") from None
     if not math.isfinite(number) or number < minimum:
         bound = "" if minimum == -math.inf else f" at least {minimum:g}"
         raise ValueError(f"{name} must be a finite number{bound}, got {number}; pass such a value")
@@ -139,9 +199,9 @@ def check_choice(name: str, value: Any, choices: Iterable[str]) -> str:
     known = list(choices)
     listed = ", ".join(repr(choice) for choice in known)
     if not isinstance(value, str):
-        raise TypeError(f"{name} must be a name, got {value!r}; pass one of {listed}")
+        raise TypeError(f"{name} must be a name, got {shown(value)}; pass one of {listed}")
     if value not in known:
-        raise ValueError(f"{name} = {value!r} is not known; pass one of {listed}")
+        raise ValueError(f"{name} = {shown(value)} is not known; pass one of {listed}")
     return value
 
 
@@ -177,9 +237,11 @@ def check_float_dtype(value: Any) -> np.dtype[Any]:
         If it is another dtype.
     """
     try:
+        if value is None:  # which NumPy takes for float64
+            raise TypeError
         dtype = np.dtype(value)
-    except TypeError:
-        raise TypeError(f"dtype must be a NumPy dtype, got {value!r}; pass np.float32 or np.float64") from None
+    except (TypeError, ValueError):
+        raise TypeError(f"dtype must be a NumPy dtype, got {shown(value)}; pass np.float32 or np.float64") from None
     if dtype not in (np.float32, np.float64):
         raise ValueError(f"dtype must be float32 or float64, got {dtype}; pass np.float32 or np.float64")
     return dtype

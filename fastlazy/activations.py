@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from fastlazy._snapshot import content, snapshot
-from fastlazy._validate import Array, check_array, check_choice
+from fastlazy._validate import Array, check_array, check_choice, shown
 
 Function = Callable[[Any], Any]
 
@@ -63,7 +63,7 @@ class Activation:
 
     def __init__(self, name: str, function: Function, derivative: Function | None = None) -> None:
         if not isinstance(name, str):
-            raise TypeError(f"name must be a string, got {name!r}; pass e.g. 'shifted tanh'")
+            raise TypeError(f"name must be a string, got {shown(name)}; pass e.g. 'shifted tanh'")
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "function", snapshot(function))
         object.__setattr__(self, "derivative", snapshot(derivative))
@@ -190,7 +190,7 @@ class Activation:
         from numba.core.errors import NumbaError
 
         if not callable(getattr(self, argument)):
-            raise TypeError(f"{argument} must be a function of one number, got {getattr(self, argument)!r}")
+            raise TypeError(f"{argument} must be a function of one number, got {shown(getattr(self, argument))}")
         x = np.linspace(-10, 10, 401)
         try:
             y = self.values(x, derivative)
@@ -301,7 +301,7 @@ def check_activation(value: Any) -> Activation:
         return value
     if not isinstance(value, str):
         raise TypeError(
-            f"activation must be a name or an Activation, got {value!r}; pass e.g. 'relu', "
+            f"activation must be a name or an Activation, got {shown(value)}; pass e.g. 'relu', "
             "or Activation(name, function)"
         )
     return _BUILTINS[check_choice("activation", value, _BUILTINS)]

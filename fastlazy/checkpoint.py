@@ -23,7 +23,7 @@ from fastlazy._core.geometry import CPU, GEOMETRY
 from fastlazy._core.jit import source_digest
 from fastlazy._core.sgd import Network
 from fastlazy._files import replace_file
-from fastlazy._validate import Array
+from fastlazy._validate import Array, shown
 from fastlazy._version import __version__
 
 _SECONDS = 30.0  # between two writes
@@ -55,7 +55,7 @@ class Checkpoint:
 
     def __init__(self, path: str | os.PathLike[str], network: Network, *others: Any) -> None:
         if not isinstance(path, (str, os.PathLike)):
-            raise TypeError(f"checkpoint must be the path of a file, got {path!r}; pass e.g. 'run.npz'")
+            raise TypeError(f"checkpoint must be the path of a file, got {shown(path)}; pass e.g. 'run.npz'")
         self.path = Path(path)
         digest = hashlib.sha256(f"{__version__} {source_digest()} {CPU} {GEOMETRY}".encode())
         for part in (*network, *others):

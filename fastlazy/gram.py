@@ -17,7 +17,7 @@ from fastlazy._core import gram as core
 from fastlazy._core.layout import aligned_zeros, padded
 from fastlazy._core.loops import loop_address
 from fastlazy._team import Team
-from fastlazy._validate import Array, check_array, check_columns
+from fastlazy._validate import Array, check_array, check_columns, check_flag
 from fastlazy.activations import Activation, check_activation, get_activation
 from fastlazy.population import fill_rf_gram
 
@@ -69,16 +69,17 @@ def rf_gram(
     weights = check_array("W", W, 2, dtype)
     sigma = check_activation(activation)
     N, d = weights.shape
+    centred = check_flag("center", center)
     result = check_out(out, (N, N), dtype)
     with threads(N * N * d / 2, parallel) as together:
         if sigma is get_activation("square"):
-            norms = np.zeros(0, dtype) if center else np.einsum("ij,ij->i", weights, weights)
+            norms = np.zeros(0, dtype) if centred else np.einsum("ij,ij->i", weights, weights)
             W_operand = operand(together, weights)
             blocks = Blocks(together, result, symmetric=True)
             blocks.add(W_operand, W_operand, how=core.SQUARED, scale=2.0, shift=norms)
             overflown = blocks.failed
         else:
-            fill_rf_gram(together, weights, sigma, center, result)
+            fill_rf_gram(together, weights, sigma, centred, result)
             overflown = not np.isfinite(result.diagonal()).all()
     if overflown:
         raise ValueError(f"rf_gram overflows {dtype} for rows of W of size {np.abs(weights).max():.3g}; divide W first")

@@ -13,7 +13,7 @@ from fastlazy._core import gram as core
 from fastlazy._core.layout import padded
 from fastlazy._core.loops import loop_address
 from fastlazy._core.shift import shift_features
-from fastlazy._validate import Array, check_array, check_columns
+from fastlazy._validate import Array, check_array, check_columns, shown
 from fastlazy.activations import Activation, check_activation
 
 
@@ -142,18 +142,22 @@ def _sums(
 
 
 def _blocks_of(X: Any, y: Any) -> Iterator[tuple[Any, Any]]:
-    """The samples as blocks (X, y)."""
+    """The samples as blocks (X, y) that are not empty."""
     if y is None:
+        if not isinstance(X, Iterable) or isinstance(X, (str, bytes, memoryview)):
+            raise TypeError(
+                f"with y = None X must be an iterable of pairs (X, y), got {shown(X)}; pass y, or such an iterable"
+            )
         for block in X:
             if not isinstance(block, (tuple, list)) or len(block) != 2:
                 raise TypeError(
                     f"with y = None X must give pairs (X, y), got {type(block).__name__}; pass y, or such an iterable"
                 )
-            if not all(hasattr(part, "__len__") and len(part) == 0 for part in block):  # an empty block adds nothing
+            if _length(block[0]) > 0 or _length(block[1]) > 0:
                 yield tuple(block)
         return
     rows = X if isinstance(X, np.ndarray) else check_array("X", X, 2, dtype_of(X))
-    responses = y if isinstance(y, np.ndarray) else np.asarray(y)
+    responses = y if isinstance(y, np.ndarray) else check_array("y", y, (1, 2))
     if np.ndim(rows) != 2 or np.ndim(responses) not in (1, 2) or len(responses) != len(rows):
         raise ValueError(
             f"X must have shape (n, d) and y (n,) or (n, t), got {np.shape(rows)} and {np.shape(responses)}; "
@@ -161,6 +165,14 @@ def _blocks_of(X: Any, y: Any) -> Iterator[tuple[Any, Any]]:
         )
     for start in range(0, len(rows), core.INNER):
         yield rows[start : start + core.INNER], responses[start : start + core.INNER]
+
+
+def _length(part: Any) -> int:
+    """The length of X or y of a block; 1 of what has none, which is refused later."""
+    shape = getattr(part, "shape", None)
+    if shape is None:
+        return len(part) if isinstance(part, (list, tuple)) else 1
+    return shape[0] if shape else 1
 
 
 def _chunks(

@@ -25,7 +25,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from fastlazy._validate import Array, check_real
+from fastlazy._validate import Array, check_real, shown
 from fastlazy.initial import Scaled
 from fastlazy.risk import nn_risk
 from fastlazy.targets import QuadraticTarget
@@ -72,11 +72,15 @@ def step_rule(step_size: StepSize, target: QuadraticTarget, N: int, b: int, step
     times = min(steps, _TIMES)
     table = np.empty((times, 3))
     for k in range(times):
-        answer = np.asarray(step_size(k / times))
+        value = step_size(k / times)
+        try:
+            answer = np.asarray(value)
+        except ValueError:  # rows of several lengths
+            answer = np.empty((0, 0))
         if answer.shape not in ((), (3,)):
             raise ValueError(
                 f"step_size(fraction) must return one number or three (for W, the second layer, the offset), "
-                f"got shape {answer.shape}; return such a value"
+                f"got {shown(value)}; return such a value"
             )
         etas = [check_real("step_size(fraction)", eta, 0.0) for eta in answer.ravel().tolist()]
         table[k] = etas if len(etas) == 3 else etas[0] * companions

@@ -27,9 +27,11 @@ from fastlazy._validate import (
     Seed,
     check_choice,
     check_count,
+    check_flag,
     check_float_dtype,
     check_real,
     check_rng,
+    check_truth,
 )
 from fastlazy.checkpoint import Checkpoint, Progress, State
 from fastlazy.diagnostics import Diagnostics, Watch
@@ -231,6 +233,7 @@ def fit_nn(
             "pass dtype=np.float64, or scale B and b0"
         )
     check_choice("init", init, INITS)
+    reducing, watching = check_flag("reduce", reduce), check_flag("diagnostics", diagnostics)
     if checkpoint is not None and rng is None:
         raise ValueError("checkpoint was given without a seed, so that no later call is the same run; pass e.g. rng=0")
     steps = -(-total // b)
@@ -255,7 +258,7 @@ def fit_nn(
     rotated = QuadraticTarget(beta)  # the run has c - b0 for its offset: a large constant would cost digits
     # One number for all neurons is kept apart from the rows; else each row has its own, and alpha is 1.
     alpha, row_a = (float(a[0]), np.ones(neurons)) if second_layer in ("ones", "scalar") else (1.0, a)
-    R, R_a, expand = reduced(W if basis is None else W @ basis, row_a, reduce and trained != core.FREE)
+    R, R_a, expand = reduced(W if basis is None else W @ basis, row_a, reducing and trained != core.FREE)
     network = core.pack(R, R_a, alpha, c - target.b0, kind)
 
     def look(state: State) -> tuple[float, Array]:
@@ -269,7 +272,7 @@ def fit_nn(
 
     state = core.unpack(network, *R.shape)
     samples, status = [0], "finished"
-    watch = Watch(target, basis, state, neurons, scale is not None) if diagnostics else None
+    watch = Watch(target, basis, state, neurons, scale is not None) if watching else None
     risk, record = look(state)
     if not risk < math.inf:
         raise ValueError(
@@ -326,7 +329,7 @@ def fit_nn(
         samples.append(seen)
         risks.append(risk)
         watched.append(record)
-        if callback is not None and callback(fit_so_far("running")):
+        if callback is not None and check_truth("the answer of callback", callback(fit_so_far("running"))):
             status = "stopped"
             break
     return fit_so_far(status)

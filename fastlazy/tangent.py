@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,7 +13,7 @@ from fastlazy._blocks import dtype_of, in_panels, operand, scratch, threads
 from fastlazy._core import tangent as core
 from fastlazy._core.gram import Operand
 from fastlazy._team import Team
-from fastlazy._validate import Array, check_array
+from fastlazy._validate import Array, check_array, check_flag
 from fastlazy.activations import Activation, check_activation
 from fastlazy.hermite import hermite_coefficients, square_moments
 from fastlazy.pairs import Indices, steep_pairs, unit_rows
@@ -63,19 +63,35 @@ def nt_gram(
     ----------
     arXiv:1906.08899, the class NT of eq. (1).
     """
-    gram = tangent_gram(check_array("W", W, 2, dtype_of(W)), check_activation(activation), center, parallel)
-    shape = gram.mean.shape
+    weights = check_array("W", W, 2, dtype_of(W))
+    return _Operator(
+        weights, check_activation(activation), check_flag("center", center), check_flag("parallel", parallel)
+    )
 
-    def product(v: Array) -> Array:
+
+class _Operator(LinearOperator):
+    """The Gram matrix as an operator; pickled by its arguments, and made again from them."""
+
+    def __init__(self, W: Array, activation: Activation, center: bool, parallel: bool) -> None:
+        self._arguments = W.copy(), activation, center, parallel
+        self._gram = tangent_gram(W, activation, center, parallel)
+        super().__init__(W.dtype, (W.size, W.size))  # type: ignore[call-arg]  # as SciPy documents it
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Operator, self._arguments
+
+    def _matvec(self, v: Array) -> Array:
         if np.iscomplexobj(v):
-            return product(v.real) + 1j * product(v.imag)
-        return tangent_product(gram, np.reshape(v, shape)).ravel()
+            return self._matvec(v.real) + 1j * self._matvec(v.imag)
+        return tangent_product(self._gram, np.reshape(v, self._gram.mean.shape)).ravel()
 
-    def products(V: Array) -> Array:
-        return np.stack([product(v) for v in V.T], axis=1)
+    def _matmat(self, V: Array) -> Array:
+        return np.stack([self._matvec(v) for v in V.T], axis=1)
 
-    size = shape[0] * shape[1]
-    return LinearOperator((size, size), product, product, products, gram.mean.dtype, products)
+    def _adjoint(self) -> LinearOperator:
+        return self
+
+    _transpose = _adjoint
 
 
 class TangentGram(NamedTuple):

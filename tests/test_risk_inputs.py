@@ -54,7 +54,7 @@ BAD_WEIGHTS = {
     "strings": ([["a", "b", "c"]], TypeError, "^W must hold real numbers, got an array of dtype <U1"),
     "ragged": ([[1.0, 2.0, 3.0], [1.0]], TypeError, "^W cannot be made an array .* rows of equal length"),
     "empty": (np.ones((0, 3)), ValueError, r"^W is empty, got shape \(0, 3\)"),
-    "None": (None, TypeError, "^W must hold real numbers, got an array of dtype object"),
+    "None": (None, TypeError, "^W must hold real numbers, got None of type NoneType"),
 }
 
 

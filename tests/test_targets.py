@@ -176,7 +176,7 @@ BAD_MATRICES = {
     "0-D": (3.0, ValueError, r"^B must be 1-dimensional or 2-dimensional, got shape \(\)"),
     "complex": (np.eye(2) * 1j, TypeError, "^B must hold real numbers, got an array of dtype complex128"),
     "strings": (["1", "2"], TypeError, "^B must hold real numbers, got an array of dtype <U1"),
-    "objects": ([None, 1.0], TypeError, "^B must hold real numbers, got an array of dtype object"),
+    "objects": ([None, 1.0], TypeError, r"^B has a missing value, None at \[0\]; fill or drop"),
     "dates": (np.array(["2019-06-21"], "M8[D]"), TypeError, "^B must hold real numbers, got .* datetime64"),
     "ragged": ([[1.0, 2.0], [2.0]], TypeError, "^B cannot be made an array .* rows of equal length"),
     "empty": ([], ValueError, r"^B is empty, got shape \(0,\)"),
