@@ -35,7 +35,7 @@ def rf_correlations(W: Array, activation: Activation, first: int, parallel: bool
     expanded = expansion(activation, r, _TERMS, first=first)
     result = np.empty((len(r), len(r)))
     with threads(len(r) * W.size / 2, parallel) as together:
-        fill_products(together, (unit, r), activation, first, expanded, (expanded.scale > 0).astype(float), result)
+        fill_products(together, (unit, r), activation, first, expanded, expanded.present(first).astype(float), result)
     return result, expanded
 
 

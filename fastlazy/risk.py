@@ -25,7 +25,8 @@ from fastlazy.forms import (
     solve_cholesky,
     solve_pivoted,
 )
-from fastlazy.hermite import hermite_coefficients
+from fastlazy.graded import SHORT, check_digits, graded_gain, ridge_over
+from fastlazy.hermite import expansion, hermite_coefficients
 from fastlazy.pairs import unit_rows
 from fastlazy.targets import QuadraticTarget, check_target
 
@@ -318,16 +319,28 @@ def _moments(target: QuadraticTarget, W: Array, sigma: Activation, parallel: boo
 
 def _rf_risk_any(target: QuadraticTarget, W: Array, sigma: Activation, ridge: float, parallel: bool) -> float:
     """The risk of random features for any sigma."""
-    _, U, V = _moments(target, W, sigma, parallel)
-    variance = U.diagonal().copy()
-    learns = variance > 0  # a constant feature learns nothing
-    scale = np.sqrt(np.where(learns, variance + ridge, 1))
-    V = np.where(learns, V, 0) / scale
-    U /= scale
-    U /= scale[:, None]
+    unit, r = unit_rows(W)
+    along = np.einsum("ij,ij->i", unit @ target.B, unit)
+    whole, curved = (expansion(sigma, r, 2, first=first) for first in (1, 2))
+    from fastlazy.population import rf_correlations  # and with it the compiler, which nothing else here needs
+
+    if (curved.scale < SHORT * whole.scale).any():
+        check_digits("rf_risk", sigma, curved.doubt[curved.table[:, 2] != 0])
+        U, expanded = rf_correlations(W, sigma, 2, parallel)
+        linear, V = expanded.table[:, 1:2] * unit, math.sqrt(2) * expanded.table[:, 2] * along
+        gain = graded_gain("rf_risk", linear, U, V, ridge_over(ridge, expanded, 2), target.null_risk)
+        return max(0.0, target.null_risk - gain)
+    U, expanded = rf_correlations(W, sigma, 1, parallel)
+    V = math.sqrt(2) * expanded.table[:, 2] * along
+    learns = expanded.present(1)  # a constant feature learns nothing
+    with np.errstate(divide="ignore"):
+        share = expanded.scale / np.hypot(expanded.scale, math.sqrt(ridge)) if ridge > 0 else learns.astype(float)
+    V *= share
+    U *= share
+    U *= share[:, None]
     np.fill_diagonal(U, 1)
     a = solve_cholesky(U, V)
     if a is None:
         a = solve_pivoted(U.copy(), V)
-    np.fill_diagonal(U, np.where(learns, variance / scale**2, 0))
+    np.fill_diagonal(U, np.where(learns, share**2, 0))
     return max(0.0, target.null_risk - 2 * float(a @ V) + float(a @ U @ a))
