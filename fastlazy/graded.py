@@ -16,7 +16,6 @@ from fastlazy.activations import Activation
 from fastlazy.forms import solve_cholesky, solve_pivoted
 from fastlazy.short_rows import Expansion
 
-
 SHORT = 1e-3  # what a row sees of degrees above one, relative to all of them, where sums would lose digits
 _DIGITS = 1e-9  # of a risk, or of a coefficient, below which it is taken for exact
 

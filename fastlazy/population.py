@@ -75,6 +75,7 @@ def fill_products(
         np.fill_diagonal(out, scale**2)
     if steep.any() and cuts[-1] < 1:
         for i, j, theta in steep_pairs(unit, float(cuts[-1])):
-            values = scale[i] * scale[j] * pair_correlations(activation, r[i], r[j], theta, first)
+            with np.errstate(over="ignore"):  # as above
+                values = scale[i] * scale[j] * pair_correlations(activation, r[i], r[j], theta, first)
             out[i, j] = values
             out[j, i] = values
