@@ -14,11 +14,12 @@ import numpy as np
 
 from fastlazy._validate import Array
 from fastlazy.activations import Activation, get_activation
-from fastlazy.hermite import expansion, line_nodes
+from fastlazy.hermite import expansion, line_nodes, panels
 from fastlazy.plane import plane_nodes
 from fastlazy.short_rows import short, short_function
 
 _TERMS = 1000
+_MANY_PANELS = 400  # of a function that oscillates too fast for 1000 terms to show much of it
 _TOLERANCE = 1e-13  # relative to the norms of both features
 _CHUNK = 4096  # pairs at a time
 _ROWS = 1024  # at a time, where pairs are looked for
@@ -99,21 +100,32 @@ def pair_correlations(activation: Activation, r: Array, s: Array, theta: Array, 
 
 
 def _series_or_integral(activation: Activation, r: Array, s: Array, theta: Array, first: int) -> Array:
-    expanded = expansion(activation, np.concatenate([r, s]), _TERMS, first=first)
+    cosine = np.cos(theta)
+    terms = _terms_needed(activation, np.concatenate([r, s]), np.abs(cosine), _TOLERANCE)
+    expanded = expansion(activation, np.concatenate([r, s]), terms, first=first)
     left, right = np.split(expanded.table, 2)
     rest = np.sqrt(np.multiply(*np.split(expanded.rest, 2)))
-    cosine = np.cos(theta)
     total = np.zeros(len(r))
-    for k in range(_TERMS, first - 1, -1):
+    for k in range(terms, first - 1, -1):
         total = total * cosine + left[:, k] * right[:, k]
     total *= cosine**first
-    for p in np.flatnonzero(rest * np.abs(cosine) ** (_TERMS + 1) > _TOLERANCE):
+    for p in np.flatnonzero(rest * np.abs(cosine) ** (terms + 1) > _TOLERANCE):
         f, g = (
             _unit_function(activation, float(length[p]), first, float(scale[p]), table[p, :first])
             for length, scale, table in zip((r, s), np.split(expanded.scale, 2), (left, right), strict=True)
         )
         total[p] = _integral(activation, float(r[p]), float(s[p]), float(theta[p]), f, g)
     return total
+
+
+def _terms_needed(activation: Activation, lengths: Array, cosine: Array, tolerance: float) -> int:
+    """How many terms of the series are worth their time, for pairs with those |cosines| (m,)."""
+    with np.errstate(divide="ignore"):
+        needed = np.log(tolerance) / np.log(np.minimum(cosine, 1 - 1e-16))
+    close = needed > _TERMS
+    if close.any() and len(panels(activation, float(lengths.max()), 0)) < _MANY_PANELS:
+        return _TERMS  # as sigma may be smooth
+    return int(needed[~close].max(initial=64)) + 1
 
 
 def _unit_function(

@@ -2,7 +2,7 @@
 
 With u = <e, x> along the first row and v = u cos(theta) + w sin(theta) along the second, u and w are independent and
 normal. For each u the integral over w is cut where sigma has a kink in v. What it leaves is smooth in u, on the scale
-of tan(theta) about such a kink, and the integral over u is cut there too.
+of tan(theta), and the integral over u is cut on that scale about the kinks.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from fastlazy.pieces import kinks
 
 _FARTHEST = 12.0  # w, beyond which e^(-w^2 / 4) is rounding
 _STEPS = np.linspace(-_FARTHEST, _FARTHEST, 17)  # edges in w: panels no wider than those of sigma at angles up to 0.3
-_SHARES = np.arange(-6, 7) * 1.5  # of tan(theta), edges about a kink
 _MOST_NODES = 30_000_000
 _NODES, _WEIGHTS = legendre.leggauss(16)
 
@@ -47,8 +46,9 @@ def plane_nodes(activation: Activation, r: float, s: float, theta: float, deriva
     fine = np.diff(second) < 0.9 * np.diff(second).max()  # where sigma needs narrower panels than elsewhere
     layers = np.unique(np.concatenate([second[:-1][fine], second[1:][fine]]))
     moved = np.unique(np.concatenate([-layers, layers, bends]))
-    about = bends[:, None] / cosine + sine / abs(cosine) * _SHARES
-    outer = np.concatenate([-first, first, moved / cosine, about.ravel()])
+    step = 1.5 * sine / abs(cosine)
+    about = np.unique(np.round(bends[:, None] / (cosine * step)) + np.arange(-6, 7)) * step
+    outer = np.concatenate([-first, first, moved / cosine, about])
     u, u_weights = _nodes(np.unique(np.clip(outer, -first[-1], first[-1])))
     centre = (cosine * u)[:, None]
     begin, stop = (np.searchsorted(moved, centre[:, 0] + side * sine * _FARTHEST) for side in (-1, 1))

@@ -34,7 +34,7 @@ def rf_correlations(W: Array, activation: Activation, first: int, parallel: bool
     expanded = expansion(activation, r, _TERMS, first=first)
     result = np.empty((len(r), len(r)))
     with threads(len(r) * W.size / 2, parallel) as together:
-        fill_products(together, (unit, r), activation, first, expanded, (expanded.scale > 0).astype(float), result)
+        fill_products(together, (unit, r), activation, first, expanded, expanded.present(first).astype(float), result)
     return result, expanded
 
 
@@ -74,6 +74,7 @@ def fill_products(
         np.fill_diagonal(out, scale**2)
     if steep.any() and cuts[-1] < 1:
         for i, j, theta in steep_pairs(unit, float(cuts[-1])):
-            values = scale[i] * scale[j] * pair_correlations(activation, r[i], r[j], theta, first)
+            with np.errstate(over="ignore"):  # as above
+                values = scale[i] * scale[j] * pair_correlations(activation, r[i], r[j], theta, first)
             out[i, j] = values
             out[j, i] = values

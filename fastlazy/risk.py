@@ -26,7 +26,8 @@ from fastlazy.forms import (
     nt_lost,
     quadratic_form,
 )
-from fastlazy.hermite import hermite_coefficients
+from fastlazy.graded import SHORT, check_digits, graded_gain, ridge_over
+from fastlazy.hermite import expansion, hermite_coefficients
 from fastlazy.pairs import unit_rows
 from fastlazy.singular import (
     EPS,
@@ -388,13 +389,25 @@ def _rf_risk_any(target: QuadraticTarget, W: Array, sigma: Activation, ridge: fl
         return 0.0
     if ridge == 0:
         W = distinct_rows(W)
-    _, U, V = _moments(target, W, sigma, parallel)
-    variance = U.diagonal().copy()
-    learns = variance > 0  # a constant feature learns nothing
-    scale = np.where(learns, np.hypot(np.sqrt(np.where(learns, variance, 0)), math.sqrt(ridge)), 1)
-    V = np.where(learns, V, 0) / scale
-    U /= scale
-    U /= scale[:, None]
+    unit, r = unit_rows(W)
+    along = np.einsum("ij,ij->i", unit @ target.B, unit)
+    whole, curved = (expansion(sigma, r, 2, first=first) for first in (1, 2))
+    from fastlazy.population import rf_correlations  # and with it the compiler, which nothing else here needs
+
+    if (curved.scale < SHORT * whole.scale).any():
+        check_digits("rf_risk", sigma, curved.doubt[curved.table[:, 2] != 0])
+        U, expanded = rf_correlations(W, sigma, 2, parallel)
+        linear, V = expanded.table[:, 1:2] * unit, math.sqrt(2) * expanded.table[:, 2] * along
+        gain = graded_gain("rf_risk", linear, U, V, ridge_over(ridge, expanded, 2), target.null_risk)
+        return check_risk("rf_risk", target.null_risk - gain, _TOO_LARGE)
+    U, expanded = rf_correlations(W, sigma, 1, parallel)
+    V = math.sqrt(2) * expanded.table[:, 2] * along
+    learns = expanded.present(1)  # a constant feature learns nothing
+    with np.errstate(divide="ignore"):
+        share = expanded.scale / np.hypot(expanded.scale, math.sqrt(ridge)) if ridge > 0 else learns.astype(float)
+    V *= share
+    U *= share
+    U *= share[:, None]
     np.fill_diagonal(U, 1)
     factor, condition = factor_positive(U)
     n, hidden = len(U), 0.0
@@ -405,7 +418,7 @@ def _rf_risk_any(target: QuadraticTarget, W: Array, sigma: Activation, ridge: fl
         a = np.zeros(n)
         a[chosen] = solve_factored(factor, V[chosen])
         hidden = hidden_gain(np.delete(V - U @ a, chosen), float(np.abs(a).sum()), n)
-    np.fill_diagonal(U, np.where(learns, variance / scale / scale, 0))
+    np.fill_diagonal(U, np.where(learns, share**2, 0))
     risk = check_risk("rf_risk", target.null_risk - 2 * float(a @ V) + float(a @ U @ a), _TOO_LARGE)
     error = 4 * EPS * float(a @ a) * (1 + 100 * n * EPS / max(condition, n * EPS)) + min(hidden, risk)
     warn_of_rounding("risk of random features", error / target.null_risk, _PROMISE, 3)

@@ -19,7 +19,7 @@ from fastlazy.activations import Activation
 from fastlazy.pieces import NODES, WEIGHTS, power_series
 
 _REACH = 10.0  # a normal variable exceeds it with probability 1e-23
-_LARGEST = 1e300
+_LARGEST = 1e306
 
 
 class Expansion(NamedTuple):
@@ -29,6 +29,10 @@ class Expansion(NamedTuple):
     table: Array  # (n, K + 1) hn_k / scale, the degrees below *first* too; zero where the scale is zero
     rest: Array  # (n,) the part of the squares, 0 to 1, that is of degrees above K
     doubt: Array  # (n,) how large something may be, in units of the scale, that rounding of sigma hides
+
+    def present(self, first: int) -> Array:
+        """Which rows have something of degree *first* or more, (n,); their scale may still be too small to write."""
+        return (self.table[:, first:] != 0).any(axis=1) | (self.rest > 0)
 
 
 def short(activation: Activation, r: Array, derivative: int) -> Array:
@@ -47,7 +51,7 @@ def short_expansion(activation: Activation, r: Array, K: int, first: int, deriva
     table = terms.above @ basis.table
     squares = np.einsum("ni,ij,nj->n", terms.above, basis.products, terms.above)
     size = np.sqrt(squares - np.sum(table[:, :first] ** 2, axis=1))
-    table[:, :first] += terms.below @ basis.table[:first, :first]
+    table[:, :first] += terms.below  # he_0 and he_1 are powers
     table = np.clip(table / size[:, None], -_LARGEST, _LARGEST)
     rest = np.zeros(n)
     if terms.above[:, 16:].any() or K < 15:

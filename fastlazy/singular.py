@@ -58,6 +58,17 @@ def solve_factored(factor: Array, V: Array) -> Array:
     return scipy.linalg.cho_solve((factor, True), V, check_finite=False)
 
 
+def solve_positive(U: Array, V: Array) -> Array:
+    """A solution of U a = V for U (n, n) of constant diagonal and V in its range: that of the rows that span it."""
+    factor, condition = factor_positive(U)
+    if condition > 0:
+        return solve_factored(factor, V)
+    factor, chosen = factor_pivoted(U.copy())
+    a = np.zeros(len(U))
+    a[chosen] = solve_factored(factor, V[chosen])
+    return a
+
+
 def hidden_gain(left: Array, size: float, n: int) -> float:
     """What directions that count as zero may be worth, in units of risk.
 

@@ -177,14 +177,19 @@ def rotate(gram: TangentGram, basis: Array) -> TangentGram:
 
 def dense(gram: TangentGram) -> Array:
     """The whole matrix K, (N d, N d); for small ones."""
-    N, d = gram.mean.shape
+    N = len(gram.mean)
     A = gram.blocks.A.transpose(0, 2, 1).reshape(-1, gram.blocks.A.shape[1])[:N, :N]
     own, other, cross = (part.transpose(0, 2, 1).reshape(-1, part.shape[1])[:N, :N] for part in gram.blocks[1:])
-    u = gram.unit
+    return assemble(gram.unit, A, own, other, cross) - np.outer(gram.mean, gram.mean)
+
+
+def assemble(u: Array, A: Array, own: Array, other: Array, cross: Array) -> Array:
+    """The matrix (N d, N d) of blocks, from directions u (N, d) and their numbers A, b_ij, b_ji and D (N, N)."""
+    N, d = u.shape
     K = np.einsum("ij,kl->ikjl", A, np.eye(d))
     K += np.einsum("ij,ik,il->ikjl", own, u, u) + np.einsum("ij,jk,jl->ikjl", other, u, u)
     K += np.einsum("ij,ik,jl->ikjl", cross, u, u) + np.einsum("ij,jk,il->ikjl", cross, u, u)
-    return K.reshape(N * d, N * d) - np.outer(gram.mean, gram.mean)
+    return K.reshape(N * d, N * d)
 
 
 def _fill(together: Team, unit: Operand, g: Array, squares: Array) -> tuple[core.Coefficients, float]:

@@ -21,10 +21,22 @@ from scipy.sparse.csgraph import connected_components
 from fastlazy._rounding import check_risk
 from fastlazy._validate import Array
 from fastlazy.activations import Activation
-from fastlazy.hermite import hermite_coefficients
+from fastlazy.graded import check_digits, graded_gain, ridge_over
+from fastlazy.hermite import expansion, hermite_coefficients
 from fastlazy.pairs import steep_pairs, unit_rows
+from fastlazy.short_rows import Expansion, short
 from fastlazy.singular import EPS, distinct_rows, hidden_gain, solve_factored, warn_of_rounding
-from fastlazy.tangent import TangentGram, block_numbers, dense, rotate, tangent_gram, tangent_product, tangent_rounding
+from fastlazy.tangent import (
+    TangentGram,
+    assemble,
+    block_numbers,
+    dense,
+    rotate,
+    tangent_gram,
+    tangent_product,
+    tangent_rounding,
+)
+from fastlazy.tangent_pairs import differentiated
 from fastlazy.targets import QuadraticTarget
 
 _FLOOR = 1e-3  # of E sigma'^2, the least that counts as noise
@@ -34,6 +46,8 @@ _MARGIN = 0.01  # where rows nearly agree, whose differences are worth something
 _MERGED = 1e-7  # the angle below which `tangent_pairs` takes two rows for parallel
 _PROMISE = 1e-9  # of the null risk, from which on rounding is told
 _TOO_LARGE = "W or the ridge is too large; divide it by a number"
+_DROWNED = 1e-9  # of the null risk, of which a warning tells
+_TINY = 1e-75  # sizes whose squares and products come near to what a number can hold
 _SMALL = 1500  # N d up to which K is factorized
 
 
@@ -50,9 +64,23 @@ def solve_nt_risk(
     null_risk = target.null_risk
     if ridge == 0:
         W = distinct_rows(W)
-    V = _covariance(target, W, activation)
-    if not V.any():
+    unit, r = unit_rows(W)
+    expanded = expansion(activation, r, 3, first=1, derivative=1)
+    if not _in_terms_of(expanded.table, target, unit).any():
         return null_risk
+    drowned = _drowned(expanded)
+    if drowned > 0 and W.size <= _SMALL:
+        risk = _short_rows_risk(target, W, activation, ridge)
+        if risk is not None:
+            return risk
+    if drowned > _DROWNED:
+        warnings.warn(
+            f"rows of W are so short that rounding may change what nt_risk returns by {min(drowned, 1.0):.1e} of the "
+            "null risk; multiply W by a number, of which it hardly depends",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+    V = _covariance(target, W, activation)
     gram = tangent_gram(W, activation, True, parallel)
     if W.size <= _SMALL:
         b, hidden = _solve_dense(gram, V, ridge)
@@ -110,10 +138,54 @@ class _Problem(NamedTuple):
 def _covariance(target: QuadraticTarget, W: Array, activation: Activation) -> Array:
     """V_i = E[(f* - E f*) sigma'(<w_i, x>) x] = 2 h_1 B u_i + h_3 <u_i, B u_i> u_i, h_k of sigma': (N, d)."""
     unit, r = unit_rows(W)
-    g = hermite_coefficients(activation, r, 3, derivative=1)
+    return _in_terms_of(hermite_coefficients(activation, r, 3, derivative=1), target, unit)
+
+
+def _in_terms_of(g: Array, target: QuadraticTarget, unit: Array) -> Array:
     image = unit @ target.B
     along = np.sum(unit * image, axis=1, keepdims=True)
     return 2 * g[:, 1:2] * image + math.sqrt(6) * g[:, 3:4] * along * unit
+
+
+def _drowned(expanded: Expansion) -> float:
+    """The share of the null risk that rounding of sigma'(0)^2 may drown, as short rows see little else of sigma'."""
+    there = expanded.present(1)
+    if (expanded.scale[there] < _TINY).any():
+        return 1.0
+    return 10 * np.finfo(float).eps * float(np.abs(expanded.table[there, 0]).max(initial=0)) ** 2
+
+
+def _short_rows_risk(target: QuadraticTarget, W: Array, activation: Activation, ridge: float) -> float | None:
+    """The risk if all rows see a power series of sigma only, which is smooth at zero, or None."""
+    unit, r = unit_rows(W)
+    if not short(activation, r, 1).all():
+        return None
+    expanded = expansion(activation, r, 17, first=1, derivative=1)
+    if expanded.rest.any() or not expanded.present(1).all():
+        return None
+    check_digits("nt_risk", activation, expanded.doubt)
+    N, d = W.shape
+    g = expanded.table.copy()
+    g[:, 0] = 0  # what is linear in x is F, but for the terms of g_2 alone
+    cosine = unit @ unit.T
+    A, own, cross = np.zeros((3, N, N))
+    tables = differentiated(g)
+    for k in range(tables[0].shape[1] - 1, -1, -1):
+        zeroth, first, second = (table[:, k] for table in tables)
+        A = A * cosine + np.outer(zeroth, zeroth)
+        own = own * cosine + np.outer(second, zeroth)
+        cross = cross * cosine + np.outer(first, first)
+    along = np.einsum("ij,ik->ijk", unit, unit)
+    bent = math.sqrt(2) * g[:, 2, None, None] * along
+    F = expanded.table[:, 0, None, None] * np.eye(d) + bent
+    R = assemble(unit, A, own, own.T, cross)
+    R -= np.outer(g[:, 1:2] * unit, g[:, 1:2] * unit)
+    bent, F = bent.reshape(N * d, d), F.reshape(N * d, d)
+    R -= bent @ bent.T
+    V = _in_terms_of(g, target, unit)
+    penalty = np.repeat(ridge_over(ridge, expanded, 1), d)
+    gain = graded_gain("nt_risk", F, R, V.ravel(), penalty, target.null_risk)
+    return check_risk("nt_risk", target.null_risk - gain, _TOO_LARGE)
 
 
 def _solve_dense(gram: TangentGram, V: Array, ridge: float) -> tuple[Array, float]:
