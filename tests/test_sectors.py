@@ -125,3 +125,11 @@ def test_lengths_have_the_moments_of_the_chi_square_law(d):
         moment *= 9 * (d + 2 * (power - 1)) / d
         assert shares @ r ** (2 * power) == pytest.approx(moment, rel=1e-10)
     assert row_lengths(fastlazy.get_activation("relu"), 3.0, d)[0].tolist() == [1.0]
+
+
+def test_short_rows_see_the_square_of_a_cosine():
+    target = fastlazy.exponential_target(20, rng=0)
+    for N in (10, 150):
+        shorter, short = (predicted(target, N, "cos", cov=np.full(20, r**2 / 20)) for r in (1e-4, 1e-3))
+        assert shorter == pytest.approx(short, rel=1e-5)
+        assert shorter == pytest.approx(predicted(target, N, "square"), abs=0.01)
