@@ -128,8 +128,8 @@ def test_lengths_have_the_moments_of_the_chi_square_law(d):
 
 
 def test_short_rows_see_the_square_of_a_cosine():
-    target = fastlazy.exponential_target(20, rng=0)
+    cos, m = fastlazy.get_activation("cos"), 0.5
     for N in (10, 150):
-        shorter, short = (predicted(target, N, "cos", cov=np.full(20, r**2 / 20)) for r in (1e-4, 1e-3))
-        assert shorter == pytest.approx(short, rel=1e-5)
-        assert shorter == pytest.approx(predicted(target, N, "square"), abs=0.01)
+        ratios = [sectors.sector_ratio(cos, r, N, 20, m) for r in (1e-4, 1e-3)]
+        assert ratios[0] == pytest.approx(ratios[1], rel=1e-5)
+        assert ratios[0] == pytest.approx(sectors.sector_ratio(fastlazy.get_activation("he2"), 1.0, N, 20, m), rel=1e-5)
