@@ -30,12 +30,13 @@ from fastlazy.hermite import hermite_coefficients, square_moments
 from fastlazy.lengths import row_lengths
 
 _DEGREES = 20  # that are resolved
-_ROUNDING = 1e-13  # of E sigma^2: what is less is zero
+_ROUNDING = 1e-14  # of the root of E sigma^2: a coefficient below it is zero
+_REST = 1e-13  # of E sigma^2: a rest below it is none
 _LEAST_NOISE = 1e-15  # in place of none, for a start of the iteration
 
 
 class _Features(NamedTuple):
-    """What the equations take of sigma and d, over the root mean square of sigma; C classes of lengths."""
+    """What the equations take of sigma and d, over the root of Var sigma; C classes of lengths."""
 
     shares: Array  # (C,) of the rows
     tau: Array  # (C,)
@@ -90,13 +91,14 @@ def _features(activation: Activation, length: float, d: int) -> _Features | None
     if not hn[:, 2].any():
         return None
     tau = squares - np.sum(hn**2, axis=1)
-    finite = bool(np.all(tau < 10 * _ROUNDING * squares))  # a polynomial
+    tau[tau < _REST * squares] = 0
+    variance = np.sum(hn[:, 1:] ** 2, axis=1) + tau
     sizes = _sizes(d)
     v = np.sqrt(_powers(d).T[:, None, 1:] / np.maximum(sizes, 1)[:, None, None]) * hn[:, 1:]
     ranks = np.minimum(len(r), np.count_nonzero(np.any(v != 0, axis=1), axis=1))
-    scale = float(shares @ squares)
-    tau = np.maximum(tau, _LEAST_NOISE * squares) / scale
-    return _Features(shares, tau, v / math.sqrt(scale), sizes, float(ranks @ sizes) if finite else math.inf)
+    span = math.inf if tau.any() else float(ranks @ sizes)  # a polynomial has no rest
+    scale = float(shares @ variance)
+    return _Features(shares, np.maximum(tau, _LEAST_NOISE * variance) / scale, v / math.sqrt(scale), sizes, span)
 
 
 def _powers(d: int) -> Array:

@@ -56,10 +56,10 @@ def rf_risk_limit(
         concentrate if many directions share it; it does not matter to x^2, relu and the like.
     refined : bool
         False: the limit N, d -> infinity with N/d fixed (Theorem 1). True: a form for finite d (ours), for the mean
-        of `rf_risk` over draws. For cov a multiple of the identity it is within 3 % of it up to N = 2 d^2 for ReLU,
-        GELU and cos at d = 16 (see `fastlazy.sectors`). For x^2, and for any sigma with another cov, it is within
-        .025 of the null risk up to N = d^2 / 2; beyond that another cov has degree three and more for noise, and
-        the risk is not to be trusted.
+        of `rf_risk` over draws. For cov a multiple of the identity it is within 3 % of that mean for ReLU, GELU and
+        cos up to N = 2 d^2 (d = 16; see `fastlazy.sectors`), and for x^2 within .01 of the null risk for every N
+        (d = 20). For another cov it is within .025 of the null risk up to N = d^2 / 2 (d = 16, 30), and too low
+        beyond, where degrees above two, which it takes for noise, are fitted themselves.
 
     Returns
     -------
@@ -129,10 +129,11 @@ def nt_risk_limit(
     -----
     For another sigma than x^2 the formula (see `fastlazy.tangent_limit`) is found by treating what is of higher degree
     than two as noise. It is not proved. Refined, it is within 1 / d of the null risk of the *mean* of `nt_risk` over
-    draws, for N from .3 d to 3 d and each sigma that `get_activation` names (`tests/test_tangent_limit.py`). A single
-    draw varies by more: its standard deviation is up to 2 / d, and several times that for a B of low rank. Noise of
-    degree three is fitted, too, as N approaches d^2 / 6; then the risk is lower than predicted, and for a sigma whose
-    noise is mostly of degree three, as He_2 + He_3, it is so from N = d on.
+    draws, for N from .3 d to 3 d at d = 40, the target of `exponential_target` and each sigma that `get_activation`
+    names (`tests/test_tangent_limit.py`). A single draw varies by more: its standard deviation is up to 2 / d there,
+    and larger for a B of low rank. Noise of degree three is itself fitted as N approaches d^2 / 6, and the risk is
+    then lower than predicted; for a sigma whose noise is mostly of degree three, as He_2 + He_3, it is so by more
+    than 1 / d at N = 3 d already.
 
     References
     ----------

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 import fastlazy
-from fastlazy import cells, checkpoint, cli, curves, experiments, pairs, population, ridge, tangent_solver
+from fastlazy import cells, checkpoint, cli, curves, experiments, gap, pairs, population, ridge, tangent_solver
 from fastlazy.activations import BUILTIN_NAMES, TANGENT_NAMES
 
 ROOT = pages.ROOT
@@ -203,6 +203,11 @@ def test_every_room_is_in_the_layout_and_every_dependency_has_its_reason():
     listed = [name for row in table("docs/development.md", "| package | why |") for name in row[0].split(",")]
     wanted = {re.split("[>=<]", name)[0] for name in project["dependencies"]} | set(project["optional-dependencies"])
     assert {name.strip("* ") for name in listed} == wanted
+
+
+def test_how_sure_the_gap_is():
+    said("docs/lazy.md", "with probability 1 − 10⁻⁶ or more")
+    assert gap._FAILURE == 1e-6
 
 
 def test_where_nt_captures_less_than_nothing():

@@ -125,3 +125,11 @@ def test_lengths_have_the_moments_of_the_chi_square_law(d):
         moment *= 9 * (d + 2 * (power - 1)) / d
         assert shares @ r ** (2 * power) == pytest.approx(moment, rel=1e-10)
     assert row_lengths(fastlazy.get_activation("relu"), 3.0, d)[0].tolist() == [1.0]
+
+
+def test_short_rows_see_the_square_of_a_cosine():
+    cos, m = fastlazy.get_activation("cos"), 0.5
+    for N in (10, 150):
+        ratios = [sectors.sector_ratio(cos, r, N, 20, m) for r in (1e-4, 1e-3)]
+        assert ratios[0] == pytest.approx(ratios[1], rel=1e-5)
+        assert ratios[0] == pytest.approx(sectors.sector_ratio(fastlazy.get_activation("he2"), 1.0, N, 20, m), rel=1e-5)
