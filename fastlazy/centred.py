@@ -93,6 +93,7 @@ def centred_nt_kernel(
     out = np.empty((len(X), len(X)), X.dtype)
     check_products(X, W)
     derivative, moved = sigma.compiled_derivative, X - mean
+    v: Array
     with threads(_work(X, W), parallel) as together:
         if derivative is named.d_square:
             M = 4 * (W.T @ W)
@@ -115,9 +116,7 @@ def centred_nt_kernel(
     return out
 
 
-def _add_features(
-    together: Together, X: Array, W: Array, loop: int, origin: Array, out: Array, how: int
-) -> _Result:
+def _add_features(together: Together, X: Array, W: Array, loop: int, origin: Array, out: Array, how: int) -> _Result:
     """Fill *out* with sum_i t_i(x) t_i(y), t = loop(<w_i, x>) - o_i, times <x, y> if *how* says so, in place."""
     N = len(W)
     neurons, samples = operand(together, W, left_only=True), operand(together, X)
@@ -127,13 +126,13 @@ def _add_features(
     for start in range(0, N, core.INNER):
         part = np.ascontiguousarray(origin[start : start + core.INNER])
         count = len(part)
-        together(core.fill_features, neurons.rows[start // 4 :], count, samples.panels, loop, held, result.blocks.errors)
+        together(
+            core.fill_features, neurons.rows[start // 4 :], count, samples.panels, loop, held, result.blocks.errors
+        )
         together(shift_features, part, np.zeros(columns, X.dtype), held)
         together(core.add_moments, held.panels, count, part[None].astype(np.float64), result.moments)
         depth, last = 4 * -(-count // 4), start + count == N
-        result.blocks.add(
-            held, held, k=depth, begin=start == 0, finish=last, how=how, others=(samples, samples)
-        )
+        result.blocks.add(held, held, k=depth, begin=start == 0, finish=last, how=how, others=(samples, samples))
     return result
 
 
@@ -146,7 +145,7 @@ def _count_bits(together: Together, X: Array, W: Array, blocks: Blocks) -> tuple
     scratch = np.zeros((len(blocks.errors), core.WORD, width), X.dtype)
     together(core.fill_bits, neurons.rows, N, samples.panels, scratch, bits)
     blocks.add(samples, samples, bits=(bits, bits))
-    counts = out.mean(axis=0, dtype=np.float64)  # of whole numbers: sum_i o_i s_i(x)
+    counts: Array = out.mean(axis=0, dtype=np.float64)  # of whole numbers: sum_i o_i s_i(x)
     q = float(counts.mean())
     for start in range(0, len(out), 64):  # rows that stay in the cache
         rows = slice(start, start + 64)
