@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from fastlazy._sklearn import CallbackSupportMixin, Task, check_scalar, checked, generator, with_callbacks
-from fastlazy._validate import Array, check_array, check_choice
-from fastlazy.epochs import State, Training, initial_state, network_values, scales, training
+from fastlazy._parameters import check_network, check_sizes, given_weights
+from fastlazy._sklearn import CallbackSupportMixin, Task, checked, generator, with_callbacks
+from fastlazy._validate import Array
+from fastlazy.epochs import State, Training, network_values, training
+from fastlazy.steps import Steps, directions, initial_state
 
 from sklearn.base import BaseEstimator, RegressorMixin  # isort: skip
 from sklearn.exceptions import ConvergenceWarning  # isort: skip
@@ -19,14 +21,14 @@ from sklearn.metrics import r2_score  # isort: skip
 from sklearn.utils.metaestimators import available_if  # isort: skip
 from sklearn.utils.validation import check_is_fitted  # isort: skip
 
-_SECOND_LAYERS = ("ones", "signs", "scalar", "free")
 _DIVERGED = 10.0  # times the larger of the mean squared error at the start and the variance of y
 _SOME = 500  # samples that tell the error at the start
+_HELD = 10  # samples held back that tell how good an epoch was
 _HALVINGS = 30  # of an automatic step: a factor of 1e9
 
 
 def _has_partial_fit(estimator: Any) -> bool:
-    if estimator.early_stopping:
+    if estimator.early_stopping and not isinstance(estimator.early_stopping, str):
         raise AttributeError(
             "partial_fit does not support early_stopping=True, which judges epochs by a part held back"
         )
@@ -57,14 +59,16 @@ class QuadraticNetworkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstima
         Training ends when for n_iter_no_change epochs on end the loss, or with early_stopping the R^2 on the samples
         held back, has not improved by so much.
     n_iter_no_change : int
-    early_stopping : bool
-        Whether to hold back a part of the samples, judge epochs by it, and return the best.
+    early_stopping : bool or "auto"
+        Whether to hold back a part of the samples, judge epochs by it, and return the best, or the start if no epoch
+        is better. "auto": where that part has ten samples or more; `partial_fit`, which has none, trains on all.
     validation_fraction : float
         That part, in (0, 1).
     warm_start : bool
         Whether a further call of fit goes on from where the last one ended.
     weights : array_like, shape (N, d), optional
-        First-layer weights at the start; default random orthogonal ones of the size that suits the data.
+        First-layer weights at the start; default random orthogonal ones, small, in pairs that cancel where there are
+        neurons of both signs.
     random_state : None, int or RandomState
         For the weights, the order of samples and the part held back.
     parallel : bool
@@ -91,8 +95,10 @@ class QuadraticNetworkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstima
     validation_scores_ : list of float or None
         R^2 on the samples held back after each epoch.
     best_validation_score_ : float or None
+        The best of them, or that of the start.
     step_size_ : float
-        The step eta of W at the start; lower than what suits the data if training diverged.
+        The step eta of W at the start, of the last call of partial_fit; lower than what suits the data if training
+        diverged.
     diverged_ : bool
         Whether training ended because it diverged; the network is then the last good one.
     n_features_in_ : int
@@ -119,7 +125,7 @@ class QuadraticNetworkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstima
         shuffle: bool = True,
         tol: float = 1e-4,
         n_iter_no_change: int = 10,
-        early_stopping: bool = False,
+        early_stopping: bool | str = "auto",
         validation_fraction: float = 0.1,
         warm_start: bool = False,
         weights: Any = None,
@@ -168,22 +174,25 @@ class QuadraticNetworkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstima
         TypeError, ValueError
             If a parameter or the data is not what it must be.
         """
-        self._check_parameters()
+        check_network(self)
         goes_on = self.warm_start and hasattr(self, "weights_")
         X, y = checked(self, X, y=y, reset=not goes_on)
         task = Task.fit(self, self.max_epochs, X=X, y=y)
         rng = generator(self.random_state)
         held: tuple[Array, Array] | None = None
-        if self.early_stopping:
+        count = max(1, int(self.validation_fraction * len(X)))
+        if self.early_stopping is True or (isinstance(self.early_stopping, str) and count >= _HELD):
             order = rng.permutation(len(X))
-            count = max(1, int(self.validation_fraction * len(X)))
             if len(X) - count < 1:
                 raise ValueError(
                     f"early_stopping=True holds back {count} of {len(X)} samples and leaves none; pass more samples"
                 )
             held = X[order[:count]], y[order[:count]]
             X, y = np.ascontiguousarray(X[order[count:]]), y[order[count:]]
-        self._start(X, y, rng, goes_on)
+        if not goes_on:
+            self._forget(X.shape[1], rng)
+        self._see(X, y, rng, not goes_on)
+        self._clear(held is not None)
         with self._training(X, y) as run:
             self._run(run, rng, held, task)
         task.end(dict)
@@ -212,13 +221,15 @@ class QuadraticNetworkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstima
         TypeError, ValueError
             If a parameter or the data is not what it must be.
         """
-        self._check_parameters()
+        check_network(self)
         first = not hasattr(self, "weights_")
         X, y = checked(self, X, y=y, reset=first)
-        if first:
-            self._rng = generator(self.random_state)
-            self._start(X, y, self._rng, goes_on=False)
         rng = self.__dict__.setdefault("_rng", generator(self.random_state))
+        if first:
+            self._forget(X.shape[1], rng)
+            self._clear(False)
+        self.diverged_ = False
+        self._see(X, y, rng, first)
         with self._training(X, y) as run:
             loss = self._epoch(run, rng, 0.0)
             if loss is not None:
@@ -251,65 +262,60 @@ class QuadraticNetworkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstima
         tags.regressor_tags.poor_score = True  # an even function
         return tags
 
-    def _check_parameters(self) -> None:
-        counts = {"n_neurons": self.n_neurons, "batch_size": self.batch_size, "max_epochs": self.max_epochs}
-        for name, value in {**counts, "n_iter_no_change": self.n_iter_no_change}.items():
-            check_scalar(value, name, (int, np.integer), min_val=1)
-        check_scalar(self.tol, "tol", (float, int), min_val=0)
-        check_scalar(
-            self.validation_fraction,
-            "validation_fraction",
-            (float,),
-            min_val=0,
-            max_val=1,
-            include_boundaries="neither",
-        )
-        check_choice("second_layer", self.second_layer, _SECOND_LAYERS)
-        if not callable(self.step_size) and not (isinstance(self.step_size, str) and self.step_size == "auto"):
-            check_scalar(self.step_size, "step_size", (float, int), min_val=0)
+    def _forget(self, d: int, rng: np.random.Generator) -> None:
+        """Set the directions that a new network starts along, and nothing seen yet."""
+        W = given_weights(self, d, np.float64)
+        self._steps = Steps(directions(int(self.n_neurons), d, self.second_layer, rng) if W is None else W)
 
-    def _start(self, X: Array, y: Array, rng: np.random.Generator, goes_on: bool) -> None:
-        """Set the network, the steps and the records as they are before the first epoch."""
-        if not goes_on:
-            mean = float(y.mean(dtype=np.float64))
-            state = initial_state(X, y - mean, int(self.n_neurons), self.second_layer, rng)
-            if self.weights is not None:
-                W = check_array("weights", self.weights, 2)
-                if W.shape[1] != X.shape[1]:
-                    raise ValueError(f"weights has shape {W.shape}, but X has {X.shape[1]} features; pass (N, that)")
-                a = np.ones(len(W))
-                if self.second_layer in ("signs", "free"):
-                    a[1::2] = -1
-                state = State(W, a, 1.0, 0.0)
-            self.__dict__.update(_named(state, mean, self.second_layer, X.dtype))
-            self._scales = scales(X, state, rng)
-        elif self.weights_.shape[1] != X.shape[1]:
-            raise ValueError(f"X has {X.shape[1]} features, but the network {self.weights_.shape[1]}")
-        some = slice(0, _SOME)
-        errors = network_values(X[some], self.weights_, self.second_layer_, self.intercept_) - y[some]
-        squares = float(np.mean(errors**2, dtype=np.float64)), float(y.var(dtype=np.float64))
-        self._bound = _DIVERGED * max(*squares, float(np.finfo(np.float32).tiny))
-        self._factor = 1.0
+    def _clear(self, held: bool) -> None:
+        """Set the records as they are before the first epoch."""
         self.n_iter_, self.diverged_ = 0, False
         self.loss_curve_: list[float] = []
-        self.best_loss_: float | None = None if self.early_stopping else np.inf
-        self.validation_scores_: list[float] | None = [] if self.early_stopping else None
-        self.best_validation_score_: float | None = -np.inf if self.early_stopping else None
+        self.best_loss_: float | None = None if held else np.inf
+        self.validation_scores_: list[float] | None = [] if held else None
+        self.best_validation_score_: float | None = None
+
+    def _see(self, X: Array, y: Array, rng: np.random.Generator, first: bool) -> None:
+        """Learn from samples how large things are, before training on them; start, or start anew, where need be."""
+        check_sizes(X, y)
+        steps, W = self._steps, given_weights(self, X.shape[1], np.float64)
+        steps.see(X, y, 0.0 if first else self._squares(X, y), rng)
+        if first or (W is None and steps.lost(self._rows())):
+            state = initial_state(X, steps.small_rows() if W is None else W, self.second_layer)
+            self.__dict__.update(_named(state, steps.moments.y_mean, self.second_layer, X.dtype))
+        squares = self._squares(X, y)
+        steps.suit(self._rows(), np.sqrt(squares))
+        smallest = float(np.finfo(np.float32).tiny)
+        self._bound = _DIVERGED * max(squares, steps.moments.y_variance, float(y.var(dtype=np.float64)), smallest)
+
+    def _squares(self, X: Array, y: Array) -> float:
+        """The mean squared error on some of the samples."""
+        values = network_values(X[:_SOME], self.weights_, self.second_layer_, self.intercept_)
+        return float(np.mean((values.astype(np.float64) - y[:_SOME]) ** 2))
+
+    def _rows(self) -> Array:
+        """a_i w_i (N, d)."""
+        return np.asarray(self.second_layer_, np.float64)[..., None] * self.weights_
 
     @contextmanager
     def _training(self, X: Array, y: Array) -> Iterator[Training]:
         """A `Training` on responses less a constant, in which float32 would lose digits."""
         self._shift = float(y.mean(dtype=np.float64))
-        a = np.broadcast_to(np.asarray(self.second_layer_, np.float64), len(self.weights_))
-        alpha = float(a[0]) if self.second_layer in ("ones", "scalar") else 1.0
-        state = State(self.weights_.astype(np.float64), a / alpha, alpha, self.intercept_ - self._shift)
+        a, alpha = np.ones(len(self.weights_)), 1.0
+        if np.ndim(self.second_layer_) == 0:
+            alpha = float(self.second_layer_)
+        else:
+            a = np.asarray(self.second_layer_, np.float64)
+        state = State(self.weights_.astype(np.float64), a, alpha, self.intercept_ - self._shift)
         centred = (y - self._shift).astype(X.dtype)
         with training(X, centred, state, self.second_layer, self.batch_size, parallel=self.parallel) as run:
             yield run
 
     def _run(self, run: Training, rng: np.random.Generator, held: tuple[Array, Array] | None, task: Task) -> None:
         """Train until there is no more to gain, and keep the last network or the best."""
-        waited, best = 0, run.saved()
+        waited, best, start = 0, run.saved(), True
+        if held is not None:  # what training must beat
+            self.best_validation_score_ = self._score(run, held)
         for epoch in range(self.max_epochs):
             part = task.part("epoch")
             loss = self._epoch(run, rng, epoch / self.max_epochs)
@@ -328,7 +334,7 @@ class QuadraticNetworkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstima
                 self.validation_scores_.append(score)
                 waited = waited + 1 if score < self.best_validation_score_ + self.tol else 0
                 if score > self.best_validation_score_:
-                    self.best_validation_score_, best = score, run.saved()
+                    self.best_validation_score_, best, start = score, run.saved(), False
             if self.verbose:
                 after = f", R^2 held back {self.validation_scores_[-1]:.4f}" if self.validation_scores_ else ""
                 print(f"[{type(self).__name__}] epoch {epoch + 1}, loss {self.loss_:.6g}{after}")
@@ -337,6 +343,13 @@ class QuadraticNetworkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstima
                 break
         if held is not None and self.validation_scores_:
             run.restore(best)
+            if start and not self.warm_start:
+                warnings.warn(
+                    "no epoch did better than a constant on the samples held back, which is returned; an even function "
+                    "sees no linear part of y: put PolynomialFeatures(1) after the StandardScaler",
+                    ConvergenceWarning,
+                    stacklevel=4,
+                )
         self.__dict__.update(self._attributes(run))
 
     def _epoch(self, run: Training, rng: np.random.Generator, fraction: float) -> float | None:
@@ -344,14 +357,17 @@ class QuadraticNetworkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstima
         n = len(run.data[0])
         before = run.saved()
         order = rng.permutation(n) if self.shuffle else np.arange(n)
-        for _ in range(_HALVINGS):
-            loss = run.epoch(order, self._rates(min(self.batch_size, n), fraction))
+        for attempt in range(_HALVINGS):
+            rates = self._steps.rates(min(self.batch_size, n), fraction, self.step_size)
+            if fraction == 0 or attempt > 0:
+                self.step_size_ = float(rates[0])
+            loss = run.epoch(order, rates)
             if np.isfinite(loss) and loss <= self._bound and run.finite():
                 return loss
             run.restore(before)
             if not isinstance(self.step_size, str):
                 break
-            self._factor /= 2
+            self._steps.halve()
         self.diverged_ = True
         warnings.warn(
             f"training diverged in epoch {self.n_iter_ + 1}; the network is that of the epoch before. Pass a smaller "
@@ -360,18 +376,6 @@ class QuadraticNetworkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstima
             stacklevel=4,
         )
         return None
-
-    def _rates(self, b: int, fraction: float) -> Array:
-        """(eta_W, eta_a, eta_c) at a fraction of the training."""
-        rates = self._scales.rates(b)
-        if isinstance(self.step_size, str):
-            rates = rates * (self._factor * (1 - fraction))
-        else:
-            eta = float(self.step_size(fraction) if callable(self.step_size) else self.step_size)
-            rates = rates * (eta / rates[0] if rates[0] > 0 else 0.0)
-        if fraction == 0 or self._factor < 1:
-            self.step_size_ = float(rates[0])
-        return np.asarray(rates)
 
     def _record(self, squares: float) -> None:
         self.loss_ = squares / 2

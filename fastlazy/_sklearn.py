@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from numbers import Real
 from typing import Any
 
 import numpy as np
-
-from fastlazy._validate import Array, check_array
-from fastlazy.targets import draw_weights
 
 _NEEDED = (1, 6)
 
@@ -44,17 +40,7 @@ except ImportError:  # before scikit-learn 1.9: progress by verbose only
         return method
 
 
-__all__ = [
-    "CallbackSupportMixin",
-    "Task",
-    "check_count",
-    "check_flags",
-    "check_number",
-    "checked",
-    "generator",
-    "weights_of",
-    "with_callbacks",
-]
+__all__ = ["DTYPES", "CallbackSupportMixin", "Task", "check_scalar", "checked", "generator", "with_callbacks"]
 
 DTYPES = [np.float64, np.float32]
 
@@ -98,42 +84,6 @@ def checked(estimator: Any, X: Any, **options: Any) -> Any:
     return validate_data(estimator, X, dtype=DTYPES, order="C", **numeric, **options)
 
 
-def check_count(name: str, value: Any) -> int:
-    """*value* as a positive int; scikit-learn's errors, also for True."""
-    if isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be an instance of int, not bool, got {value}; pass a number")
-    return int(check_scalar(value, name, (int, np.integer), min_val=1))
-
-
-def check_number(name: str, value: Any) -> float:
-    """*value* as a finite float >= 0; scikit-learn's errors, also for True and NaN."""
-    if isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be an instance of float, not bool, got {value}; pass a number")
-    number = float(check_scalar(value, name, Real, min_val=0.0))
-    if not np.isfinite(number):
-        raise ValueError(f"{name} must be finite, got {number}; pass a number >= 0")
-    return number
-
-
-def check_flags(estimator: Any, *names: str) -> None:
-    """Raise TypeError unless the estimator's parameters of these *names*, those that it has, are True or False."""
-    for name in names:
-        value = getattr(estimator, name, False)
-        if not isinstance(value, (bool, np.bool_)):
-            raise TypeError(f"{name} must be True or False, got {value!r} of type {type(value).__name__}")
-
-
 def generator(random_state: Any) -> np.random.Generator:
     """A generator from what scikit-learn takes for a random state."""
     return np.random.default_rng(check_random_state(random_state).randint(np.iinfo(np.int32).max))
-
-
-def weights_of(estimator: Any, d: int, dtype: Any) -> Array:
-    """The estimator's first-layer weights (N, d): given, or drawn N(0, I / d)."""
-    if estimator.weights is None:
-        N = check_count("n_neurons", estimator.n_neurons)
-        return draw_weights(N, d, rng=generator(estimator.random_state)).astype(dtype)
-    W = check_array("weights", estimator.weights, 2, dtype)
-    if W.shape[1] != d:
-        raise ValueError(f"weights has rows of length {W.shape[1]}, but X has {d} features; pass shape (N, {d})")
-    return W.copy()

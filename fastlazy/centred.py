@@ -21,6 +21,7 @@ import numpy as np
 from fastlazy._blocks import Blocks, check_products, operand, overflow_remedy, threads
 from fastlazy._core import activation as named
 from fastlazy._core import gram as core
+from fastlazy._core.layout import padded
 from fastlazy._core.loops import loop_address
 from fastlazy._core.shift import shift_features
 from fastlazy._team import Team
@@ -94,6 +95,7 @@ def centred_nt_kernel(
     out = np.empty((len(X), len(X)), X.dtype)
     check_products(X, W)
     derivative, moved = sigma.compiled_derivative, X - mean
+    v: Array
     with threads(_work(X, W), parallel) as together:
         if derivative is named.d_square:
             M = 4 * (W.T @ W)
@@ -130,7 +132,7 @@ def _add_features(together: Team, X: Array, W: Array, loop: int, origin: Array, 
         together(core.fill_features, rows, count, samples.panels, loop, held, errors)
         together(shift_features, part, np.zeros(columns, X.dtype), held)
         together(core.add_moments, held.panels, count, part[None].astype(np.float64), result.moments)
-        depth, last = 4 * -(-count // 4), start + count == N
+        depth, last = padded(count), start + count == N
         result.blocks.add(held, held, k=depth, begin=start == 0, finish=last, how=how, others=(samples, samples))
     return result
 
@@ -144,7 +146,7 @@ def _count_bits(together: Team, X: Array, W: Array, blocks: Blocks) -> tuple[Arr
     scratch = np.zeros((len(blocks.errors), core.WORD, width), X.dtype)
     together(core.fill_bits, neurons.rows, N, samples.panels, scratch, bits)
     blocks.add(samples, samples, bits=(bits, bits))
-    counts = out.mean(axis=0, dtype=np.float64)  # of whole numbers: sum_i o_i s_i(x)
+    counts: Array = out.mean(axis=0, dtype=np.float64)  # of whole numbers: sum_i o_i s_i(x)
     q = float(counts.mean())
     for start in range(0, len(out), 64):  # rows that stay in the cache
         rows = slice(start, start + 64)

@@ -2,15 +2,6 @@
 
 The steps are those of `fastlazy.sgd`, on rows of X where they are used: nothing of the data is copied but into the
 cache. For N > d rows of one sign the run takes place on R of W = Q R, as there.
-
-The step size that needs no tuning (ours) comes from the samples that `scales` sees. With g = 2 vec(W x x^T), the
-gradient of f(x) at the initialisation, L the largest eigenvalue of E g g^T and R = E |g|^4 / E |g|^2,
-
-    eta = 1 / (2 (L + R / b)),    eta_c = eta L / 4,    eta_a = eta L / (8 E f^2),
-
-in which a step on b samples contracts whatever the covariance of x. For x ~ N(0, I) and W^T W = tau / d, L = 4 tau and
-R = 4 tau d up to terms of order 1: half of the rule of `fastlazy.schedule`. The initialisation has
-tau = d sd(y) / sd(|x|^2), which gives f the size of y.
 """
 
 from __future__ import annotations
@@ -24,11 +15,10 @@ import numpy as np
 from fastlazy._core import sgd as core
 from fastlazy._team import Team, one_blas_thread, share_threads, team
 from fastlazy._validate import Array
-from fastlazy.initial import orthonormal, reduced
+from fastlazy.initial import reduced
 from fastlazy.models import form_values
 from fastlazy.sgd import CHUNK, SHARE, TRAINED
 
-_PILOT = 500  # samples from which scales are taken
 _BLOCK = 2048  # samples of which an answer is made at a time
 
 
@@ -39,49 +29,6 @@ class State(NamedTuple):
     a: Array  # (N,)
     alpha: float
     c: float
-
-
-class Scales(NamedTuple):
-    """What step sizes need to know of data and network."""
-
-    L: float
-    R: float
-    square: float  # E f^2
-
-    def rates(self, b: int) -> Array:
-        """(eta_W, eta_a, eta_c) for minibatches of b samples."""
-        if not self.L > 0:
-            return np.zeros(3)
-        eta = 1 / (2 * (self.L + self.R / b))
-        return np.array([eta, eta * self.L / (8 * self.square), min(eta * self.L / 4, 0.5)])
-
-
-def initial_state(X: Array, y: Array, N: int, second_layer: str, rng: np.random.Generator) -> State:
-    """The network that training starts from; f has about the size of y, and its mean. y is centred."""
-    d = X.shape[1]
-    squares = np.einsum("ij,ij->i", X, X, dtype=np.float64)
-    spread = max(float(squares.std()), float(squares.mean()) * np.sqrt(2 / d), np.finfo(np.float32).tiny)
-    tau = d * float(y.std()) / spread
-    W = orthonormal(N, d, rng) * np.sqrt(tau / d)
-    a = np.ones(N)
-    if second_layer in ("signs", "free"):
-        a[1::2] = -1
-    return State(W, a, 1.0, -float(np.mean((X[:_PILOT].astype(float) @ W.T) ** 2 @ a)))
-
-
-def scales(X: Array, state: State, rng: np.random.Generator) -> Scales:
-    """L, R and E f^2 from some of the samples."""
-    chosen = rng.permutation(len(X))[:_PILOT]
-    rows = X[chosen].astype(np.float64)
-    Z = rows @ state.W.T
-    slopes = np.abs(state.alpha * state.a)
-    kernel = 4 * (rows @ rows.T) * ((Z * slopes**2) @ Z.T)
-    f, squares = Z**2 @ slopes, kernel.diagonal()
-    return Scales(
-        L=float(np.linalg.eigvalsh(kernel)[-1]) / len(rows),
-        R=float(np.sum(squares**2) / max(np.sum(squares), np.finfo(float).tiny)),
-        square=max(float(np.mean(f**2)), np.finfo(float).tiny),
-    )
 
 
 def network_values(X: Array, W: Array, a: float | Array, c: float) -> Array:

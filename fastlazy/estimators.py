@@ -8,25 +8,16 @@ squared errors, as scikit-learn's `Ridge` on the features does; the offset is no
 from __future__ import annotations
 
 import time
-from numbers import Real
 from typing import Any
 
 import numpy as np
 
+from fastlazy._parameters import check_alpha, check_flags, weights_of
 from fastlazy._quadratic import QuadraticNetworkRegressor as QuadraticNetworkRegressor
-from fastlazy._sklearn import (
-    DTYPES,
-    CallbackSupportMixin,
-    Task,
-    check_flags,
-    check_number,
-    checked,
-    weights_of,
-    with_callbacks,
-)
-from fastlazy._validate import Array, check_array
+from fastlazy._sklearn import DTYPES, CallbackSupportMixin, Task, checked, with_callbacks
+from fastlazy._validate import Array
 from fastlazy.activations import Activation, check_activation
-from fastlazy.fits import Fitted, Linear, fit_nt, fit_rf
+from fastlazy.fits import Linear, fit_nt, fit_rf
 from fastlazy.models import features
 
 # After what says clearly that scikit-learn is missing, if it is.
@@ -65,11 +56,13 @@ class _LinearRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         task = Task.fit(self, 0, X=X, y=y)
         start = time.perf_counter()
         check_flags(self, *_FLAGS)
-        alphas = _check_alpha(self.alpha)
+        alphas = check_alpha(self.alpha)
         sigma = check_activation(self.activation)
         W = weights_of(self, X.shape[1], X.dtype)
         outputs = np.asarray(y, np.float64).reshape(len(X), -1)
-        model, ridge = self._solved(X, outputs, W, sigma, alphas)
+        model = self._solved(X, outputs, W, sigma, alphas)
+        ridge = model.ridge
+        assert ridge is not None
         self.weights_, self.activation_ = model.W, model.activation
         self.intercept_ = float(model.offset[0]) if y.ndim == 1 else model.offset
         self.alpha_, self.jitter_ = ridge.alpha, ridge.jitter
@@ -102,8 +95,9 @@ class _LinearRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         check_is_fitted(self)
         X = checked(self, X, reset=False)
         W = np.ascontiguousarray(self.weights_)
-        a, b = getattr(self, "rf_coef_", None), getattr(self, "nt_coef_", None)
-        single = np.ndim(a) == 1 or np.ndim(b) == 2
+        a: Any = getattr(self, "rf_coef_", None)
+        b: Any = getattr(self, "nt_coef_", None)
+        single = a.ndim == 1 if b is None else b.ndim == 2
         model = Linear(
             W,
             self.activation_,
@@ -194,7 +188,7 @@ class RFRegressor(_LinearRegressor):
         self.parallel = parallel
         self.verbose = verbose
 
-    def _solved(self, X: Array, y: Array, W: Array, sigma: Activation, alphas: Array) -> Fitted:
+    def _solved(self, X: Array, y: Array, W: Array, sigma: Activation, alphas: Array) -> Linear:
         return fit_rf(X, y, W, sigma, alphas, intercept=self.fit_intercept, parallel=self.parallel)
 
 
@@ -279,7 +273,7 @@ class NTRegressor(_LinearRegressor):
         self.parallel = parallel
         self.verbose = verbose
 
-    def _solved(self, X: Array, y: Array, W: Array, sigma: Activation, alphas: Array) -> Fitted:
+    def _solved(self, X: Array, y: Array, W: Array, sigma: Activation, alphas: Array) -> Linear:
         options = {"include_rf": self.include_rf, "intercept": self.fit_intercept, "parallel": self.parallel}
         return fit_nt(X, y, W, sigma, alphas, **options)
 
@@ -372,16 +366,6 @@ class RFTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = [np.dtype(dtype).name for dtype in DTYPES]
         return tags
-
-
-def _check_alpha(alpha: Any) -> Array:
-    """Penalties (k,)."""
-    if isinstance(alpha, (Real, np.bool_)):
-        check_number("alpha", alpha)
-    alphas = np.atleast_1d(check_array("alpha", alpha, (0, 1)))
-    if alphas.min() < 0:
-        raise ValueError(f"alpha == {alphas.min():g}, must be >= 0.0.")
-    return alphas
 
 
 def _is_even(activation: Any) -> bool:

@@ -40,6 +40,7 @@ class Linear(NamedTuple):
     a: Array | None  # (t, N)
     b: Array | None  # (t, N, d)
     offset: Array  # (t,)
+    ridge: Ridge | None = None  # how it was fitted
 
     def values(self, X: Array, *, parallel: bool = True) -> Array:
         """f(x) for rows of X (n, d) of the dtype of W; shape (n, t), float64.
@@ -72,16 +73,9 @@ class Linear(NamedTuple):
             return out
 
 
-class Fitted(NamedTuple):
-    """A model that was fitted, and how."""
-
-    model: Linear
-    ridge: Ridge
-
-
 def fit_rf(
     X: Array, y: Array, W: Array, sigma: Activation, alphas: Array, *, intercept: bool = True, parallel: bool = True
-) -> Fitted:
+) -> Linear:
     """Random features fitted to X (n, d) and y (n, t), for weights W (N, d) of the dtype of X.
 
     The best of several *alphas* (k,) is the one with the least leave-one-out error.
@@ -116,7 +110,7 @@ def fit_rf(
             ridge = solve_dual(K, y, alphas, intercept=intercept)
             u = _dual(ridge, intercept)
             a = rf_coefficients(X, u, W, sigma, origin=origin, parallel=parallel).astype(W.dtype)
-    return Fitted(_with_offset(Linear(W, sigma, a, None, np.zeros(y.shape[1])), X, y, intercept, parallel), ridge)
+    return _with_offset(Linear(W, sigma, a, None, np.zeros(y.shape[1]), ridge), X, y, intercept, parallel)
 
 
 def fit_nt(
@@ -129,7 +123,7 @@ def fit_nt(
     include_rf: bool = False,
     intercept: bool = True,
     parallel: bool = True,
-) -> Fitted:
+) -> Linear:
     """The neural tangent model, or with *include_rf* that and random features, fitted as `fit_rf` says.
 
     Raises
@@ -177,7 +171,7 @@ def fit_nt(
                 b = nt_coefficients(X, u, W, sigma, origin=slopes, parallel=parallel)
             if include_rf:
                 a = rf_coefficients(X, u, W, sigma, origin=origin, parallel=parallel).astype(W.dtype)
-    return Fitted(_with_offset(Linear(W, sigma, a, b, np.zeros(y.shape[1])), X, y, intercept, parallel), ridge)
+    return _with_offset(Linear(W, sigma, a, b, np.zeros(y.shape[1]), ridge), X, y, intercept, parallel)
 
 
 def _origin(X: Array, W: Array, sigma: Activation, derivative: int, intercept: bool, parallel: bool) -> Array:

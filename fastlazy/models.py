@@ -108,7 +108,7 @@ def nt_values(X: Array, W: Array, b: Array, sigma: Activation, *, parallel: bool
 
 
 def form_values(X: Array, forms: Array) -> Array:
-    """<x, S x> for symmetric forms S (t, d, d), shape (n, t), in float64: few digits are left beside a large mean."""
+    """<x, S x> for symmetric forms S (t, d, d), shape (n, t), in float64, as a large mean of x needs."""
     out = np.empty((len(X), len(forms)))
     for start, rows in _parts(X):
         wide = rows.astype(np.float64, copy=False)

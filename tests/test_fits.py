@@ -91,9 +91,9 @@ def test_random_features(activation, n, N, d):
     for intercept in (True, False):
         theta, c = naive.ridge(F, y, ALPHA[0], intercept)
         fit = fits.fit_rf(X, y, W, sigma, ALPHA, intercept=intercept)
-        np.testing.assert_allclose(fit.model.values(new), sigma.values(new @ W.T) @ theta + c, rtol=0, atol=1e-9)
-        np.testing.assert_allclose(fit.model.a, theta.T, rtol=0, atol=1e-9)
-        np.testing.assert_allclose(fit.model.offset, c, rtol=0, atol=1e-9)
+        np.testing.assert_allclose(fit.values(new), sigma.values(new @ W.T) @ theta + c, rtol=0, atol=1e-9)
+        np.testing.assert_allclose(fit.a, theta.T, rtol=0, atol=1e-9)
+        np.testing.assert_allclose(fit.offset, c, rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("include_rf", [False, True])
@@ -111,12 +111,12 @@ def test_the_tangent_model_is_that_of_the_jacobian(activation, n, N, d, include_
     for intercept in (True, False):
         theta, c = naive.ridge(F(X), y, ALPHA[0], intercept)
         fit = fits.fit_nt(X, y, W, sigma, ALPHA, include_rf=include_rf, intercept=intercept)
-        np.testing.assert_allclose(fit.model.values(new), F(new) @ theta + c, rtol=0, atol=1e-8)
-        np.testing.assert_allclose(fit.model.b.reshape(2, -1), theta[: N * d].T, rtol=0, atol=1e-8)
+        np.testing.assert_allclose(fit.values(new), F(new) @ theta + c, rtol=0, atol=1e-8)
+        np.testing.assert_allclose(fit.b.reshape(2, -1), theta[: N * d].T, rtol=0, atol=1e-8)
         if include_rf:
-            np.testing.assert_allclose(fit.model.a, theta[N * d :].T, rtol=0, atol=1e-8)
+            np.testing.assert_allclose(fit.a, theta[N * d :].T, rtol=0, atol=1e-8)
         else:
-            assert fit.model.a is None
+            assert fit.a is None
 
 
 @pytest.mark.parametrize(("n", "N", "d"), SHAPES)
@@ -147,8 +147,8 @@ def test_forms_of_rows_that_do_not_span(monkeypatch):
     monkeypatch.setattr(fits, "_Forms", lambda *a: made.append(inner(*a)) or made[0])
     fit = fits.fit_nt(X, y, W, sigma_of("square"), ALPHA)
     assert made[0].size == 9  # ten forms, less the one of the direction that no row has
-    np.testing.assert_allclose(fit.model.values(X), J @ theta + c, rtol=0, atol=1e-9)
-    np.testing.assert_allclose(fit.model.b.reshape(2, -1), theta.T, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(fit.values(X), J @ theta + c, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(fit.b.reshape(2, -1), theta.T, rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize(("n", "N", "d"), SHAPES)
@@ -161,7 +161,7 @@ def test_single_precision_stays(n, N, d):
             for f in (fits.fit_rf, fits.fit_nt)
         ]:
             assert fit.ridge.coefficients.dtype == np.float32
-            np.testing.assert_allclose(fit.model.values(X), wide.model.values(X.astype(float)), rtol=0, atol=0.02)
+            np.testing.assert_allclose(fit.values(X), wide.values(X.astype(float)), rtol=0, atol=0.02)
 
 
 def test_what_overflows_is_refused():

@@ -63,7 +63,8 @@ def test_single_precision_is_as_good_as_ridge(kind, n, N, activation, spread, se
     theirs = np.abs(Ridge(alpha).fit(F, y).predict(F_new) - exact).max()
     model = ours(kind, activation, W, [alpha, alpha] if several else alpha).fit(X, y)
     error = np.abs(model.predict(new) - exact).max()
-    assert error < 2 * theirs + 2e-4 * y.std()
+    # eigenvectors, which several penalties need, are less exact than a factor; RidgeCV computes in float64
+    assert error < (10 * theirs + 1e-3 * y.std() if several else 2 * theirs + 2e-4 * y.std())
     assert model.jitter_ == 0
 
 
@@ -71,13 +72,13 @@ def test_single_precision_is_as_good_as_ridge(kind, n, N, activation, spread, se
 @ACTIVATIONS
 @pytest.mark.parametrize("spread", [1e-4, 1e-6])
 def test_double_precision_loses_what_the_features_lose(kind, n, N, activation, spread):
-    """The features themselves have a relative error of 2e-16 / spread, which is amplified by some 10."""
+    """The features themselves have a relative error of 2e-16 / spread, which is amplified by some 50."""
     X, new, W, y, alpha = problem(kind, activation, n, N, spread, np.float64)
     F, F_new = features(kind, activation, X, W), features(kind, activation, new, W)
     F -= F.mean(axis=0)
     wanted = Ridge(alpha).fit(F, y).predict(F_new - features(kind, activation, X, W).mean(axis=0))
     found = ours(kind, activation, W, alpha).fit(X, y).predict(new)
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=3e-15 / spread)
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-14 / spread)
 
 
 @ACTIVATIONS
@@ -109,7 +110,7 @@ def test_kernels_of_centred_features(activation, dtype, N):
 def test_centred_kernels_overflow_with_an_error():
     X = np.full((3, 2), 1e3)
     W, exp = np.full((4, 2), 1e3), fastlazy.get_activation("exp")
-    for kernel in (centred.centred_rf_kernel, lambda *a: centred.centred_nt_kernel(*a, np.zeros(2))):
+    for kernel in (centred.centred_rf_kernel, lambda X, *a: centred.centred_nt_kernel(X, *a, X[0])):
         with pytest.raises(ValueError, match=r"overflows float64, .*divide X or W by a number$"):
             kernel(X, W, exp, np.zeros(4))
         with pytest.raises(ValueError, match=r"overflows float32, .*or pass float64$"):
