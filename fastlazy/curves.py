@@ -98,7 +98,7 @@ def one_figure(
         what a sweep measures.
     """
     wanted = {name: value for name, value in {"d": d, "seed": seed, **(where or {})}.items() if value is not None}
-    _check_columns(table, wanted)
+    check_columns(table, wanted)
     rows = table[table["status"] == "done"]
     for name, value in {"ridge": 0.0, "scale": None, "init": "orthogonal", **wanted}.items():
         if name in rows or name in wanted:
@@ -121,6 +121,21 @@ def one_figure(
     _check_rows(rows)
     check_one_setting(rows, "choose one with --where {name}={value}")
     return rows
+
+
+def check_columns(table: pd.DataFrame, names: Iterable[str] = ()) -> None:
+    """Check that a *table* of a sweep has the columns that a figure needs, and *names*.
+
+    Raises
+    ------
+    ValueError
+        If it has not.
+    """
+    needed = [*names, "status", "ratio", "predicted", "seconds", "stream", "ridge", "n_samples", *_SETTING, *_ALWAYS]
+    if missing := [name for name in needed if name not in table]:
+        raise ValueError(
+            f"the store has no column {', '.join(map(repr, missing))}; a sweep into it, or into another, makes them"
+        )
 
 
 def check_one_setting(rows: pd.DataFrame, advice: str) -> None:
@@ -160,14 +175,6 @@ def _has(rows: pd.DataFrame, name: str, value: Any) -> pd.Series:
     equal = column.isna() if value is None else (column == value).fillna(False).astype(bool)
     without = ~rows["regime"].isin([regime for regime, keys in REGIMES.items() if name in keys])
     return equal | (without & rows[name].isna())
-
-
-def _check_columns(table: pd.DataFrame, wanted: Iterable[str]) -> None:
-    needed = [*wanted, "status", "ratio", "predicted", "seconds", "stream", "ridge", "n_samples", *_SETTING, *_ALWAYS]
-    if missing := [name for name in needed if name not in table]:
-        raise ValueError(
-            f"the store has no column {', '.join(map(repr, missing))}; a sweep into it, or into another, makes them"
-        )
 
 
 def _check_rows(rows: pd.DataFrame) -> None:
