@@ -70,7 +70,7 @@ def test_a_store_of_several_figures_asks_which(tmp_path, capsys):
     assert main([*again, "--seed", "2"]) == 0
     assert len(read(tmp_path / "results.csv")) == 3
     assert main([*again, "--d", "7"]) == 2
-    assert "finished cells of 0 targets" in capsys.readouterr().err
+    assert "of the 6 finished cells of the store none is for this figure" in capsys.readouterr().err
     assert main(["figure", "--from", str(tmp_path / "none.sqlite"), "--out", str(tmp_path)]) == 2
     assert "there is no store" in capsys.readouterr().err
 
