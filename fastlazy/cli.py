@@ -39,5 +39,5 @@ def _run(arguments: argparse.Namespace) -> int:
     try:
         return int(arguments.run(arguments))
     except (OSError, MemoryError) as error:
-        complain(f"fastlazy {arguments.command}: {error or 'there is not enough memory'}")
+        complain(f"fastlazy {arguments.command}: {str(error) or 'there is not enough memory'}")
         return 2

@@ -157,6 +157,7 @@ def _stored(
     from fastlazy.sweep import load_sweep
 
     table = load_sweep(arguments.store)
+    curves.check_columns(table)
     if widths is not None:
         table = table[table["N"].isin(widths)]
     if activations is not None:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from fastlazy._files import replace_file
 
@@ -26,9 +26,9 @@ def tell(text: str) -> None:
     try:
         print(text, flush=True)
     except BrokenPipeError:
-        _discard_output()
+        _discard(sys.stdout)
     except OSError as error:
-        _discard_output()
+        _discard(sys.stdout)
         raise OSError(f"the output cannot be written ({error}); make room, or print elsewhere") from None
 
 
@@ -39,11 +39,12 @@ def complain(text: str) -> None:
 
 
 def end_output() -> None:
-    """Write what is left in the buffer of the standard output; quietly if nobody reads it any more."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        _discard_output()
+    """Write what is left in the buffers of the standard streams; quietly where that cannot be done."""
+    for stream in filter(None, (sys.stdout, sys.stderr)):  # which may be closed
+        try:
+            stream.flush()
+        except OSError:
+            _discard(stream)
 
 
 def load_matplotlib() -> None:
@@ -100,8 +101,8 @@ def _draw_sample() -> None:
         plt.close(figure)
 
 
-def _discard_output() -> None:
-    """Lead the standard output to nowhere, so that what is left in its buffer troubles nobody."""
+def _discard(stream: TextIO) -> None:
+    """Lead a standard stream to nowhere, so that what is left in its buffer troubles nobody."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
+    os.dup2(nowhere, stream.fileno())
     os.close(nowhere)

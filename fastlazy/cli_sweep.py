@@ -39,6 +39,7 @@ example of a FILE:
 """
 _ROWS = 60  # of the summary
 _ERRORS = 5  # that are printed
+_START = 3.0  # seconds in which workers load what they need
 _DOUBT = 4.0  # the factor by which a time that is guessed may be off
 
 
@@ -144,19 +145,22 @@ def _dry_run(cells: list[dict[str, Any]], store: Path, arguments: argparse.Names
 
     plan = plan_sweep(cells, store, rerun_failed=arguments.rerun_failed)
     workers = arguments.workers or available_cores()
-    ended = f"{plan.finished} finished and {plan.failed} failed" + f" and {plan.diverged} diverged" * (
-        plan.diverged > 0
-    )
+    diverged = f" and {plan.diverged} diverged" if plan.diverged else ""
+    ended = f"{plan.finished} finished and {plan.failed} failed{diverged}"
     lines = [f"{plan.cells} cells: {ended} in {store}, {plan.left} to run"]
-    known = plan.seconds - plan.guessed
-    times = [max((known + plan.guessed * factor) / workers, plan.longest) for factor in (1 / _DOUBT, 1.0, _DOUBT)]
+
+    def lasting(doubt: float) -> str:
+        """How long it lasts if what is guessed takes so many times as long."""
+        seconds = max((plan.seconds + (doubt - 1) * plan.guessed) / workers, plan.longest * doubt)
+        return duration(seconds + _START if plan.left else 0.0)
+
     many = f"with {workers} worker{'s' * (workers > 1)}"
     source = f"from {plan.measured} measured cells" if plan.measured else "a guess: no cell has been measured yet"
     if plan.guessed:
         source += "; a guess for cells of other kinds" * (plan.measured > 0)
-        lines.append(f"{duration(times[0])} to {duration(times[2])} {many} ({source}), and up to a minute to compile")
+        lines.append(f"{lasting(1 / _DOUBT)} to {lasting(_DOUBT)} {many} ({source}), and up to a minute to compile")
     else:
-        lines.append(f"about {duration(times[1])} {many} ({source})")
+        lines.append(f"about {lasting(1.0)} {many} ({source})")
     lines.append(f"the longest cell about {duration(plan.longest)}")
     tell("\n".join(lines))
     return 0

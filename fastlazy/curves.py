@@ -98,29 +98,51 @@ def one_figure(
         what a sweep measures.
     """
     wanted = {name: value for name, value in {"d": d, "seed": seed, **(where or {})}.items() if value is not None}
-    _check_columns(table, wanted)
-    rows = table[table["status"] == "done"]
+    check_columns(table, wanted)
+    rows = done = table[table["status"] == "done"]
     for name, value in {"ridge": 0.0, "scale": None, "init": "orthogonal", **wanted}.items():
         if name in rows or name in wanted:
             rows = rows[_has(rows, name, value)]
     settings = rows[_SETTING].drop_duplicates()
-    if len(settings) != 1:
+    if len(settings) > 1:
         listed = "; ".join(
             ", ".join(f"{name} = {value}" for name, value in row.items() if not pd.isna(value))
             for row in settings.head(5).to_dict("records")
         )
         raise ValueError(
             f"the store has finished cells of {len(settings)} targets, a figure is of one"
-            + (f" ({listed}); choose with --d and --seed, or --where KEY=VALUE" if listed else "; run a sweep first")
+            f" ({listed}); choose with --d and --seed, or --where KEY=VALUE"
         )
     trained = rows["n_samples"].astype(float)
     most = trained.groupby([rows["regime"], rows["N"]]).transform("max")
     is_trained = rows["regime"] == "NN"
     if "n_samples" not in wanted:  # of the others only what is of the population
         rows = rows[(is_trained & (trained == most)) | (~is_trained & trained.isna())]
+    if rows.empty:
+        raise ValueError(
+            f"of the {len(done)} finished cells of the store none is for this figure, which shows those of the "
+            "population without ridge and scale; run a sweep, or choose others with --where KEY=VALUE"
+        )
+    activation = rows["activation"].fillna("square") if "activation" in rows else "square"  # as before there were more
+    rows = rows.assign(activation=activation)
     _check_rows(rows)
     check_one_setting(rows, "choose one with --where {name}={value}")
     return rows
+
+
+def check_columns(table: pd.DataFrame, names: Iterable[str] = ()) -> None:
+    """Check that a *table* of a sweep has the columns that a figure needs, and *names*.
+
+    Raises
+    ------
+    ValueError
+        If it has not.
+    """
+    needed = [*names, "status", "ratio", "predicted", "seconds", "stream", "ridge", "n_samples", *_SETTING, *_ALWAYS]
+    if missing := [name for name in needed if name not in table]:
+        raise ValueError(
+            f"the store has no column {', '.join(map(repr, missing))}; a sweep into it, or into another, makes them"
+        )
 
 
 def check_one_setting(rows: pd.DataFrame, advice: str) -> None:
@@ -160,14 +182,6 @@ def _has(rows: pd.DataFrame, name: str, value: Any) -> pd.Series:
     equal = column.isna() if value is None else (column == value).fillna(False).astype(bool)
     without = ~rows["regime"].isin([regime for regime, keys in REGIMES.items() if name in keys])
     return equal | (without & rows[name].isna())
-
-
-def _check_columns(table: pd.DataFrame, wanted: Iterable[str]) -> None:
-    needed = [*wanted, "status", "ratio", "predicted", "seconds", "stream", "ridge", "n_samples", *_SETTING, *_ALWAYS]
-    if missing := [name for name in needed if name not in table]:
-        raise ValueError(
-            f"the store has no column {', '.join(map(repr, missing))}; a sweep into it, or into another, makes them"
-        )
 
 
 def _check_rows(rows: pd.DataFrame) -> None:

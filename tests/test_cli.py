@@ -15,7 +15,7 @@ from matplotlib import image
 from numpy.testing import assert_array_equal
 
 import fastlazy
-from fastlazy import curves, sweep, theory
+from fastlazy import cli, curves, sweep, theory
 from fastlazy.cli import main
 from fastlazy.engines import open_engine
 from fastlazy.risk import nt_risk, rf_risk
@@ -302,6 +302,27 @@ def test_info(capsys):
         assert f"{name} {version(name)}" in printed
     assert re.search(r"^compiled for \S+, (128|256|512)-bit vectors$", printed, re.MULTILINE)
     assert re.search(r"^[1-9]\d* cores$", printed, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("error", "message"), [(MemoryError(), "there is not enough memory"), (OSError("no"), "no")])
+def test_what_goes_wrong_outside_of_a_command_is_told(error, message, monkeypatch, capsys):
+    def fail(_):
+        raise error
+
+    monkeypatch.setattr(cli, "run_info", fail)
+    assert main(["info"]) == 2
+    assert capsys.readouterr().err == f"fastlazy info: {message}\n"
+
+
+def test_where_needs_a_store_and_a_key(tmp_path, capsys):
+    for arguments, message in [
+        (["--where", "ridge=0.1"], "--where chooses among the cells of a store; pass --from STORE, too"),
+        (["--from", "a", "--where", "ridge"], "--where must be KEY=VALUE, got 'ridge'; a KEY is one of regime, d, N,"),
+        (["--from", "a", "--where", "rige=1"], "--where must be KEY=VALUE, got 'rige=1'; a KEY is one of"),
+        (["--from", "a", "--where", "ridge=x"], "--where ridge=x: ridge must be a number, got 'x'; pass one"),
+    ]:
+        assert main(["figure", *arguments, "--out", str(tmp_path)]) == 2
+        assert capsys.readouterr().err.startswith(f"fastlazy figure: {message}")
 
 
 def test_a_folder_in_the_place_of_a_file_is_found_at_once(tmp_path, capsys):

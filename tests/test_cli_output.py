@@ -35,7 +35,7 @@ sys.exit(cli.main(sys.argv[1:]))
 
 def run(arguments, folder, before="", **options):
     """A command in a process of its own, in *folder*."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), **options.pop("env", {})}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "", **options.pop("env", {})}
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
     return subprocess.run(
         [sys.executable, "-c", before + FEW, *arguments], cwd=folder, env=environment, text=True, **options

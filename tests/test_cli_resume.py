@@ -2,11 +2,14 @@
 
 import os
 import re
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pandas as pd
 import pytest
@@ -67,9 +70,28 @@ def test_a_store_of_several_figures_asks_which(tmp_path, capsys):
     assert main([*again, "--seed", "2"]) == 0
     assert len(read(tmp_path / "results.csv")) == 3
     assert main([*again, "--d", "7"]) == 2
-    assert "finished cells of 0 targets" in capsys.readouterr().err
+    assert "of the 6 finished cells of the store none is for this figure" in capsys.readouterr().err
     assert main(["figure", "--from", str(tmp_path / "none.sqlite"), "--out", str(tmp_path)]) == 2
     assert "there is no store" in capsys.readouterr().err
+
+
+def test_a_store_that_was_edited_is_told(small_run, tmp_path, capsys):  # noqa: F811
+    place = tmp_path / "a.sqlite"
+    edits = {
+        "UPDATE cells SET N = 0": "a row that is of no cell (N must be at least 1, got 0",
+        "UPDATE cells SET N = 'many'": "is damaged or not a store (column N: ",
+        "UPDATE cells SET ratio = 9e999": "finished rows whose ratio is not a finite number",
+        "ALTER TABLE cells DROP COLUMN ratio": "the store has no column 'ratio'",
+        "ALTER TABLE cells DROP COLUMN N": "is damaged or not a store (no such column: N)",
+    }
+    for edit, message in edits.items():
+        shutil.copy(small_run[0] / "figure.sqlite", place)
+        with closing(sqlite3.connect(place)) as db:
+            db.execute(edit)
+            db.execute("UPDATE cells SET checksum = 'edited'")
+            db.commit()
+        assert main(["figure", "--from", str(place), "--out", str(tmp_path)]) == 2
+        assert message in capsys.readouterr().err, edit
 
 
 def test_a_dot_that_fails_is_told_and_the_rest_drawn(tmp_path, monkeypatch, capsys):

@@ -216,14 +216,23 @@ def test_where_one_figure_has_many_cells():
     assert found(scale=2.0)[0] == ("NN", 0.7)
     assert found(n_samples=50.0) == [("RF", 0.99), ("RF", 0.99)]
     assert found(target_seed=3) == found()
-    with pytest.raises(ValueError, match="of 0 targets, a figure is of one; run a sweep first"):
-        found(target="identity")
+    for table, where in ((both, {"target": "identity"}), (samples, {})):
+        with pytest.raises(
+            ValueError, match=r"of the \d+ finished cells of the store none is for this figure, .*--where"
+        ):
+            curves.one_figure(table, d=2, where=where)
     steps = rows.assign(step_size=np.where(rows["regime"] == "NN", "auto", None))
     other = steps[steps["regime"] == "NN"].assign(step_size="0.5")
     with pytest.raises(ValueError, match=r"different step_size \(auto, 0.5\).* choose one with --where step_size=auto"):
         curves.one_figure(pd.concat([steps, other]), d=2)
     chosen = curves.one_figure(pd.concat([steps, other]), d=2, where={"step_size": "0.5"})
     assert list(chosen["regime"]) == ["RF", "RF", "NT", "NN"]
+
+
+def test_a_figure_of_a_store_from_before_there_were_non_linearities():
+    rows = sweep_table()[:4]
+    for old in (rows.drop(columns="activation"), rows.assign(activation=None)):
+        assert list(curves.figure_dots(curves.one_figure(old))["activation"]) == ["square"] * 4
 
 
 EDITED = {
