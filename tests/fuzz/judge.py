@@ -24,7 +24,8 @@ _RAISING = re.compile(r"[/\\](fastlazy(?![/\\]_core)|sklearn)[/\\].*\.py$")
 # Warnings of libraries, which tell a user of this package nothing.
 _FOREIGN = re.compile(
     "encountered in|divide by zero|Ill-conditioned|Matrix is singular|invalid value|Mean of empty|Degrees of freedom"
-    "|deprecated|Casting complex|unsafe cast|object of type|Polyfit|did not converge|never awaited|unclosed|More than 20 figures"
+    "|deprecated|Casting complex|unsafe cast|object of type|Polyfit|did not converge|never awaited|unclosed"
+    "|More than 20 figures"
 )
 # Texts of Python and its libraries that happen to hold the name of an argument.
 _INSIDE = re.compile(
