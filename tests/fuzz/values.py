@@ -113,7 +113,11 @@ def real(draw: Draw, good: Any, *, low: float = -np.inf, none: bool = True, odd:
 def flag(draw: Draw) -> Value:
     """A boolean."""
     odd = [0, 1, np.True_, np.False_, None, "yes", "", 2, np.nan, np.array([True, False]), np.array(True), [1], pd.NA]
-    return draw.one_of([True, False], odd)
+    found = draw.one_of([True, False], odd)
+    try:
+        return found._replace(plain=bool(found.value))
+    except (TypeError, ValueError):  # of no truth
+        return found._replace(plain=False)
 
 
 def seed(draw: Draw) -> Value:
