@@ -11,7 +11,9 @@ import numpy as np
 import pandas as pd
 import scipy.sparse
 
-ODD_SIZES = (1e-300, 1e-160, 1e-80, 1e-20, 1e-12, 1e-8, 1e-4, 1e-3, 1e4, 1e8, 1e20, 1e77, 1e100, 1e154, 1e160, 1e300)
+_SMALL = (1e-300, 1e-160, 1e-80, 1e-20, 1e-12, 1e-8, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
+_LARGE = (10.0, 100.0, 1e4, 1e8, 1e20, 1e77, 1e100, 1e154, 1e160, 1e300)
+ODD_SIZES = (*_SMALL, *_LARGE)
 
 
 class Value(NamedTuple):
@@ -113,7 +115,11 @@ def real(draw: Draw, good: Any, *, low: float = -np.inf, none: bool = True, odd:
 def flag(draw: Draw) -> Value:
     """A boolean."""
     odd = [0, 1, np.True_, np.False_, None, "yes", "", 2, np.nan, np.array([True, False]), np.array(True), [1], pd.NA]
-    return draw.one_of([True, False], odd)
+    found = draw.one_of([True, False], odd)
+    try:
+        return found._replace(plain=bool(found.value))
+    except (TypeError, ValueError):  # of no truth
+        return found._replace(plain=False)
 
 
 def seed(draw: Draw) -> Value:
@@ -142,7 +148,7 @@ def numbers(draw: Draw, shape: tuple[int, ...], odd: bool = False) -> np.ndarray
         base /= np.linalg.norm(base, axis=1, keepdims=True)
     if not odd:
         return base
-    style = draw.pick(["size", "size", "rows", "same", "near", "opposite", "zero row", "zeros", "rank", "entry"])
+    style = draw.pick([*["size"] * 6, "rows", "same", "near", "near", "opposite", "zero row", "zeros", "rank", "entry"])
     if style == "size":
         base *= draw.pick(ODD_SIZES)
     elif style == "rows":  # of lengths that differ
