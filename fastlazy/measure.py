@@ -125,11 +125,11 @@ def _fitted_risk(target: QuadraticTarget, W: Array, parameters: Parameters) -> f
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LinAlgWarning)  # singular without a ridge: the answer is all the same
         fit = (fit_rf if parameters["regime"] == "RF" else fit_nt)(X, y[:, None], W, sigma, alphas, parallel=False)
-    model, c = fit.model, float(fit.model.offset[0])
-    if model.b is not None:
-        return tangent_risk(target, W, model.b[0], c, sigma, parallel=False)
-    assert model.a is not None
-    return network_risk(target, W, model.a[0], c, sigma, parallel=False)
+    c = float(fit.offset[0])
+    if fit.b is not None:
+        return tangent_risk(target, W, fit.b[0], c, sigma, parallel=False)
+    assert fit.a is not None
+    return network_risk(target, W, fit.a[0], c, sigma, parallel=False)
 
 
 def _measure_trained(target: QuadraticTarget, parameters: Parameters, checkpoint: str | None) -> dict[str, Any]:
