@@ -124,7 +124,9 @@ def rf_gram(W: Any, twin: Twin | None, center: bool, got: np.ndarray) -> str | N
         return None
     means, U, _ = found
     want = U if center else U + np.outer(means, means)
-    root = np.sqrt(np.abs(want.diagonal()))
+    # Of what is found by panels, a covariance has the digits that its subtraction leaves.
+    of_size = want if _in_closed_form(twin, W) else U + np.outer(means, means)
+    root = np.sqrt(np.abs(of_size.diagonal()))
     return differs(got, want, 1e-10 if got.dtype == np.float64 else 1e-4, np.outer(root, root))
 
 
