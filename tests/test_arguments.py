@@ -201,7 +201,7 @@ def test_only_float32_is_told_of_float64(dtype):
         lambda: models.rf_values(large, ones, np.ones((1, 4)), steep),
         lambda: models.nt_coefficients(large, np.ones((6, 1)), ones * huge, steep),
     ):
-        with pytest.raises(ValueError, match=rf"overflow\w* {np.dtype(dtype)}.*divide X or W by a number") as refusal:
+        with pytest.raises(ValueError, match=rf"overflow\w* {np.dtype(dtype)}.*divide .* by a number") as refusal:
             call()
         assert ("float64" in str(refusal.value).split(";")[-1]) == (dtype == np.float32)
 
@@ -211,7 +211,7 @@ def test_blocks_without_samples_are_passed_over():
     found = fastlazy.rf_normal_equations([none, (X[:2], X[:2, 0]), none, ([], []), (X[2:], X[2:, 0]), none], None, W)
     assert_same(found, fastlazy.rf_normal_equations(X, X[:, 0], W))
     for stream in ([], [none, none], iter([none])):
-        with pytest.raises(ValueError, match=r"^X has no samples: the iterable gives no block .*; pass at least one"):
+        with pytest.raises(ValueError, match=r"^X has no samples: the iterable .*; pass at least one"):
             fastlazy.rf_normal_equations(stream, None, W)
     with pytest.raises(ValueError, match=r"^X is empty"):
         fastlazy.rf_normal_equations([(np.empty((0, 3)), np.ones(2))], None, W)
