@@ -241,7 +241,7 @@ def test_what_is_seen_of_lazy_training(tmp_path, capsys):
         assert abs(early["linearization_error"] / end["linearization_error"] - 1) < 0.22
     said("docs/lazy.md", "at d = 450, N = 100, each of the 60 largest is captured to at least .98")
     shares = pd.read_csv(tmp_path / "directions.csv")
-    assert shares["NN"].head(60).min() > 0.975
+    assert shares["NN"].head(60).min() >= 0.98
 
 
 @pytest.mark.slow
