@@ -227,19 +227,21 @@ def test_what_is_seen_of_lazy_training(tmp_path, capsys):
     printed = capsys.readouterr().out
     said("docs/lazy.md", "four figures, four tables")
     assert [len(list(tmp_path.glob(f"*.{ending}"))) for ending in ("png", "csv")] == [4, 4]
-    said("docs/lazy.md", "at d = 100, N = 50 to .004 at every α")
+    said("docs/lazy.md", "at d = 100, N = 50 to .003 at every α")
     scales = pd.read_csv(tmp_path / "scales.csv")
-    assert 0.0035 < (scales["risk"] - scales["reachable"]).abs().max() < 0.0045
+    pages.compare((scales["risk"] - scales["reachable"]).abs().max(), ".003")
     said("docs/lazy.md", "the error like α^−2.02, fitted from α = 10 on")
-    assert "falls like alpha^-2.02" in printed
-    said("docs/lazy.md", "Both settle within the first tenth of the run.")
-    runs = pd.read_csv(tmp_path / "training.csv")
-    for _, run in runs[runs["scale"] >= 1].groupby("scale"):
-        early = run[run["samples"] >= 0.1 * run["samples"].max()].iloc[0]
-        assert early["travelled"] > 0.75 * run["travelled"].iloc[-1]
+    pages.compare(float(re.search(r"falls like alpha\^(\S+)", printed)[1]), "-2.02")
+    said("docs/lazy.md", "Below α = 1 the weights leave their start by as much as their length and more")
+    assert scales.loc[scales["scale"] < 1, "travelled"].min() > 1
+    said("docs/lazy.md", "the distance is within 7 % of where it ends, and the error within 22 %")
+    for _, run in pd.read_csv(tmp_path / "training.csv").groupby("scale"):
+        early, end = run[run["samples"] >= 0.1 * run["samples"].max()].iloc[0], run.iloc[-1]
+        assert abs(early["travelled"] / end["travelled"] - 1) < 0.07
+        assert abs(early["linearization_error"] / end["linearization_error"] - 1) < 0.22
     said("docs/lazy.md", "at d = 450, N = 100, each of the 60 largest is captured to at least .98")
     shares = pd.read_csv(tmp_path / "directions.csv")
-    assert shares["NN"].head(60).min() > 0.975
+    assert shares["NN"].head(60).min() >= 0.98
 
 
 @pytest.mark.slow
