@@ -59,12 +59,13 @@ def check_network(estimator: Any) -> None:
     else:
         check_choice("early_stopping", estimator.early_stopping, ["auto"])
     check_number("tol", estimator.tol)
-    if not 0 < check_number("validation_fraction", estimator.validation_fraction) < 1:
-        raise ValueError(f"validation_fraction == {estimator.validation_fraction}, must be > 0 and < 1")
+    check_number("validation_fraction", estimator.validation_fraction)
+    check_scalar(
+        estimator.validation_fraction, "validation_fraction", Real, min_val=0, max_val=1, include_boundaries="neither"
+    )
     check_choice("second_layer", estimator.second_layer, _SECOND_LAYERS)
-    if isinstance(estimator.step_size, str):
-        check_choice("step_size", estimator.step_size, ["auto"])
-    elif not callable(estimator.step_size):
+    automatic = isinstance(estimator.step_size, str) and estimator.step_size == "auto"
+    if not automatic and not callable(estimator.step_size):
         check_number("step_size", estimator.step_size)
 
 

@@ -343,7 +343,7 @@ class QuadraticNetworkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstima
                 break
         if held is not None and self.validation_scores_:
             run.restore(best)
-            if start and not self.warm_start:
+            if start and not self.warm_start and np.ptp(held[1]) > 0:
                 warnings.warn(
                     "no epoch did better than a constant on the samples held back, which is returned; an even function "
                     "sees no linear part of y: put PolynomialFeatures(1) after the StandardScaler",
