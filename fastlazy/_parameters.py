@@ -88,13 +88,11 @@ def given_weights(estimator: Any, d: int, dtype: Any) -> Array | None:
     return W.copy()
 
 
-def check_sizes(X: Array, y: Array) -> None:
-    """Raise ValueError if the fourth powers of what is in X or the squares of y would over- or underflow."""
-    largest = 1e15 if X.dtype == np.float32 else 1e30
-    for name, array in (("X", X), ("y", y)):
-        size = float(np.abs(array).max())
-        if size > largest or 0 < size < 1 / largest:
-            raise ValueError(
-                f"{name} has entries of size {size:.3g}, whose powers over- or underflow {X.dtype}; scale {name} to "
-                f"between {1 / largest:g} and {largest:g}, e.g. with a StandardScaler"
-            )
+def check_size(name: str, array: Array, dtype: Any, largest: float) -> None:
+    """Raise ValueError if there are entries beyond *largest*, or none that is above its inverse but zero."""
+    size = float(np.abs(array).max())
+    if size > largest or 0 < size < 1 / largest:
+        raise ValueError(
+            f"{name} has entries of size {size:.3g}, whose powers over- or underflow {dtype}; scale {name} to between "
+            f"{1 / largest:g} and {largest:g}, e.g. with a StandardScaler"
+        )

@@ -41,9 +41,7 @@ FIRSTS = {
 def test_a_first_block_of_another_kind_does_no_harm(first, size, second_layer, dtype):
     X, y = draw(4500, 2, dtype)
     new, wanted = draw(2000, 3, dtype)
-    model = QuadraticNetworkRegressor(
-        16, second_layer=second_layer, batch_size=20, random_state=0, parallel=False
-    )
+    model = QuadraticNetworkRegressor(16, second_layer=second_layer, batch_size=20, random_state=0, parallel=False)
     model.partial_fit(*(part.astype(dtype) for part in FIRSTS[first]))
     for start in range(0, len(X), size):
         model.partial_fit(X[start : start + size], y[start : start + size])
