@@ -59,12 +59,13 @@ def check_network(estimator: Any) -> None:
     else:
         check_choice("early_stopping", estimator.early_stopping, ["auto"])
     check_number("tol", estimator.tol)
-    if not 0 < check_number("validation_fraction", estimator.validation_fraction) < 1:
-        raise ValueError(f"validation_fraction == {estimator.validation_fraction}, must be > 0 and < 1")
+    check_number("validation_fraction", estimator.validation_fraction)
+    check_scalar(
+        estimator.validation_fraction, "validation_fraction", Real, min_val=0, max_val=1, include_boundaries="neither"
+    )
     check_choice("second_layer", estimator.second_layer, _SECOND_LAYERS)
-    if isinstance(estimator.step_size, str):
-        check_choice("step_size", estimator.step_size, ["auto"])
-    elif not callable(estimator.step_size):
+    automatic = isinstance(estimator.step_size, str) and estimator.step_size == "auto"
+    if not automatic and not callable(estimator.step_size):
         check_number("step_size", estimator.step_size)
 
 
@@ -87,13 +88,11 @@ def given_weights(estimator: Any, d: int, dtype: Any) -> Array | None:
     return W.copy()
 
 
-def check_sizes(X: Array, y: Array) -> None:
-    """Raise ValueError if the fourth powers of what is in X or the squares of y would over- or underflow."""
-    largest = 1e15 if X.dtype == np.float32 else 1e30
-    for name, array in (("X", X), ("y", y)):
-        size = float(np.abs(array).max())
-        if size > largest or 0 < size < 1 / largest:
-            raise ValueError(
-                f"{name} has entries of size {size:.3g}, whose powers over- or underflow {X.dtype}; scale {name} to "
-                f"between {1 / largest:g} and {largest:g}, e.g. with a StandardScaler"
-            )
+def check_size(name: str, array: Array, dtype: Any, largest: float) -> None:
+    """Raise ValueError if there are entries beyond *largest*, or none that is above its inverse but zero."""
+    size = float(np.abs(array).max())
+    if size > largest or 0 < size < 1 / largest:
+        raise ValueError(
+            f"{name} has entries of size {size:.3g}, whose powers over- or underflow {dtype}; scale {name} to between "
+            f"{1 / largest:g} and {largest:g}, e.g. with a StandardScaler"
+        )

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fastlazy._parameters import check_network, check_sizes, given_weights
+from fastlazy._parameters import check_network, check_size, given_weights
 from fastlazy._sklearn import CallbackSupportMixin, Task, checked, generator, with_callbacks
 from fastlazy._validate import Array
 from fastlazy.epochs import State, Training, network_values, training
@@ -277,7 +277,8 @@ class QuadraticNetworkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstima
 
     def _see(self, X: Array, y: Array, rng: np.random.Generator, first: bool) -> None:
         """Learn from samples how large things are, before training on them; start, or start anew, where need be."""
-        check_sizes(X, y)
+        for name, array in (("X", X), ("y", y)):
+            check_size(name, array, X.dtype, 1e15 if X.dtype == np.float32 else 1e30)
         steps, W = self._steps, given_weights(self, X.shape[1], np.float64)
         steps.see(X, y, 0.0 if first else self._squares(X, y), rng)
         if first or (W is None and steps.lost(self._rows())):
@@ -343,7 +344,7 @@ class QuadraticNetworkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstima
                 break
         if held is not None and self.validation_scores_:
             run.restore(best)
-            if start and not self.warm_start:
+            if start and not self.warm_start and np.ptp(held[1]) > 0:
                 warnings.warn(
                     "no epoch did better than a constant on the samples held back, which is returned; an even function "
                     "sees no linear part of y: put PolynomialFeatures(1) after the StandardScaler",

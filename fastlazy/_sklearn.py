@@ -81,6 +81,11 @@ def checked(estimator: Any, X: Any, **options: Any) -> Any:
     for name, value in (("X", X), ("y", options.get("y"))):
         if np.ma.is_masked(value):
             raise ValueError(f"{name} is a masked array with masked entries; pass {name}.filled(...) or drop them")
+        if isinstance(value, (list, tuple)):
+            try:
+                np.asarray(value)
+            except ValueError as error:
+                raise ValueError(f"{name} is no array ({error}); pass numbers in rows of equal length") from None
     return validate_data(estimator, X, dtype=DTYPES, order="C", **numeric, **options)
 
 

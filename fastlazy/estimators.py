@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fastlazy._parameters import check_alpha, check_flags, weights_of
+from fastlazy._parameters import check_alpha, check_flags, check_size, weights_of
 from fastlazy._quadratic import QuadraticNetworkRegressor as QuadraticNetworkRegressor
 from fastlazy._sklearn import DTYPES, CallbackSupportMixin, Task, checked, with_callbacks
 from fastlazy._validate import Array
@@ -59,6 +59,7 @@ class _LinearRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         alphas = check_alpha(self.alpha)
         sigma = check_activation(self.activation)
         W = weights_of(self, X.shape[1], X.dtype)
+        check_size("y", y, X.dtype, 1e15 if X.dtype == np.float32 else 1e150)
         outputs = np.asarray(y, np.float64).reshape(len(X), -1)
         model = self._solved(X, outputs, W, sigma, alphas)
         ridge = model.ridge

@@ -258,6 +258,7 @@ def _jacobian(X: Array, W: Array, sigma: Activation, include_rf: bool, parallel:
     return out.reshape(n, -1)
 
 
+@np.errstate(over="ignore", invalid="ignore")  # what overflows is refused with the matrix
 def _fit_explicit(
     X: Array, y: Array, made: Callable[[Array], Array], size: int, alphas: Array, intercept: bool
 ) -> Ridge:

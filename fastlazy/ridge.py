@@ -59,7 +59,13 @@ def solve_dual(K: Array, y: Array, alphas: Array, *, intercept: bool) -> Ridge:
     Returns
     -------
     Ridge
+
+    Raises
+    ------
+    ValueError
+        If the matrix is not finite.
     """
+    _check_finite(K)
     n = len(K)
     rows = np.zeros(n)
     shift, level = np.zeros(y.shape[1]), 0.0
@@ -117,7 +123,13 @@ def solve_primal(
     Returns
     -------
     Ridge
+
+    Raises
+    ------
+    ValueError
+        If the matrix is not finite.
     """
+    _check_finite(gram)
     n = len(y)
     shift = y.mean(axis=0, dtype=np.float64) if intercept else np.zeros(y.shape[1])
     _check(gram, moments, False)
@@ -182,6 +194,13 @@ def solve(A: Array, B: Array, alpha: float) -> tuple[Array, float]:
     kept = values > cut
     _tell(cut, "is the size up to which eigenvalues were taken for zero")
     return (vectors[:, kept] / values[kept]) @ (vectors[:, kept].T @ B), cut
+
+
+def _check_finite(A: Array) -> None:
+    """Raise ValueError if a sum of the sizes of a row's entries is beyond the dtype of symmetric A."""
+    if not np.isfinite(_lapack("lange", A)("1", A.T)):
+        single = ", or pass float64" if A.dtype == np.float32 else ""
+        raise ValueError(f"products of the features overflow {A.dtype}; divide X or W by a number{single}")
 
 
 def _solve_mixed(A: Array, B: Array, norm: float) -> Array | None:

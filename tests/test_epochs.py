@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fastlazy import epochs
+from fastlazy import epochs, steps
 from tests import naive
 
 LAYERS = ("ones", "signs", "scalar", "free")
@@ -16,7 +16,8 @@ def draw(n, N, d, second_layer, dtype=np.float64):
     X = rng.standard_normal((n, d)).astype(dtype)
     y = np.sum(X[:, : d // 2 + 1] ** 2, axis=1)
     y = (y - y.mean()).astype(dtype)
-    return X, y, epochs.initial_state(X, y, N, second_layer, rng), rng
+    rows = rng.standard_normal((N, d)) / np.sqrt(d)
+    return X, y, steps.initial_state(X, rows, second_layer), rng
 
 
 # whole minibatches and a rest, blocks of several by rows and by coefficients, N above d, fewer samples than a batch
@@ -27,7 +28,7 @@ def draw(n, N, d, second_layer, dtype=np.float64):
 @pytest.mark.parametrize("parallel", [True, False])
 def test_the_steps_are_those_of_plain_sgd(n, N, d, b, second_layer, parallel):
     X, y, start, rng = draw(n, N, d, second_layer)
-    rates = 0.3 * epochs.scales(X, start, rng).rates(b)
+    rates = 0.3 * steps.moments(X, y, start.W, 0.0, rng).rates(b, 1.0)
     W, a, c = start.W, start.a, start.c
     size = min(b, n)
     with epochs.training(X, y, start, second_layer, b, parallel=parallel) as run:
@@ -66,31 +67,6 @@ def test_long_epochs_return_to_the_interpreter(monkeypatch):
             run.epoch(np.arange(100), rates)
             states.append(run.state())
     assert np.array_equal(states[0].W, states[1].W)
-
-
-@pytest.mark.parametrize("N", [3, 40])
-def test_scales_of_normal_samples(N):
-    """L = 4 tau, R = 4 tau d for N >= d and f of the size of y, up to what 500 samples tell and terms of order 1/d."""
-    rng = np.random.default_rng(0)
-    d = 30
-    X = rng.standard_normal((4000, d))
-    y = 2 * np.sum(X**2, axis=1)
-    y -= y.mean()
-    start = epochs.initial_state(X, y, N, "ones", rng)
-    tau = 2 * d
-    assert np.sum(start.W**2) == pytest.approx(tau * min(N, d) / d, rel=0.1)
-    found = epochs.scales(X, start, rng)
-    k = min(N, d)
-    R, L = 4 * (tau * k / d) * (d + 2) * (1 + 2 / k) * (1 + 4 / d), 4 * tau / d * (k + 2)
-    assert abs(found.R / R - 1) < 0.1
-    assert abs(found.L / L - 1) < 0.35
-    assert np.mean(np.sum((X @ start.W.T) ** 2, axis=1)) + start.c == pytest.approx(0, abs=0.1 * tau)
-
-
-def test_a_constant_response_takes_no_steps():
-    X, _, _, rng = draw(20, 3, 4, "ones")
-    start = epochs.initial_state(X, np.zeros(20), 3, "ones", rng)
-    assert not epochs.scales(X, start, rng).rates(5).any()
 
 
 @pytest.mark.parametrize(("N", "d"), [(3, 7), (9, 4)])
