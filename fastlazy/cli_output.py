@@ -40,7 +40,7 @@ def complain(text: str) -> None:
 
 def end_output() -> None:
     """Write what is left in the buffers of the standard streams; quietly where that cannot be done."""
-    for stream in filter(None, (sys.stdout, sys.stderr)):  # which may be closed
+    for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except OSError:

@@ -91,6 +91,15 @@ def test_help_that_cannot_be_written_is_quiet(tmp_path):
     assert (child.returncode, child.stderr) == (0, "")
 
 
+@posix
+def test_a_sweep_runs_though_its_standard_streams_are_closed(tmp_path):
+    (tmp_path / "a.toml").write_text(SWEEP)
+    command = f"exec {sys.executable} -m fastlazy sweep a.toml --workers 1 >&- 2>&-"
+    child = subprocess.run(["/bin/sh", "-c", command], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert child.returncode == 0
+    assert len(load_sweep(tmp_path / "a.sqlite")) == 20
+
+
 LIMITED = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))\n"  # as a full disk does
 
 
