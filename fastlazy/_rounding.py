@@ -1,8 +1,12 @@
-"""What a number may be that is known to be positive: no clamp here takes NaN or infinity for zero."""
+"""Overflow, before and after: what may be multiplied, and results, none of which takes NaN or infinity for zero."""
 
 from __future__ import annotations
 
 import math
+
+import numpy as np
+
+from fastlazy._validate import Array
 
 
 def check_finite(name: str, value: float, remedy: str) -> float:
@@ -27,3 +31,13 @@ def check_risk(name: str, value: float, remedy: str) -> float:
         As `check_finite`.
     """
     return max(check_finite(name, value, remedy), 0.0)
+
+
+def check_size(W: Array, largest: float, remedy: str) -> None:
+    """Raise ValueError if products of the entries of W would overflow."""
+    size = float(np.abs(W).max())
+    if size > largest:
+        raise ValueError(
+            f"W has entries of size {size:.3g}, whose products overflow; the limit is {largest:g}. Divide W by a "
+            f"number and the {remedy}, which gives the same risk"
+        )

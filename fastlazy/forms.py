@@ -11,6 +11,7 @@ import scipy.linalg
 from numpy.typing import ArrayLike
 
 from fastlazy._blas import same_bits
+from fastlazy._rounding import check_size
 from fastlazy._validate import Array, check_array, check_columns
 from fastlazy.pairs import unit_rows
 from fastlazy.singular import (
@@ -104,16 +105,6 @@ def check_weights(target: QuadraticTarget, W: ArrayLike) -> Array:
     """W as a finite (N, d) array for the target's d, or TypeError or ValueError."""
     check_target(target)
     return check_columns("W", check_array("W", W, 2), target.d)
-
-
-def check_size(W: Array, largest: float, remedy: str) -> None:
-    """Raise ValueError if products of the entries of W would overflow."""
-    size = float(np.abs(W).max())
-    if size > largest:
-        raise ValueError(
-            f"W has entries of size {size:.3g}, whose products overflow; the limit is {largest:g}. Divide W by a "
-            f"number and the {remedy}, which gives the same risk"
-        )
 
 
 def quadratic_form(W: Array, a: Array) -> Array:

@@ -22,7 +22,7 @@ from fastlazy._rounding import check_finite
 from fastlazy._validate import Array, check_array, check_columns, check_real
 from fastlazy.forms import nt_form, rf_form
 from fastlazy.lazy_spectrum import shifted_eigenvalues
-from fastlazy.targets import QuadraticTarget, check_target
+from fastlazy.targets import LARGEST, SMALLEST, QuadraticTarget, check_target
 
 
 def network_function(W: ArrayLike, a: ArrayLike = 1.0, c: float = 0.0) -> QuadraticTarget:
@@ -333,10 +333,10 @@ def _best(target: QuadraticTarget, S: Array) -> QuadraticTarget:
 
 def _function(S: Array, c: float) -> QuadraticTarget:
     largest = float(np.abs(S).max())
-    if not math.isfinite(largest + abs(c)):
+    if not (largest == 0 or SMALLEST <= largest <= LARGEST) or not math.isfinite(c):
         raise ValueError(
-            f"the function has coefficients of size {largest:.3g} and the constant {c:.3g}, beyond floating point; "
-            "divide W, a or c by a number"
+            f"the function has coefficients of size {largest:.3g} and the constant {c:.3g}, whose squares are beyond "
+            "floating point; divide W, a or c by a number, or multiply them if they are small"
         )
     return QuadraticTarget(S / 2 + S.T / 2, c)
 

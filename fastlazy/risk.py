@@ -8,7 +8,6 @@ References: arXiv:1906.08899, eq. (1) for the classes of functions, Theorems 1, 
 
 from __future__ import annotations
 
-import math
 import warnings
 
 import numpy as np
@@ -20,24 +19,14 @@ from fastlazy._validate import Array, check_array, check_count, check_real
 from fastlazy.activations import Activation, check_activation, get_activation
 from fastlazy.forms import (
     best_rf_form,
-    check_size,
     check_weights,
     form_risk,
     nt_lost,
     quadratic_form,
 )
-from fastlazy.graded import SHORT, check_digits, graded_gain, ridge_over
-from fastlazy.hermite import expansion, hermite_coefficients
 from fastlazy.pairs import unit_rows
-from fastlazy.singular import (
-    EPS,
-    distinct_rows,
-    factor_pivoted,
-    factor_positive,
-    hidden_gain,
-    solve_factored,
-    warn_of_rounding,
-)
+from fastlazy.rf_solver import feature_moments, solve_rf_risk
+from fastlazy.singular import EPS
 from fastlazy.targets import QuadraticTarget, check_target, scaled
 
 _PROMISE = 1e-9  # the error of a risk over the null risk from which on there is a warning
@@ -109,7 +98,7 @@ def rf_risk(
             return size**2 * form_risk(unit.B, best_rf_form(unit.B, weights, penalty, parallel))
         if sigma.degree is not None and penalty == 0:  # lengths of rows do not matter
             weights = unit_rows(weights)[0]
-        return size**2 * _rf_risk_any(unit, weights, sigma, penalty, parallel)
+        return size**2 * solve_rf_risk(unit, weights, sigma, penalty, parallel)
 
 
 def nt_risk(
@@ -283,7 +272,7 @@ def network_risk(
         with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):  # looked for by _form_distance
             return _form_distance("network_risk", target, quadratic_form(weights, layer), offset)
     with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):  # looked for by _distance
-        means, U, V = _moments(target, weights, sigma, parallel)
+        means, U, V = feature_moments(target, weights, sigma, parallel)
         rounding = 4 * EPS * float(np.sum(layer**2 * U.diagonal()))
         moments = float(means @ layer), float(layer @ V), float(layer @ U @ layer)
     return _distance("network_risk", target, *moments, offset, rounding)
@@ -369,57 +358,4 @@ def _distance(
             RuntimeWarning,
             stacklevel=3,
         )
-    return risk
-
-
-def _moments(target: QuadraticTarget, W: Array, sigma: Activation, parallel: bool) -> tuple[Array, Array, Array]:
-    """Means (N,), covariances (N, N), and covariances with y (N,) of the features sigma(<w_i, x>)."""
-    check_size(W, 1e150, "argument of sigma by its inverse")
-    from fastlazy.gram import rf_gram  # as above
-
-    U = rf_gram(W, sigma, center=True, parallel=parallel)
-    unit, r = unit_rows(W)
-    h = hermite_coefficients(sigma, r, 2)
-    return h[:, 0], U, math.sqrt(2) * h[:, 2] * np.einsum("ij,ij->i", unit @ target.B, unit)
-
-
-def _rf_risk_any(target: QuadraticTarget, W: Array, sigma: Activation, ridge: float, parallel: bool) -> float:
-    """The risk of random features for any sigma and a target of size one."""
-    if not target.B.any():
-        return 0.0
-    if ridge == 0:
-        W = distinct_rows(W)
-    unit, r = unit_rows(W)
-    along = np.einsum("ij,ij->i", unit @ target.B, unit)
-    whole, curved = (expansion(sigma, r, 2, first=first) for first in (1, 2))
-    from fastlazy.population import rf_correlations  # and with it the compiler, which nothing else here needs
-
-    if (curved.scale < SHORT * whole.scale).any():
-        check_digits("rf_risk", sigma, curved.doubt[curved.table[:, 2] != 0])
-        U, expanded = rf_correlations(W, sigma, 2, parallel)
-        linear, V = expanded.table[:, 1:2] * unit, math.sqrt(2) * expanded.table[:, 2] * along
-        gain = graded_gain("rf_risk", linear, U, V, ridge_over(ridge, expanded, 2), target.null_risk)
-        return check_risk("rf_risk", target.null_risk - gain, _TOO_LARGE)
-    U, expanded = rf_correlations(W, sigma, 1, parallel)
-    V = math.sqrt(2) * expanded.table[:, 2] * along
-    learns = expanded.present(1)  # a constant feature learns nothing
-    with np.errstate(divide="ignore"):
-        share = expanded.scale / np.hypot(expanded.scale, math.sqrt(ridge)) if ridge > 0 else learns.astype(float)
-    V *= share
-    U *= share
-    U *= share[:, None]
-    np.fill_diagonal(U, 1)
-    factor, condition = factor_positive(U)
-    n, hidden = len(U), 0.0
-    if condition > 0:
-        a = solve_factored(factor, V)
-    else:
-        factor, chosen = factor_pivoted(U.copy())
-        a = np.zeros(n)
-        a[chosen] = solve_factored(factor, V[chosen])
-        hidden = hidden_gain(np.delete(V - U @ a, chosen), float(np.abs(a).sum()), n)
-    np.fill_diagonal(U, np.where(learns, share**2, 0))
-    risk = check_risk("rf_risk", target.null_risk - 2 * float(a @ V) + float(a @ U @ a), _TOO_LARGE)
-    error = 4 * EPS * float(a @ a) * (1 + 100 * n * EPS / max(condition, n * EPS)) + min(hidden, risk)
-    warn_of_rounding("risk of random features", error / target.null_risk, _PROMISE, 3)
     return risk

@@ -27,7 +27,7 @@ from fastlazy._validate import (
     check_symmetric,
 )
 
-_SMALLEST, _LARGEST = 1e-152, 1e150  # of B: so that its squares neither under- nor overflow, up to d = 9000
+SMALLEST, LARGEST = 1e-152, 1e150  # of B: so that its squares neither under- nor overflow, up to d = 9000
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,10 +66,10 @@ class QuadraticTarget:
     def __init__(self, B: ArrayLike, b0: float = 0.0) -> None:
         matrix = check_symmetric("B", B)
         largest = float(np.abs(matrix).max())
-        if largest > 0 and not _SMALLEST <= largest <= _LARGEST:
+        if largest > 0 and not SMALLEST <= largest <= LARGEST:
             raise ValueError(
                 f"B has entries of size {largest:.3g}, whose squares are beyond floating point; scale it to between "
-                f"{_SMALLEST:g} and {_LARGEST:g}"
+                f"{SMALLEST:g} and {LARGEST:g}"
             )
         matrix.flags.writeable = False
         object.__setattr__(self, "B", matrix)

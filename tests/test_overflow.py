@@ -92,6 +92,7 @@ OVERFLOWING = {
         "population_distance overflows floating point: B or b0 of f or g",
     ),
     "function": (lambda: fastlazy.network_function(1e160 * np.eye(3)), "divide W, a or c by a number"),
+    "tiny function": (lambda: fastlazy.network_function(1e-80 * np.eye(3)), "coefficients of size 1e-160 .* multiply"),
     "linearisation": (lambda: fastlazy.linearize(1e100 * W).nt(1e300 * W), "divide W, a or c by a number"),
     "share": (
         lambda: fastlazy.captured_share(QuadraticTarget([1.0, 1e-200]), QuadraticTarget(1e140 * np.eye(2))),
