@@ -330,6 +330,7 @@ def _rf_risk_any(target: QuadraticTarget, W: Array, sigma: Activation, ridge: fl
         linear, V = expanded.table[:, 1:2] * unit, math.sqrt(2) * expanded.table[:, 2] * along
         gain = graded_gain("rf_risk", linear, U, V, ridge_over(ridge, expanded, 2), target.null_risk)
         return max(0.0, target.null_risk - gain)
+    check_digits("rf_risk", sigma, whole.doubt[whole.table[:, 2] != 0])
     U, expanded = rf_correlations(W, sigma, 1, parallel)
     V = math.sqrt(2) * expanded.table[:, 2] * along
     learns = expanded.present(1)  # a constant feature learns nothing
