@@ -69,12 +69,13 @@ def ridge_over(ridge: float, expanded: Expansion, first: int) -> Array:
 
 
 def check_digits(name: str, activation: Activation, doubt: Array) -> None:
-    """Warn if what rounding hides of sigma at zero may matter for rows that see nothing else."""
+    """Warn if rounding of sigma may hide what counts, for rows that see hardly more than a constant or a line."""
     worst = float(doubt.max(initial=0))
     if worst > _DIGITS:
         warnings.warn(
-            f"the rows of W are so short that {name} depends on derivatives of activation {activation.name!r} at zero "
-            f"that its values give only to {min(worst, 1.0):.1e} of what counts; multiply W by a number",
+            f"the rows of W are so short that they see hardly more of activation {activation.name!r} than a constant or "
+            f"a line, and its values give the rest, on which {name} depends, only to {min(worst, 1.0):.1e} of itself; "
+            "multiply W by a number",
             RuntimeWarning,
             stacklevel=4,
         )

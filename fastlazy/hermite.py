@@ -116,6 +116,7 @@ def expansion(activation: Activation, r: Array, K: int, *, first: int = 0, deriv
         result.table[long] = np.divide(table, root[:, None], out=np.zeros_like(table), where=root[:, None] > 0)
         left = 1 - np.sum(result.table[long, first:] ** 2, axis=1)
         result.rest[long] = np.where(root > 0, np.maximum(left, 0), 0)
+        result.doubt[long] = np.divide(1e-15, root, out=np.zeros_like(root), where=root > 0)
     _finite(activation, result.scale[:, None] * result.table, float(r.max()))
     return result
 
@@ -204,6 +205,7 @@ class _Samples(NamedTuple):
     """What a moment of sigma(r G) is computed from; sqrt(phi) is the square root of the normal density."""
 
     norm: float  # sqrt(E sigma(r G)^2)
+    end: float  # beyond which sigma counts as zero
     x: Array  # (m,) nodes > 0
     weight: Array  # (m,)
     plus: Array  # (m,) sigma(r x) sqrt(phi(x)) / norm
@@ -217,31 +219,34 @@ def _sample(activation: Activation, r: float, derivative: int) -> _Samples:
     size = max(np.abs(plus).max(), np.abs(minus).max()) or 1.0
     plus, minus = plus / size, minus / size
     norm = math.sqrt(weight @ (plus**2 + minus**2)) or 1.0
-    share = weight * np.maximum(np.abs(plus), np.abs(minus))
-    seen = share > _UNSEEN * share.max()  # all but a few, of a layer that is much narrower than the first panels
-    x, weight, plus, minus = (part[seen] for part in (x, weight, plus, minus))
-    return _Samples(size * norm, x, weight, plus / norm, minus / norm)
+    return _Samples(size * norm, float(edges[-1]), x, weight, plus / norm, minus / norm)
 
 
 def _project(samples: _Samples, K: int) -> Array:
     """The coefficients hn_0 .. hn_K over the norm; he_k sqrt(phi), which is below 1, follows a recurrence."""
-    even = samples.weight * (samples.plus + samples.minus)
-    odd = samples.weight * (samples.plus - samples.minus)
-    before, now = np.zeros_like(samples.x), _root_density(samples.x)
+    _, _, x, weight, plus, minus = samples
+    share = weight * np.maximum(np.abs(plus), np.abs(minus))
+    seen = share > _UNSEEN * share.max()  # all but a few, of a layer that is much narrower than the first panels
+    x, even, odd = x[seen], (weight * (plus + minus))[seen], (weight * (plus - minus))[seen]
+    before, now = np.zeros_like(x), _root_density(x)
     values = np.empty(K + 1)
     for k in range(K + 1):
         values[k] = now @ (odd if k % 2 else even)
-        before, now = now, (samples.x * now - math.sqrt(k) * before) / math.sqrt(k + 1)
+        before, now = now, (x * now - math.sqrt(k) * before) / math.sqrt(k + 1)
     return values
 
 
 def _remainder(samples: _Samples, lowest: Array) -> float:
     """What is left of E sigma^2, over the squared norm, without the *lowest* coefficients hn_0, hn_1, ..."""
-    plus, minus = samples.plus, samples.minus
+    _, end, x, weight, plus, minus = samples
+    beyond = math.erfc(end / math.sqrt(2))
+    tails = [beyond, beyond + end * math.exp(-end * end / 2) * math.sqrt(2 / math.pi)]  # of he_0^2 and he_1^2
+    left = 0.0
     for k, value in enumerate(lowest):
-        power = value * samples.x**k * _root_density(samples.x)  # he_0 and he_1 are powers
+        power = value * x**k * _root_density(x)  # he_0 and he_1 are powers
         plus, minus = plus - power, minus - (-1) ** k * power
-    return float(samples.weight @ (plus**2 + minus**2))
+        left += float(value) ** 2 * tails[k]
+    return left + float(weight @ (plus**2 + minus**2))
 
 
 def _root_density(x: Array) -> Array:

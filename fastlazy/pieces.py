@@ -123,7 +123,8 @@ def _about_zero(values: Array, radius: float, size: float) -> tuple[Array, Array
     coefficients, noise = np.zeros(16), np.zeros(16)
     for first, part in enumerate([(values + values[::-1]) / 2, (values - values[::-1]) / 2]):
         series, rounding = _powers(_ABOUT_MIDDLE, part, size)
-        coefficients[first::2], noise[first::2] = series[first::2], rounding[first::2]
+        if part.any():  # else sigma is odd or even, to the bit
+            coefficients[first::2], noise[first::2] = series[first::2], rounding[first::2]
     powers = radius ** np.arange(16)
     coefficients[np.abs(coefficients) <= noise] = 0
     return coefficients / powers, np.zeros(16), noise / powers

@@ -44,6 +44,7 @@ def solve_rf_risk(target: QuadraticTarget, W: Array, sigma: Activation, ridge: f
         linear, V = expanded.table[:, 1:2] * unit, math.sqrt(2) * expanded.table[:, 2] * along
         gain = graded_gain("rf_risk", linear, U, V, ridge_over(ridge, expanded, 2), target.null_risk)
         return check_risk("rf_risk", target.null_risk - gain, _TOO_LARGE)
+    check_digits("rf_risk", sigma, whole.doubt[whole.table[:, 2] != 0])
     U, expanded = rf_correlations(W, sigma, 1, parallel)
     V = math.sqrt(2) * expanded.table[:, 2] * along
     learns = expanded.present(1)  # a constant feature learns nothing
