@@ -283,6 +283,8 @@ class QuadraticNetworkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstima
         steps.see(X, y, 0.0 if first else self._squares(X, y), rng)
         if first or (W is None and steps.lost(self._rows())):
             state = initial_state(X, steps.small_rows() if W is None else W, self.second_layer)
+            if W is not None:  # with weights that are given the offset starts at the mean of y
+                state = state._replace(c=0.0)
             self.__dict__.update(_named(state, steps.moments.y_mean, self.second_layer, X.dtype))
         squares = self._squares(X, y)
         steps.suit(self._rows(), np.sqrt(squares))

@@ -80,16 +80,17 @@ def test_defaults_are_as_good_as_ridge_on_quadratic_features(name):
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_without_a_linear_part_nothing_is_made_up(name):
     """An even function of columns that are centred sees little of these; the rest is not fitted to noise."""
-    assert score(make_pipeline(StandardScaler(), QuadraticNetworkRegressor(random_state=0)), name) > -0.02
+    assert score(make_pipeline(StandardScaler(), QuadraticNetworkRegressor(random_state=0)), name) > -0.01
 
 
-def test_noise_is_answered_with_the_mean():
-    rng = np.random.default_rng(0)
-    X, y = rng.standard_normal((400, 40)), rng.standard_normal(400)
+def test_the_mean_comes_back_where_no_epoch_is_better():
+    rng = np.random.default_rng(1)
+    X, y = rng.standard_normal((400, 40)), rng.standard_normal(400)  # pure noise
+    model = QuadraticNetworkRegressor(batch_size=20, step_size=1e-3, max_epochs=40, random_state=0)
     with pytest.warns(ConvergenceWarning, match="no epoch did better than a constant"):
-        model = QuadraticNetworkRegressor(random_state=0).fit(X, y)
+        model.fit(X, y)
     assert model.best_validation_score_ > max(model.validation_scores_)
-    assert np.ptp(model.predict(X)) < 0.2
+    np.testing.assert_allclose(model.predict(X), y.mean(), rtol=0, atol=0.1)
 
 
 def test_parts_held_back_are_for_many_samples():
