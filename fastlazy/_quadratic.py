@@ -189,8 +189,6 @@ class QuadraticNetworkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstima
                 )
             held = X[order[:count]], y[order[:count]]
             X, y = np.ascontiguousarray(X[order[count:]]), y[order[count:]]
-        if not goes_on:
-            self._forget(X.shape[1], rng)
         self._see(X, y, rng, not goes_on)
         self._clear(held is not None)
         with self._training(X, y) as run:
@@ -226,7 +224,6 @@ class QuadraticNetworkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstima
         X, y = checked(self, X, y=y, reset=first)
         rng = self.__dict__.setdefault("_rng", generator(self.random_state))
         if first:
-            self._forget(X.shape[1], rng)
             self._clear(False)
         self.diverged_ = False
         self._see(X, y, rng, first)
@@ -262,11 +259,6 @@ class QuadraticNetworkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstima
         tags.regressor_tags.poor_score = True  # an even function
         return tags
 
-    def _forget(self, d: int, rng: np.random.Generator) -> None:
-        """Set the directions that a new network starts along, and nothing seen yet."""
-        W = given_weights(self, d, np.float64)
-        self._steps = Steps(directions(int(self.n_neurons), d, self.second_layer, rng) if W is None else W)
-
     def _clear(self, held: bool) -> None:
         """Set the records as they are before the first epoch."""
         self.n_iter_, self.diverged_ = 0, False
@@ -279,10 +271,16 @@ class QuadraticNetworkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstima
         """Learn from samples how large things are, before training on them; start, or start anew, where need be."""
         for name, array in (("X", X), ("y", y)):
             check_size(name, array, X.dtype, 1e15 if X.dtype == np.float32 else 1e30)
-        steps, W = self._steps, given_weights(self, X.shape[1], np.float64)
+        d = X.shape[1]
+        W = given_weights(self, d, np.float64)
+        if first:
+            self._steps = Steps(directions(int(self.n_neurons), d, self.second_layer, rng) if W is None else W)
+        steps = self._steps
         steps.see(X, y, 0.0 if first else self._squares(X, y), rng)
         if first or (W is None and steps.lost(self._rows())):
             state = initial_state(X, steps.small_rows() if W is None else W, self.second_layer)
+            if W is not None:  # with weights that are given the offset starts at the mean of y
+                state = state._replace(c=0.0)
             self.__dict__.update(_named(state, steps.moments.y_mean, self.second_layer, X.dtype))
         squares = self._squares(X, y)
         steps.suit(self._rows(), np.sqrt(squares))
@@ -302,11 +300,9 @@ class QuadraticNetworkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstima
     def _training(self, X: Array, y: Array) -> Iterator[Training]:
         """A `Training` on responses less a constant, in which float32 would lose digits."""
         self._shift = float(y.mean(dtype=np.float64))
-        a, alpha = np.ones(len(self.weights_)), 1.0
-        if np.ndim(self.second_layer_) == 0:
-            alpha = float(self.second_layer_)
-        else:
-            a = np.asarray(self.second_layer_, np.float64)
+        single = np.ndim(self.second_layer_) == 0
+        alpha = float(self.second_layer_) if single else 1.0
+        a = np.ones(len(self.weights_)) if single else np.asarray(self.second_layer_, np.float64)
         state = State(self.weights_.astype(np.float64), a, alpha, self.intercept_ - self._shift)
         centred = (y - self._shift).astype(X.dtype)
         with training(X, centred, state, self.second_layer, self.batch_size, parallel=self.parallel) as run:
