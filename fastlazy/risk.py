@@ -59,11 +59,16 @@ def rf_risk(
         The population squared error, not divided by the null risk. For a singular Gram matrix it is that
         of the minimum-norm solution.
 
+    Warns
+    -----
+    RuntimeWarning
+        If rows are so short that rounding of sigma hides what the risk depends on.
+
     Raises
     ------
     TypeError, ValueError
-        If W is not a finite (N, d) array, the activation is not known or has no finite Gaussian moments, the ridge
-        is negative, or the Gram matrix overflows.
+        If W is not a finite (N, d) array, the activation is not known or has no finite Gaussian moments, or the ridge
+        is negative.
 
     Notes
     -----
@@ -125,7 +130,8 @@ def nt_risk(
     Warns
     -----
     RuntimeWarning
-        If the iteration ends before that; the message says by how much the risk may be off.
+        If the iteration ends before that, or rows are so short that rounding hides what the risk depends on; the message
+        says by how much it may be off.
 
     Raises
     ------
