@@ -130,8 +130,8 @@ def nt_risk(
     Warns
     -----
     RuntimeWarning
-        If the iteration ends before that, or rows are so short that rounding hides what the risk depends on; the message
-        says by how much it may be off.
+        If the iteration ends before that, or rows are so short that rounding hides what the risk depends on; the
+        message says by how much it may be off.
 
     Raises
     ------
