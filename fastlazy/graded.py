@@ -73,8 +73,8 @@ def check_digits(name: str, activation: Activation, doubt: Array) -> None:
     worst = float(doubt.max(initial=0))
     if worst > _DIGITS:
         warnings.warn(
-            f"the rows of W are so short that they see hardly more of activation {activation.name!r} than a constant or "
-            f"a line, and its values give the rest, on which {name} depends, only to {min(worst, 1.0):.1e} of itself; "
+            f"the rows of W are so short that they see hardly more of activation {activation.name!r} than a constant "
+            f"or a line; its values give the rest, on which {name} depends, only to {min(worst, 1.0):.1e} of itself; "
             "multiply W by a number",
             RuntimeWarning,
             stacklevel=4,

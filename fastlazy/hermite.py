@@ -13,28 +13,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from numpy.polynomial import chebyshev, legendre
+from numpy.polynomial import chebyshev
 
 from fastlazy._validate import Array
 from fastlazy.activations import Activation
-from fastlazy.pieces import NODES, PROBES, TO_DEFECT, TO_LEGENDRE, WEIGHTS, kinks, power_series
+from fastlazy.panels import JUMPS, nodes_of, panels, root_density, weighted
+from fastlazy.pieces import power_series
 from fastlazy.short_rows import Expansion, short, short_expansion
 
 _LARGEST_K = 2000  # that the widest panel still resolves
-_WIDTH = 0.5
-_MOST_PANELS = 20_000
-_FARTHEST = 50.0  # e^(-x^2 / 4) is a float
-_NEGLIGIBLE = -75.0  # log of sigma^2 e^(-x^2 / 2) over its largest value, where integrals are cut off
 _TOLERANCE = 1e-14  # of a panel, relative to sqrt(E sigma^2)
 _UNSEEN = 1e-26  # of the largest that a node adds to an integral
 _ROUNDING = 1e-28  # of E sigma^2
-_JUMPS = "activation {!r} jumps, so its derivative is no function and it has no tangent model; pass one without jumps"
-
-_TO_SLOPE = legendre.legval(NODES, legendre.legder(np.eye(16))).T @ TO_LEGENDRE[:16]
 
 
 def hermite_coefficients(activation: Activation, r: Array, K: int, *, derivative: int = 0) -> Array:
@@ -98,7 +91,7 @@ def expansion(activation: Activation, r: Array, K: int, *, first: int = 0, deriv
         return np.append(values, np.log(np.maximum(_remainder(samples, values[:first]), 1e-300)))
 
     few = np.zeros(len(r), bool) if activation.degree is not None else short(activation, r, derivative)
-    long = ~few
+    long = np.logical_not(few)
     n = len(r)
     result = Expansion(np.zeros(n), np.zeros((n, K + 1)), np.zeros(n), np.zeros(n))
     if few.any():
@@ -184,9 +177,9 @@ def line_gram(activation: Activation, t: Array, *, derivative: int = 0, power: i
     gram = np.zeros((len(t), len(t)))
     for first in range(0, len(edges) - 1, 64):  # panels at a time, for the memory
         part = edges[first : first + 65]
-        x, weight = _nodes(part)
+        x, weight = nodes_of(part)
         for side in (1, -1):
-            values = np.stack([_weighted(activation, part, side * length, derivative) for length in t])
+            values = np.stack([weighted(activation, part, side * length, derivative) for length in t])
             values *= np.sqrt(weight * x**power)
             gram += values @ values.T
     return _finite(activation, gram, float(np.abs(t).max()))
@@ -194,7 +187,7 @@ def line_gram(activation: Activation, t: Array, *, derivative: int = 0, power: i
 
 def line_nodes(activation: Activation, r: Array, derivative: int) -> tuple[Array, Array]:
     """Nodes x > 0 (m,) and weights (m,) for functions of sigma(r_i x) and sigma(-r_i x), or of sigma' likewise."""
-    return _nodes(_common_edges(activation, r, derivative))
+    return nodes_of(_common_edges(activation, r, derivative))
 
 
 def _common_edges(activation: Activation, r: Array, derivative: int) -> Array:
@@ -214,8 +207,8 @@ class _Samples(NamedTuple):
 
 def _sample(activation: Activation, r: float, derivative: int) -> _Samples:
     edges = panels(activation, r, derivative)
-    x, weight = _nodes(edges)
-    plus, minus = (_weighted(activation, edges, t, derivative) for t in (r, -r))
+    x, weight = nodes_of(edges)
+    plus, minus = (weighted(activation, edges, t, derivative) for t in (r, -r))
     size = max(np.abs(plus).max(), np.abs(minus).max()) or 1.0
     plus, minus = plus / size, minus / size
     norm = math.sqrt(weight @ (plus**2 + minus**2)) or 1.0
@@ -228,7 +221,7 @@ def _project(samples: _Samples, K: int) -> Array:
     share = weight * np.maximum(np.abs(plus), np.abs(minus))
     seen = share > _UNSEEN * share.max()  # all but a few, of a layer that is much narrower than the first panels
     x, even, odd = x[seen], (weight * (plus + minus))[seen], (weight * (plus - minus))[seen]
-    before, now = np.zeros_like(x), _root_density(x)
+    before, now = np.zeros_like(x), root_density(x)
     values = np.empty(K + 1)
     for k in range(K + 1):
         values[k] = now @ (odd if k % 2 else even)
@@ -243,108 +236,10 @@ def _remainder(samples: _Samples, lowest: Array) -> float:
     tails = [beyond, beyond + end * math.exp(-end * end / 2) * math.sqrt(2 / math.pi)]  # of he_0^2 and he_1^2
     left = 0.0
     for k, value in enumerate(lowest):
-        power = value * x**k * _root_density(x)  # he_0 and he_1 are powers
+        power = value * x**k * root_density(x)  # he_0 and he_1 are powers
         plus, minus = plus - power, minus - (-1) ** k * power
         left += float(value) ** 2 * tails[k]
     return left + float(weight @ (plus**2 + minus**2))
-
-
-def _root_density(x: Array) -> Array:
-    return np.exp(-x * x / 4) / (2 * math.pi) ** 0.25
-
-
-def _nodes(edges: Array) -> tuple[Array, Array]:
-    """The nodes (m,) of the panels between *edges*, and their weights (m,)."""
-    half = np.diff(edges)[:, None] / 2
-    return (edges[:-1, None] + half * (1 + NODES)).ravel(), (half * WEIGHTS).ravel()
-
-
-def _weighted(activation: Activation, edges: Array, t: float, derivative: int) -> Array:
-    """sigma(t x) sqrt(phi(x)) at the nodes of panels, (m,), or sigma' likewise."""
-    x, _ = _nodes(edges)
-    if derivative == 0 or activation.derivative is not None:
-        return activation.values(t * x, derivative) * _root_density(x)
-    radius, even, odd, _ = power_series(activation, 1)
-    if abs(t) <= radius / 10:  # too short to see a difference quotient
-        return np.polynomial.polynomial.polyval(t * x, even + math.copysign(1.0, t) * odd) * _root_density(x)
-    product = activation.values(t * x) * _root_density(x)
-    slope = (product.reshape(-1, 32) @ _TO_SLOPE.T * (2 / np.diff(edges)[:, None])).ravel()
-    return (slope + x / 2 * product) / t  # as the slope is t sigma'(t x) sqrt(phi) - x / 2 sigma(t x) sqrt(phi)
-
-
-@lru_cache(maxsize=256)
-@np.errstate(divide="ignore", over="ignore", invalid="ignore")
-def panels(activation: Activation, r: float, derivative: int) -> Array:
-    """Edges 0 = e_0 < e_1 < ... of panels on each of which sigma(r x) and sigma(-r x) are polynomials, to rounding."""
-    numerical = bool(derivative) and activation.derivative is None
-    end = _extent(activation, r, 0 if numerical else derivative)
-    edges = np.linspace(0, end, math.ceil(end / _WIDTH) + 1)
-    places = np.abs(kinks(activation, derivative, r * end)) / r if r > 0 else np.zeros(1)
-    edges = np.unique(np.append(edges, places[places < end]))
-    if short(activation, np.array([r]), derivative)[0]:
-        return edges
-    left, right = edges[:-1], edges[1:]
-    finished, count, norm, known, steepest = [np.zeros(1)], 0, 0.0, 0.0, 0.0
-    while left.size:
-        width = right - left
-        x = left[:, None] + width[:, None] / 2 * (1 + PROBES)
-        g = np.stack([_values(activation, t * x, 0 if numerical else derivative) for t in (r, -r)]) * _root_density(x)
-        squares = width / 2 * (WEIGHTS * g[..., 1:-1] ** 2).sum(axis=(0, 2))
-        norm = max(norm, math.sqrt(known + squares.sum()))  # a layer may be seen only when panels are narrow
-        missed = g @ TO_DEFECT.T
-        for row, edge in ((16, left), (17, right)):  # at a kink the value may be that of the other side
-            missed[:, np.isin(edge, places), row] = 0
-        defect = np.sqrt((missed**2).sum(axis=(0, 2)))
-        # Narrow panels count less in an integral, but not where sigma is differentiated.
-        error = defect * (0.2 if numerical else width)
-        done = (error <= _TOLERANCE * norm) | (width < 8 * np.spacing(right))
-        finished.append(right[done])
-        known += float(squares[done].sum())
-        steepest += np.sum(np.ptp(g, axis=2)[:, done & (width < 1e-9)] ** 2 / width[done & (width < 1e-9)])
-        left, right = left[~done], right[~done]
-        middle = (left + right) / 2
-        left, right = np.concatenate([left, middle]), np.concatenate([middle, right])
-        count += len(x)
-        if count > _MOST_PANELS:
-            raise ValueError(
-                f"activation {activation.name!r} cannot be integrated for rows of length {r:.3g}: it oscillates too "
-                "fast, or is noisy (computed in float32?); divide W by a number, or pass a smoother function"
-            )
-    if numerical and steepest > 1e-6 * norm**2:  # of the squared slope, on panels of no width
-        raise ValueError(_JUMPS.format(activation.name))
-    return np.sort(np.concatenate(finished))
-
-
-def _extent(activation: Activation, r: float, derivative: int) -> float:
-    """The x > 0 beyond which sigma(r x)^2 e^(-x^2 / 2) is negligible."""
-    x = np.arange(0, _FARTHEST, 1 / 8)
-    size = np.maximum(*(np.abs(activation.values(t * x, derivative)) for t in (r, -r)))
-    known = int(np.argmin(np.append(np.isfinite(size), False)))
-    log = 2 * np.log(size[:known]) - x[:known] ** 2 / 2
-    seen = np.flatnonzero(log > log.max(initial=-math.inf) + _NEGLIGIBLE)
-    last = int(seen.max(initial=0))
-    if last + 2 < known:
-        return float(x[last + 2])
-    if known < len(x):
-        reason = f"its values overflow at x = {r * x[known]:.3g}"
-    else:
-        reason = f"its square times e^(-x^2 / {2 * r * r:.3g}) does not decay"
-    raise ValueError(
-        f"activation {activation.name!r} has no finite Gaussian moments for rows of length {r:.3g} that could be "
-        f"computed: {reason}; divide W by a number, or pass a function that grows more slowly"
-    )
-
-
-def _values(activation: Activation, x: Array, derivative: int = 0) -> Array:
-    """The values of sigma or sigma', if finite everywhere."""
-    values = activation.values(x, derivative)
-    if not np.isfinite(values).all():
-        worst = float(x[~np.isfinite(values)][0])
-        raise ValueError(
-            f"activation {activation.name!r} gives NaN or infinity at x = {worst:.6g}; define it there, or divide W "
-            "by a number that keeps it out of reach"
-        )
-    return values
 
 
 def _check_derivative(activation: Activation, r: float) -> None:
@@ -357,7 +252,7 @@ def _check_derivative(activation: Activation, r: float) -> None:
     found = r * slope.norm * _project(slope, 5)
     if not np.abs(found - expected).max() <= 1e-6 * (function.norm + r * slope.norm):
         if activation.derivative is None:
-            raise ValueError(_JUMPS.format(activation.name))
+            raise ValueError(JUMPS.format(activation.name))
         raise ValueError(
             f"the derivative of activation {activation.name!r} is not that of its function (or that jumps): for x ~ "
             f"N(0, {r:.3g}^2) its means differ by {np.abs(found - expected).max() / r:.3g}; correct it, or leave it out"

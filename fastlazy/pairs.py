@@ -14,7 +14,8 @@ import numpy as np
 
 from fastlazy._validate import Array
 from fastlazy.activations import Activation, get_activation
-from fastlazy.hermite import expansion, line_nodes, panels
+from fastlazy.hermite import expansion, line_nodes
+from fastlazy.panels import panels
 from fastlazy.plane import plane_nodes
 from fastlazy.short_rows import short, short_function
 

@@ -14,7 +14,7 @@ from numpy.polynomial import legendre
 
 from fastlazy._validate import Array
 from fastlazy.activations import Activation
-from fastlazy.hermite import panels
+from fastlazy.panels import panels
 from fastlazy.pieces import kinks
 
 _FARTHEST = 12.0  # w, beyond which e^(-w^2 / 4) is rounding

@@ -61,11 +61,16 @@ def rf_risk(
         The population squared error, not divided by the null risk. For a singular Gram matrix it is that
         of the minimum-norm solution.
 
+    Warns
+    -----
+    RuntimeWarning
+        If rows are so short that rounding of sigma hides what the risk depends on.
+
     Raises
     ------
     TypeError, ValueError
-        If W is not a finite (N, d) array, the activation is not known or has no finite Gaussian moments, the ridge
-        is negative, or the Gram matrix overflows.
+        If W is not a finite (N, d) array, the activation is not known or has no finite Gaussian moments, or the ridge
+        is negative.
 
     Warns
     -----
@@ -142,7 +147,8 @@ def nt_risk(
     -----
     RuntimeWarning
         If the iteration ends before that, or if rounding may have cost more than the tolerance and 1e-9 of the null
-        risk, because rows nearly agree. The message says by how much the risk may be off.
+        risk, because rows nearly agree or are so short that it hides what the risk depends on. The message says by
+        how much the risk may be off.
 
     Raises
     ------

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.polynomial import polynomial
@@ -35,7 +35,7 @@ class Expansion(NamedTuple):
         return (self.table[:, first:] != 0).any(axis=1) | (self.rest > 0)
 
 
-def short(activation: Activation, r: Array, derivative: int) -> Array:
+def short(activation: Activation, r: Array, derivative: int) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """Which rows of lengths r (n,) see the power series of sigma only, (n,)."""
     return (r > 0) & (r <= power_series(activation, derivative).radius / _REACH)
 
@@ -117,11 +117,10 @@ def _moments(K: int) -> _Basis:
     for k in range(K + 1):
         table[:, k] = powers @ now
         before, now = now, (x * now - math.sqrt(k) * before) / math.sqrt(k + 1)
-    j, k = np.arange(16)[:, None], np.arange(K + 1)
-    same = (j + k) % 2 == 0
-    smooth = np.where(same & (k <= j), table, 0)  # G^j has no degrees above j
+    j, degrees = np.arange(16)[:, None], np.arange(K + 1)
+    same = (j + degrees) % 2 == 0
+    smooth = np.where(same & (degrees <= j), table, 0)  # G^j has no degrees above j
     absolute = x ** np.arange(31)[:, None] @ (root * root * weight)
-    sums = absolute[np.arange(16)[:, None] + np.arange(16)]
-    alike = (np.arange(16)[:, None] + np.arange(16)) % 2 == 0
+    sums, alike = absolute[j + j.T], (j + j.T) % 2 == 0
     own, other = np.where(alike, sums, 0), np.where(alike, 0, sums)
     return _Basis(np.concatenate([smooth, np.where(same, 0, table)]), np.block([[own, other], [other, own]]))

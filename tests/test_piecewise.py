@@ -62,7 +62,7 @@ def drawn(rng):
         before = pieces[-1]
         longest = max(len(before), len(added))
         pieces.append([*np.pad(before, (0, longest - len(before))) + np.pad(added, (0, longest - len(added)))])
-    return Piecewise(breaks, pieces)
+    return Piecewise(breaks, [list(np.round(piece, 10)) for piece in pieces])
 
 
 def almost_constant(function, r):
