@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -68,8 +69,10 @@ class Blocks:
 @contextmanager
 def threads(work: float, parallel: bool) -> Iterator[Team]:
     """A team for so much *work* (multiply-adds)."""
-    shared = check_flag("parallel", parallel)
-    with team(share_threads(work, _SHARE) if shared else 1, interruptible=shared and work > _LONG) as together:
+    members = share_threads(work, _SHARE) if check_flag("parallel", parallel) else 1
+    # Only the main thread sees Ctrl-C, and not while it runs compiled code.
+    interruptible = work > _LONG and threading.current_thread() is threading.main_thread()
+    with team(members, interruptible=interruptible) as together:
         yield together
 
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 import fastlazy
-from fastlazy import epochs, models
+from fastlazy import centred, epochs, models, normal_equations
 from fastlazy._core import gram as core
 from fastlazy._core import tangent as core_tangent
 from fastlazy._core.geometry import HEIGHT, NARROW, REGISTER_BYTES, WIDE
@@ -84,6 +84,32 @@ def _models(n, m, N, d, dtype, **options):
     yield models.nt_coefficients(X, u, W, tanh, **options), np.einsum("nt,ni,nj->tij", u, slopes, x, optimize=True)
 
 
+def _centred(n, m, N, d, dtype, **options):
+    """Kernels and products of features less their means, and of tangent features less theirs."""
+    X, _, W = draw(n, m, N, d, dtype)
+    x, w = X.astype(float), W.astype(float)
+    y = np.random.default_rng(m).standard_normal((n, 1 + m % 3))
+    for name in ("tanh", "relu", "square"):
+        sigma = get_activation(name)
+        features, slopes = (function(x @ w.T) for function in naive_gram.ACTIVATIONS[name])
+        origin, own = (0.8 * values.mean(axis=0).astype(dtype) for values in (features, slopes))
+        less = features - origin.astype(float)
+        yield centred.centred_rf_kernel(X, W, sigma, origin, **options), less @ less.T
+        Gram, vectors = normal_equations.centred_normal_equations(X, y, W, sigma, origin, **options)
+        yield Gram, less.T @ less / n
+        yield vectors, less.T @ y / n
+        mean = 0.1 * X.mean(axis=0)
+        moved = slopes[:, :, None] * x[:, None, :] - own.astype(float)[:, None] * mean.astype(float)
+        kernel = moved.reshape(n, -1) @ moved.reshape(n, -1).T
+        found = centred.centred_nt_kernel(X, W, sigma, own, mean, **options)
+        if name == "tanh":
+            yield found, kernel
+        else:  # taken about another origin, which leaves the kernel of centred features as it is
+            H = np.eye(n) - 1 / n
+            right = H @ kernel @ H
+            yield np.append(H @ found @ H, [[kernel.max()] * n], axis=0), np.append(right, [[kernel.max()] * n], axis=0)
+
+
 def _training(n, m, N, d, dtype, *, parallel=True, threads=None):
     """Three steps on drawn samples, minibatches of m, and two more on a data set; every kind of second layer."""
     layer = LAYERS[(n + N) % 4]
@@ -125,5 +151,6 @@ COMPUTATIONS = {
     "normal_equations": _normal_equations,
     "grams": _grams,
     "models": _models,
+    "centred": _centred,
     "training": _training,
 }
