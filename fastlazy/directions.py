@@ -38,7 +38,14 @@ def captured_share(target: QuadraticTarget, f: QuadraticTarget) -> Array:
     if f.d != target.d:
         raise ValueError(f"f has d = {f.d}, but the target has d = {target.d}; pass functions of the same x")
     vectors = eigendirections(target)
-    return shares(np.einsum("ij,ij->j", vectors, f.B @ vectors), target.eigenvalues)
+    found = shares(np.einsum("ij,ij->j", vectors, f.B @ vectors), target.eigenvalues)
+    if not np.isfinite(found).all():
+        j = int(np.argmin(np.isfinite(found)))
+        raise ValueError(
+            f"the share of eigendirection {j} overflows: lambda = {target.eigenvalues[j]:.3g} is too small beside what f "
+            "has there; set eigenvalues of B that small to 0"
+        )
+    return found
 
 
 def rf_captured_limit(target: QuadraticTarget, N: int) -> Array:
@@ -125,6 +132,7 @@ def eigendirections(target: QuadraticTarget) -> Array:
 
 
 def shares(learned: Array, eigenvalues: Array) -> Array:
-    """*learned* (d,) over *eigenvalues* (d,), zero where these are, or so small that a share could overflow."""
+    """*learned* (d,) over *eigenvalues* (d,), zero where these are below 1e-300 of the largest; infinite if it overflows."""
     there = np.abs(eigenvalues) > 1e-300 * np.abs(eigenvalues).max()
-    return np.where(there, learned, 0.0) / np.where(there, eigenvalues, 1.0)
+    with np.errstate(over="ignore"):
+        return np.where(there, learned, 0.0) / np.where(there, eigenvalues, 1.0)

@@ -5,7 +5,6 @@ import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from matplotlib import image
 from numpy.testing import assert_array_equal
 
 import fastlazy
-from fastlazy import cli, curves, sweep, theory
+from fastlazy import cli_info, curves, sweep, theory
 from fastlazy.cli import main
 from fastlazy.engines import open_engine
 from fastlazy.risk import nt_risk, rf_risk
@@ -294,22 +293,12 @@ def test_version(capsys):
     assert capsys.readouterr().out == child.stdout
 
 
-def test_info(capsys):
-    assert main(["info"]) == 0
-    printed = capsys.readouterr().out
-    assert f"fastlazy {fastlazy.__version__}, Python {sys.version.split()[0]}," in printed
-    for name in ("numpy", "scipy", "numba", "llvmlite"):
-        assert f"{name} {version(name)}" in printed
-    assert re.search(r"^compiled for \S+, (128|256|512)-bit vectors$", printed, re.MULTILINE)
-    assert re.search(r"^[1-9]\d* cores$", printed, re.MULTILINE)
-
-
 @pytest.mark.parametrize(("error", "message"), [(MemoryError(), "there is not enough memory"), (OSError("no"), "no")])
 def test_what_goes_wrong_outside_of_a_command_is_told(error, message, monkeypatch, capsys):
     def fail(_):
         raise error
 
-    monkeypatch.setattr(cli, "run_info", fail)
+    monkeypatch.setattr(cli_info, "run_info", fail)
     assert main(["info"]) == 2
     assert capsys.readouterr().err == f"fastlazy info: {message}\n"
 

@@ -46,6 +46,7 @@ def test_second_process_loads_and_says_nothing_first_says_once(package):
     assert first.stdout.split()[1] == second.stdout.split()[1]
 
 
+@pytest.mark.slow
 def test_an_edit_of_one_file_renews_the_callers_in_others(package):
     """sgd.py calls draw_group, which calls fill_normals in normal.py: change only that."""
     folder, run = package
@@ -59,6 +60,7 @@ def test_an_edit_of_one_file_renews_the_callers_in_others(package):
     assert after != before
 
 
+@pytest.mark.slow
 def test_no_writable_folder(package, tmp_path):
     """Where the cache cannot be written everything still works: here its place is a file."""
     folder, run = package
@@ -70,6 +72,7 @@ def test_no_writable_folder(package, tmp_path):
     assert result.stdout
 
 
+@pytest.mark.slow
 def test_damaged_entries_are_compiled_anew(package):
     folder, run = package
     good = run().stdout.split()[1]
@@ -89,6 +92,7 @@ def test_digest_covers_every_file(tmp_path):
     assert jit.source_digest(tmp_path) != before
 
 
+@pytest.mark.slow
 def test_an_upgrade_inside_an_archive_renews_the_kernels(package, tmp_path):
     folder, run = package
     cached = {"PYTHONPATH": str(tmp_path / "archive.zip"), "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
@@ -108,6 +112,7 @@ def test_an_upgrade_inside_an_archive_renews_the_kernels(package, tmp_path):
     assert again == ["1", renewed[1]]
 
 
+@pytest.mark.slow
 def test_without_sources_nothing_is_cached(package, tmp_path):
     """As in a program frozen into one file: here the loader of the core knows of no files."""
     _, run = package

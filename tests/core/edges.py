@@ -65,7 +65,8 @@ def _grams(n, m, N, d, dtype, **options):
     yield fastlazy.rf_gram(W, "erf", **options), naive_gram.erf_gram(w)
     b = np.random.default_rng(m).standard_normal((N, d))
     K = fastlazy.nt_gram(W, "erf", **options)
-    yield (K @ b.ravel()).reshape(N, d).astype(dtype), naive_gram.erf_tangent_product(w, b)
+    size = 4 / math.pi * np.abs(b).max()  # of a summand: they may cancel
+    yield np.append(K @ b.ravel(), size).astype(dtype), np.append(naive_gram.erf_tangent_product(w, b), size)
 
 
 def _models(n, m, N, d, dtype, **options):

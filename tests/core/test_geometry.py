@@ -29,14 +29,14 @@ def run_tests(name, *arguments):
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_every_computation_equals_its_slow_twin_under_another_geometry(name):
-    done = run_tests(name, "test_tile.py", "test_edges.py", "-k", "not bits")
+    done = run_tests(name, "test_tile.py", "test_edges.py", "-k", "not bits and not far")
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", OTHERS)
-def test_bits_do_not_depend_on_threads_under_another_geometry(name):
-    done = run_tests(name, "test_edges.py", "-k", "bits")
+def test_so_it_does_in_several_parts_and_with_any_number_of_threads(name):
+    done = run_tests(name, "test_edges.py", "-k", "bits or far")
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
 
 
@@ -134,6 +134,7 @@ print(sum(tile.multiply.stats.cache_hits.values()))
 """
 
 
+@pytest.mark.slow
 def test_the_compile_cache_tells_geometries_apart(tmp_path, monkeypatch):
     """Each is compiled once, and none throws out another."""
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))

@@ -63,6 +63,7 @@ def plant(file, before, after):
     file.write_text(text.replace(before, after))
 
 
+@pytest.mark.slow
 def test_a_planted_overrun_of_one_number_is_caught(copy):
     """The last block of a result writes one number more: the comparison with the slow twin cannot see it."""
     package, run = copy
