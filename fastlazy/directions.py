@@ -42,8 +42,8 @@ def captured_share(target: QuadraticTarget, f: QuadraticTarget) -> Array:
     if not np.isfinite(found).all():
         j = int(np.argmin(np.isfinite(found)))
         raise ValueError(
-            f"the share of eigendirection {j} overflows: lambda = {target.eigenvalues[j]:.3g} is too small beside what f "
-            "has there; set eigenvalues of B that small to 0"
+            f"the share of eigendirection {j} overflows: lambda = {target.eigenvalues[j]:.3g} is too small beside what "
+            "f has there; set eigenvalues of B that small to 0"
         )
     return found
 
@@ -132,7 +132,7 @@ def eigendirections(target: QuadraticTarget) -> Array:
 
 
 def shares(learned: Array, eigenvalues: Array) -> Array:
-    """*learned* (d,) over *eigenvalues* (d,), zero where these are below 1e-300 of the largest; infinite if it overflows."""
+    """*learned* (d,) over *eigenvalues* (d,): zero for those below 1e-300 of the largest, infinite on overflow."""
     there = np.abs(eigenvalues) > 1e-300 * np.abs(eigenvalues).max()
     with np.errstate(over="ignore"):
         return np.where(there, learned, 0.0) / np.where(there, eigenvalues, 1.0)

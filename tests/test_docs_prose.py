@@ -174,7 +174,7 @@ def test_statuses_and_columns_of_a_sweep():
     listed = re.search(r"Columns id, status \(([^)]*)\)", inspect.getdoc(fastlazy.run_sweep))[1]
     for status in re.findall(r'"(\w+)"', listed):
         assert f"| {status} |" in page
-    said("docs/sweeps.md", "(three times, unless `retries` says otherwise)")
+    said("docs/sweeps.md", "whose worker died three times, or as often as `retries` says")
     assert inspect.signature(fastlazy.run_sweep).parameters["retries"].default + 1 == 3
     said("docs/sweeps.md", "Training runs that take more than half a minute keep a checkpoint")
     assert checkpoint._SECONDS == 30
