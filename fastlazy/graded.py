@@ -68,14 +68,17 @@ def ridge_over(ridge: float, expanded: Expansion, first: int) -> Array:
     return np.where(expanded.present(first), penalty, np.inf)
 
 
-def check_digits(name: str, activation: Activation, doubt: Array) -> None:
-    """Warn if rounding of sigma may hide what counts, for rows that see hardly more than a constant or a line."""
+def check_digits(name: str, activation: Activation, doubt: Array, scaled: str = "W") -> None:
+    """Warn if rounding of sigma may hide what counts, for rows that see hardly more than a constant or a line.
+
+    The argument that scales the rows is called *scaled*.
+    """
     worst = float(doubt.max(initial=0))
     if worst > _DIGITS:
         warnings.warn(
             f"the rows of W are so short that they see hardly more of activation {activation.name!r} than a constant "
             f"or a line; its values give the rest, on which {name} depends, only to {min(worst, 1.0):.1e} of itself; "
-            "multiply W by a number",
+            f"multiply {scaled} by a number",
             RuntimeWarning,
             stacklevel=4,
         )

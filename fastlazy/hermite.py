@@ -28,6 +28,7 @@ _LARGEST_K = 2000  # that the widest panel still resolves
 _TOLERANCE = 1e-14  # of a panel, relative to sqrt(E sigma^2)
 _UNSEEN = 1e-26  # of the largest that a node adds to an integral
 _ROUNDING = 1e-28  # of E sigma^2
+_FAINT = 1e-15  # of the root of E sigma^2: a coefficient below it is rounding
 
 
 def hermite_coefficients(activation: Activation, r: Array, K: int, *, derivative: int = 0) -> Array:
@@ -59,8 +60,10 @@ def hermite_coefficients(activation: Activation, r: Array, K: int, *, derivative
 
 
 @np.errstate(over="ignore", invalid="ignore", divide="ignore")  # the end result is checked
-def expansion(activation: Activation, r: Array, K: int, *, first: int = 0, derivative: int = 0) -> Expansion:
-    """The coefficients hn_k(r_i) in units of the root of sum_{k >= first} hn_k(r_i)^2.
+def expansion(
+    activation: Activation, r: Array, K: int, *, first: int = 0, derivative: int = 0, power: int = 0
+) -> Expansion:
+    """The coefficients hn_k(r_i) in units of the root of sum_{k >= first} hn_k(r_i)^2; those that are rounding are 0.
 
     Parameters
     ----------
@@ -69,10 +72,12 @@ def expansion(activation: Activation, r: Array, K: int, *, first: int = 0, deriv
         Scales, >= 0.
     K : int
         The highest k, at most 2000.
-    first : {0, 1, 2}
+    first : {0, 1, 2, 3}
         The lowest degree that counts: 1 leaves the mean out, 2 what is linear too.
     derivative : {0, 1}
         1: of sigma' in place of sigma.
+    power : {0, 1}
+        1: of G sigma(r_i G) in place of sigma(r_i G).
 
     Returns
     -------
@@ -87,6 +92,8 @@ def expansion(activation: Activation, r: Array, K: int, *, first: int = 0, deriv
         raise ValueError(f"K must be at most {_LARGEST_K}, got {K}; ask for fewer Hermite coefficients")
 
     def compute(samples: _Samples) -> Array:
+        if power:
+            samples = samples._replace(plus=samples.x * samples.plus, minus=-samples.x * samples.minus)
         values = _project(samples, max(K, first))
         return np.append(values, np.log(np.maximum(_remainder(samples, values[:first]), 1e-300)))
 
@@ -97,11 +104,12 @@ def expansion(activation: Activation, r: Array, K: int, *, first: int = 0, deriv
     if few.any():
         if derivative:
             _check_derivative(activation, float(r.max()))
-        for whole, part in zip(result, short_expansion(activation, r[few], K, first, derivative), strict=True):
+        for whole, part in zip(result, short_expansion(activation, r[few], K, first, derivative, power), strict=True):
             whole[few] = part
     if long.any():
         norms, values = _at_scales(activation, r[long], derivative, compute)
         table, squares = values[:, : K + 1], np.exp(values[:, -1])
+        table[np.abs(table) < _FAINT] = 0
         table[r[long] == 0, 1:] = 0
         squares[(squares < _ROUNDING) | ((r[long] == 0) & (first > 0))] = 0  # sigma is constant, or linear
         root = np.sqrt(squares)
@@ -109,7 +117,7 @@ def expansion(activation: Activation, r: Array, K: int, *, first: int = 0, deriv
         result.table[long] = np.divide(table, root[:, None], out=np.zeros_like(table), where=root[:, None] > 0)
         left = 1 - np.sum(result.table[long, first:] ** 2, axis=1)
         result.rest[long] = np.where(root > 0, np.maximum(left, 0), 0)
-        result.doubt[long] = np.divide(1e-15, root, out=np.zeros_like(root), where=root > 0)
+        result.doubt[long] = np.divide(_FAINT, root, out=np.zeros_like(root), where=root > 0)
     _finite(activation, result.scale[:, None] * result.table, float(r.max()))
     return result
 
@@ -233,11 +241,13 @@ def _remainder(samples: _Samples, lowest: Array) -> float:
     """What is left of E sigma^2, over the squared norm, without the *lowest* coefficients hn_0, hn_1, ..."""
     _, end, x, weight, plus, minus = samples
     beyond = math.erfc(end / math.sqrt(2))
-    tails = [beyond, beyond + end * math.exp(-end * end / 2) * math.sqrt(2 / math.pi)]  # of he_0^2 and he_1^2
+    edge = math.exp(-end * end / 2) * math.sqrt(2 / math.pi)
+    tails = [beyond, beyond + edge * end, beyond + edge * (end**3 + end) / 2]  # of he_0^2, he_1^2 and he_2^2
+    hermite = [np.ones_like(x), x, (x * x - 1) / math.sqrt(2)]
     left = 0.0
     for k, value in enumerate(lowest):
-        power = value * x**k * root_density(x)  # he_0 and he_1 are powers
-        plus, minus = plus - power, minus - (-1) ** k * power
+        part = value * hermite[k] * root_density(x)
+        plus, minus = plus - part, minus - (-1) ** k * part
         left += float(value) ** 2 * tails[k]
     return left + float(weight @ (plus**2 + minus**2))
 

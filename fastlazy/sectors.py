@@ -26,21 +26,25 @@ import numpy as np
 
 from fastlazy._validate import Array
 from fastlazy.activations import Activation
-from fastlazy.hermite import hermite_coefficients, square_moments
+from fastlazy.hermite import expansion
 from fastlazy.lengths import row_lengths
 
 _DEGREES = 20  # that are resolved
-_ROUNDING = 1e-14  # of the root of E sigma^2: a coefficient below it is zero
-_REST = 1e-13  # of E sigma^2: a rest below it is none
+_REST = 1e-13  # of the squares of degrees 2 and above: a rest below it is none
 _LEAST_NOISE = 1e-15  # in place of none, for a start of the iteration
+_STEEPEST = 1e13  # a linear part of this size, in units of the rest, does what an infinite one does
 
 
 class _Features(NamedTuple):
-    """What the equations take of sigma and d, over the root of Var sigma; C classes of lengths."""
+    """What the equations take of sigma and d; C classes of lengths.
+
+    Each class has a unit of its own, what sigma has of degrees 2 and above: m(r) follows, and no risk sees it.
+    """
 
     shares: Array  # (C,) of the rows
     tau: Array  # (C,)
-    v: Array  # (L, C, K) with v[l, c, k - 1] = v_kl(r_c) / sqrt(D_l)
+    line: Array  # (C,) v_11(r_c) / sqrt(D_1), of short rows much larger than all else
+    v: Array  # (L, C, K) the others, v[l, c, k - 1] = v_kl(r_c) / sqrt(D_l)
     sizes: Array  # (L,) D_l
     span: float  # dimension of all that features reach, or infinity
 
@@ -66,39 +70,49 @@ def sector_ratio(activation: Activation, length: float, N: int, d: int, m: float
 
 def _effective(features: _Features, N: int) -> Array:
     """The solution m(r) (C,) of the equations."""
-    shares, tau, v, sizes, _ = features
+    shares, tau, line, v, sizes, _ = features
     now = 1 / tau  # above the solution
     for _ in range(100):
         weight = N * shares * now
         u, s, _ = np.linalg.svd(np.sqrt(weight)[:, None] * v, full_matrices=False)
         taken = (u * (s * s / (1 + s * s))[:, None, :]) @ u.transpose(0, 2, 1)  # (L, C, C)
+        taken[1] += _taken_by_line(np.sqrt(weight) * line, u[1], s[1])
         inverse = tau + np.einsum("l,lcc->c", sizes, taken) / weight
         slopes = np.einsum("l,lce->ce", sizes, taken**2) / (inverse**2 * weight)[:, None] / now
         step = np.linalg.solve(np.eye(len(now)) - slopes, now - 1 / inverse)
-        now = now - step
+        now = np.maximum(now - step, now / 1000)  # rounding of the last steps cannot make it negative
         if np.all(np.abs(step) <= 1e-12 * now):
             break
     return now
+
+
+def _taken_by_line(line: Array, u: Array, s: Array) -> Array:
+    """What the vector *line* (C,) adds to A (I + A)^-1, (C, C), for A of eigenvectors u (C, C) and eigenvalues s^2."""
+    size = float(np.linalg.norm(line))
+    if size == 0:
+        return np.zeros_like(u)
+    along = u.T @ (line / size)
+    left = u @ (along / (1 + s * s))
+    return np.outer(left, left) / (1 / size / size + float(along**2 @ (1 / (1 + s * s))))
 
 
 @lru_cache(maxsize=64)
 def _features(activation: Activation, length: float, d: int) -> _Features | None:
     """The features, or None if nothing of them has degree two."""
     r, shares = row_lengths(activation, length, d)
-    hn = hermite_coefficients(activation, r, _DEGREES)
-    squares = square_moments(activation, r)
-    hn[np.abs(hn) < _ROUNDING * np.sqrt(squares)[:, None]] = 0
+    whole, curved = (expansion(activation, r, _DEGREES, first=first) for first in (1, 2))
+    hn = np.where(curved.present(2)[:, None], curved.table, whole.table)
     if not hn[:, 2].any():
         return None
-    tau = squares - np.sum(hn**2, axis=1)
-    tau[tau < _REST * squares] = 0
-    variance = np.sum(hn[:, 1:] ** 2, axis=1) + tau
+    hn[:, 1] = np.clip(hn[:, 1], -_STEEPEST, _STEEPEST)
+    tau = np.where(curved.rest < _REST, 0, curved.rest)
     sizes = _sizes(d)
     v = np.sqrt(_powers(d).T[:, None, 1:] / np.maximum(sizes, 1)[:, None, None]) * hn[:, 1:]
     ranks = np.minimum(len(r), np.count_nonzero(np.any(v != 0, axis=1), axis=1))
     span = math.inf if tau.any() else float(ranks @ sizes)  # a polynomial has no rest
-    scale = float(shares @ variance)
-    return _Features(shares, np.maximum(tau, _LEAST_NOISE * variance) / scale, v / math.sqrt(scale), sizes, span)
+    line = v[1, :, 0].copy()
+    v[1, :, 0] = 0
+    return _Features(shares, np.maximum(tau, _LEAST_NOISE), line, v, sizes, span)
 
 
 def _powers(d: int) -> Array:

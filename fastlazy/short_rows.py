@@ -41,17 +41,17 @@ def short(activation: Activation, r: Array, derivative: int) -> np.ndarray[Any, 
 
 
 @np.errstate(over="ignore", invalid="ignore", divide="ignore")  # of degrees below *first*, which are capped
-def short_expansion(activation: Activation, r: Array, K: int, first: int, derivative: int) -> Expansion:
+def short_expansion(activation: Activation, r: Array, K: int, first: int, derivative: int, power: int) -> Expansion:
     """The expansion for short rows of lengths r (n,) > 0."""
     n = len(r)
-    terms = _terms(activation, r, first, derivative)
+    terms = _terms(activation, r, first, derivative, power)
     if terms is None:
         return Expansion(np.zeros(n), np.zeros((n, K + 1)), np.zeros(n), np.zeros(n))
     basis = _moments(max(K, 15))
     table = terms.above @ basis.table
     squares = np.einsum("ni,ij,nj->n", terms.above, basis.products, terms.above)
     size = np.sqrt(squares - np.sum(table[:, :first] ** 2, axis=1))
-    table[:, :first] += terms.below  # he_0 and he_1 are powers
+    table[:, :first] += np.clip(terms.below, -_LARGEST, _LARGEST) @ basis.table[:first, :first]
     table = np.clip(table / size[:, None], -_LARGEST, _LARGEST)
     rest = np.zeros(n)
     if terms.above[:, 16:].any() or K < 15:
@@ -61,7 +61,7 @@ def short_expansion(activation: Activation, r: Array, K: int, first: int, deriva
 
 def short_function(activation: Activation, r: float, first: int) -> Callable[[Array], Array]:
     """The function x -> sigma(r x) without its degrees below *first*, of unit norm, for a short row that sees more."""
-    terms, basis = _terms(activation, np.array([r]), first, 0), _moments(15)
+    terms, basis = _terms(activation, np.array([r]), first, 0, 0), _moments(15)
     assert terms is not None
     lower = (terms.above @ basis.table)[0, :first]
     size = np.sqrt((terms.above @ basis.products @ terms.above.T)[0, 0] - lower @ lower)
@@ -83,9 +83,10 @@ class _Terms(NamedTuple):
     hidden: Array  # (n,) the largest that rounding may hide
 
 
-def _terms(activation: Activation, r: Array, first: int, derivative: int) -> _Terms | None:
-    """The terms for rows of lengths r (n,), or None if none are of degree *first* or more."""
-    _, even, odd, noise = power_series(activation, derivative)
+def _terms(activation: Activation, r: Array, first: int, derivative: int, power: int) -> _Terms | None:
+    """The terms for rows of lengths r (n,), times x^power, or None if none are of degree *first* or more."""
+    series = power_series(activation, derivative)[1:]
+    even, odd, noise = (np.pad(part, (power, 0))[:16] for part in series)
     j = np.arange(16)
     lower = j < first
     seen = (odd != 0) | ((even != 0) & ~lower)

@@ -30,10 +30,13 @@ from numpy.polynomial import legendre
 
 from fastlazy._validate import Array
 from fastlazy.activations import Activation
-from fastlazy.hermite import hermite_coefficients, square_moments
+from fastlazy.graded import check_digits
+from fastlazy.hermite import expansion
 from fastlazy.lengths import row_lengths
 
-_ROUNDING = 1e-12  # of E sigma'^2
+_LINEAR = 1e-12  # of E sigma'^2: a g_0^2 below it is none
+_LEAST_GAIN = 1e-20  # for noise of one, in place of none
+_LARGEST = 1e100  # a root of a gain that does what an infinite one does
 
 
 class _Prices(NamedTuple):
@@ -42,6 +45,7 @@ class _Prices(NamedTuple):
     ridge: float  # mu / g_1^2
     common: float  # nu / kappa^2
     linear: bool  # whether g_0 is other than 0
+    doubt: float  # how large something may be that rounding of sigma' hides
 
 
 def tangent_ratio(activation: Activation, length: float, N: int, d: int, m: float, *, refined: bool) -> float:
@@ -49,7 +53,8 @@ def tangent_ratio(activation: Activation, length: float, N: int, d: int, m: floa
     prices = _prices(activation, length, d if refined else None)
     if prices is None:
         return 1.0
-    ridge, common, linear = prices
+    ridge, common, linear, doubt = prices
+    check_digits("nt_risk_limit", activation, np.array([doubt]), "cov")
     rho = (N - 1 if refined and linear else N) / d
     if rho == 0:
         return 1.0
@@ -69,20 +74,31 @@ def tangent_ratio(activation: Activation, length: float, N: int, d: int, m: floa
 def _prices(activation: Activation, length: float, d: int | None) -> _Prices | None:
     """The prices for rows of that length, of lengths that spread as in *d* dimensions; None if none is of use."""
     r, shares = (np.array([length]), np.ones(1)) if d is None else row_lengths(activation, length, d)
-    g = hermite_coefficients(activation, r, 4, derivative=1).T
-    squares, own = (square_moments(activation, r, derivative=1, power=power) for power in (0, 2))
-    if not (g[1].any() or g[3].any()):
+    mean = expansion(activation, r, 0, derivative=1)
+    # q(x) = x sigma'(r x) has the coefficients sqrt(k) g_{k-1} + sqrt(k+1) g_{k+1}: of degree 2, sqrt(2) kappa, and nu
+    # is the sum of the squares of degrees 3 and above, as mu is that of g_k^2 from 2 on.
+    (own, hidden), (common, also_hidden) = (_gains(activation, r, degree) for degree in (1, 2))
+    if not (own.any() or common.any()):
         return None
-    kappa = g[1] + math.sqrt(1.5) * g[3]
-    mu = squares - g[0] ** 2 - g[1] ** 2
-    nu = own - g[1] ** 2 - (g[0] + math.sqrt(2) * g[2]) ** 2 - 2 * kappa**2
+    ridge, shared = (1 / max(float(shares @ gain), _LEAST_GAIN) for gain in (own, common / 2))
+    linear = bool(np.any(mean.table[:, 0] ** 2 > _LINEAR))
+    return _Prices(ridge, shared, linear, float(shares @ np.maximum(hidden, also_hidden)))
 
-    def price(noise: Array, gain: Array) -> float:
-        if np.any(noise < _ROUNDING * squares):
-            return 0.0
-        return 1 / float(shares @ (np.maximum(gain**2, _ROUNDING * squares) / noise))
 
-    return _Prices(price(mu, g[1]), price(nu, kappa), bool(np.any(g[0] ** 2 > _ROUNDING * squares)))
+def _gains(activation: Activation, r: Array, degree: int) -> tuple[Array, Array]:
+    """Squared coefficients (n,) of that degree, 1 of sigma'(r x) or 2 of x sigma'(r x), over the squares of all above.
+
+    With them, (n,), how far rounding of sigma' may change what they lead to.
+    """
+    first, above = (
+        expansion(activation, r, degree + 1, first=lowest, derivative=1, power=degree - 1)
+        for lowest in (degree, degree + 1)
+    )
+    there = first.table[:, degree] != 0
+    gain = np.clip(above.table[:, degree], -_LARGEST, _LARGEST) ** 2
+    gain[there & np.logical_not(above.present(degree + 1))] = math.inf
+    # Noise counts for nothing beside a large gain.
+    return gain, np.where(there, np.maximum(first.doubt, above.doubt / np.maximum(gain, 1)), 0)
 
 
 def _spectrum(rho: float) -> tuple[Array, Array]:

@@ -20,18 +20,27 @@ from scipy.optimize import brentq
 
 from fastlazy._validate import Array, check_count
 from fastlazy.activations import Activation, check_activation, get_activation
-from fastlazy.hermite import hermite_coefficients, square_moments
+from fastlazy.graded import check_digits
+from fastlazy.hermite import expansion
 from fastlazy.sectors import sector_ratio
 from fastlazy.tangent_limit import tangent_ratio
 from fastlazy.targets import QuadraticTarget, check_target, cov_spectrum, scaled
 
+_ROUNDING = 1e-13  # of the squares of degrees 2 and above: a rest below it is none
+_LARGEST = 1e20  # a linear part of this size, or a rest of one over its square, does what an infinite one or none does
+
 
 class _Moments(NamedTuple):
-    """Gaussian moments of sigma(r x) over its root mean square; lam_k = E[sigma(r G) He_k(G)], not over sqrt(k!)."""
+    """Moments lam_k = E[sigma(r G) He_k(G)] in units of what sigma(r G) has of degrees 2 and above.
+
+    In these units they keep their digits, and have a limit, for rows so short that they see little but a line.
+    """
 
     lam1: float
     lam2: float
     tau: float  # the share of degrees above 2: sum of lam_k^2 / k!
+    square: bool  # whether sigma is x^2 and a constant
+    doubt: float  # how large something may be that rounding of sigma hides
 
 
 def rf_risk_limit(
@@ -83,7 +92,8 @@ def rf_risk_limit(
     g, B, length = _in_cov_basis(target, cov)
     neurons, sigma = check_count("N", N), check_activation(activation)
     moments = _moments(sigma, length)
-    if refined and _isotropic(g) and (moments.lam1 or moments.tau):  # else it is x^2, whose form is closed
+    _check_digits(sigma, moments)
+    if refined and _isotropic(g) and not moments.square:  # the form of x^2 is closed
         return target.null_risk * sector_ratio(sigma, length, neurons, target.d, _trace_share(B))
     ratio = _rf_refined if refined else _rf_asymptotic
     return target.null_risk * ratio(g, B, neurons, moments)
@@ -211,15 +221,17 @@ def _in_cov_basis(target: QuadraticTarget, cov: ArrayLike | None) -> tuple[Array
 def _moments(activation: Activation, length: float) -> _Moments:
     """The moments for rows of that length."""
     scale = np.array([length if activation.degree is None else 1.0])  # a power of the length changes no ratio
-    hn = hermite_coefficients(activation, scale, 64)[0]
-    square = float(square_moments(activation, scale)[0])
-    if square == 0:
-        return _Moments(0.0, 0.0, 0.0)
-    hn /= math.sqrt(square)
-    hn[np.abs(hn) < 1e-15] = 0  # rounding
-    rest = 1 - float(np.sum(hn**2))  # of degrees above 64
-    tau = float(np.sum(hn[3:] ** 2)) + (rest if rest > 1e-13 else 0.0)
-    return _Moments(float(hn[1]), math.sqrt(2) * float(hn[2]), tau)
+    whole, curved = (expansion(activation, scale, 64, first=first) for first in (1, 2))
+    hn, rest = curved.table[0], float(curved.rest[0])
+    doubt = max(float(whole.doubt[0]), float(curved.doubt[0])) if hn[2] else 0.0
+    square = not (hn[1] or hn[3:].any() or rest > _ROUNDING)
+    tau = float(np.sum(hn[3:] ** 2)) + (rest if rest > _ROUNDING else 0.0)
+    lam1 = min(abs(float(hn[1])), _LARGEST)  # its sign does not matter
+    return _Moments(lam1, math.sqrt(2) * float(hn[2]), tau if tau > 1 / _LARGEST**2 else 0.0, square, doubt)
+
+
+def _check_digits(activation: Activation, moments: _Moments) -> None:
+    check_digits("rf_risk_limit", activation, np.array([moments.doubt]), "cov")
 
 
 def _rf_asymptotic(g: Array, B: Array, N: int, moments: _Moments) -> float:
@@ -305,15 +317,16 @@ def _nt_mean(B: Array, N: int) -> float:
 
 def _increasing_root(excess: Callable[[float], float]) -> float:
     """The positive root of an increasing function that is negative at 0, to rounding."""
-    high = 1.0
-    while excess(high) <= 0:
-        high *= 4
-        if math.isinf(high):
+
+    def of_log(log: float) -> float:
+        return excess(math.exp(log))
+
+    high = 0.0
+    while of_log(high) <= 0:
+        high += 1.4
+        if high > 709:
             raise ValueError("cov has eigenvalues so far apart that floating point cannot tell; set the smallest to 0")
-    low = high / 4
-    while excess(low) > 0:
-        low /= 4
-    root = brentq(
-        lambda log: excess(math.exp(log)), math.log(low) - 1e-3, math.log(high) + 1e-3, xtol=1e-15, rtol=1e-15
-    )
-    return math.exp(root)
+    low = high - 1.4
+    while of_log(low) > 0:
+        low -= 1.4
+    return math.exp(brentq(of_log, low, high, xtol=1e-15, rtol=1e-15))
