@@ -32,9 +32,9 @@ def thread_limit() -> int:
     """Threads that one call may use: the available processors, and no more than the environment says.
 
     OMP_NUM_THREADS and NUMBA_NUM_THREADS count, which joblib sets in its workers, so that processes side by side do
-    not compete.
+    not compete. Of a list such as "4,2", which OpenMP has for nested teams, the first number counts.
     """
-    limits = [os.environ.get(variable, "") for variable in THREAD_VARIABLES]
+    limits = [os.environ.get(variable, "").partition(",")[0].strip() for variable in THREAD_VARIABLES]
     return min([available_cores(), *(int(limit) for limit in limits if limit.isdecimal() and int(limit) > 0)])
 
 

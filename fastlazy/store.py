@@ -185,13 +185,15 @@ def load(path: str | os.PathLike[str]) -> pd.DataFrame:
     ------
     TypeError
         If *path* is no path.
-    FileNotFoundError
-        If there is no such file.
+    OSError
+        If there is no such file, or it is a folder.
     ValueError
         If it is not a store, is damaged, holds rows that are not as they were written, or was written by a later
         version.
     """
     place = check_path("store", path)
+    if place.is_dir():
+        raise IsADirectoryError(f"{str(path)!r} is a folder, not the store of a sweep; pass the .sqlite file in it")
     if not place.is_file():
         raise FileNotFoundError(f"there is no store {str(path)!r}; a sweep makes one")
     with closing(connect(place, "rw")) as db:

@@ -135,8 +135,8 @@ def load_sweep(store: str | os.PathLike[str]) -> pd.DataFrame:
     ------
     TypeError
         If *store* is no path.
-    FileNotFoundError
-        If there is no such file.
+    OSError
+        If there is no such file, or it is a folder.
     ValueError
         If it is not a store, is damaged, has rows that are not as they were written, or was written by a later
         version.

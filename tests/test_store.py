@@ -164,6 +164,8 @@ def test_a_file_that_is_no_store_is_left_alone(change, message, path):
 def test_places_where_there_is_none(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"there is no store '.*none.sqlite'; a sweep makes one"):
         load(tmp_path / "none.sqlite")
+    with pytest.raises(IsADirectoryError, match=r"is a folder, not the store of a sweep; pass the .sqlite file in it"):
+        load(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"the folder of the store '.*' does not exist; make it first"):
         Store(tmp_path / "none" / "a.sqlite", RESULTS)
     (tmp_path / "empty.sqlite").touch()

@@ -38,7 +38,9 @@ def processors(monkeypatch):
         ({"OMP_NUM_THREADS": "5", "NUMBA_NUM_THREADS": "2"}, 2),
         ({"OMP_NUM_THREADS": "100"}, 8),
         ({"OMP_NUM_THREADS": "0"}, 8),
-        ({"OMP_NUM_THREADS": "4,2", "NUMBA_NUM_THREADS": ""}, 8),  # no single number
+        ({"OMP_NUM_THREADS": "4,2", "NUMBA_NUM_THREADS": ""}, 4),  # OpenMP's list, one number for each level of nesting
+        ({"OMP_NUM_THREADS": " 2 "}, 2),
+        ({"OMP_NUM_THREADS": "many"}, 8),
     ],
 )
 def test_the_environment_limits_threads(variables, expected, processors, monkeypatch):
