@@ -69,10 +69,10 @@ def test_benchmark_runs(module, name):
             assert getattr(kind, method).unit
 
 
-def test_peak_bounds_a_matrix_product():
-    peak = machine.peak_gflops("float32", repeats=5)
-    assert 0 < machine.peak_gflops("float64", repeats=5) < 0.7 * peak
-    assert peak > 1
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_peak_counts_multiply_adds(dtype):
+    """Any processor with vectors does more than one a nanosecond, and none a million."""
+    assert 1 < machine.peak_gflops(dtype, repeats=5) < 1e6
 
 
 def test_asv_finds_its_way():
