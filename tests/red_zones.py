@@ -24,7 +24,7 @@ from numba import types
 GUARD = 2048  # more than a register tile can write beyond its last row
 OFFSET = 16
 LINE = 64
-_PATTERN = 0x7FFCA5A57FFCA5A5  # NaN as float64 and as two float32
+_PATTERN = 0x7FFCA5A57FFCA5A5  # NaN as float64 and as two float32, whatever the low 16 bits of either half
 _WORDS = GUARD // 8
 # Before the block: its links in the list of those in use, its size and where the memory begins.
 _NEXT, _PREVIOUS, _SIZE, _BASE, _HEADER = 0, 1, 2, 3, 4
@@ -82,6 +82,22 @@ _U = np.uint64
 
 
 @numba.njit
+def _known(address):
+    """What a guard holds at an address, and nowhere near: NaN read beyond one array may be written beyond another."""
+    place = (address >> _U(3)) & _U(0xFFFF)
+    return _U(_PATTERN) ^ place ^ (place << _U(32))
+
+
+@numba.njit
+def _guard(first, size):
+    """Write the guards around a block."""
+    for word in range(_WORDS):
+        before, after = first - _U(8) * _U(word + 1), first + size + _U(8) * _U(word)
+        _write(before, _known(before))
+        _write(after, _known(after))
+
+
+@numba.njit
 def _place(state, size):
     """A guarded block of *size* bytes, the first in the list; its address, or 0."""
     base = _number(_malloc(_U(2 * GUARD + 8 * _HEADER + 2 * LINE) + size))
@@ -89,9 +105,7 @@ def _place(state, size):
         return base
     first = (base + _U(GUARD + 8 * _HEADER + LINE)) // _U(LINE) * _U(LINE) + _U(OFFSET)
     header = first - _U(GUARD + 8 * _HEADER)
-    for word in range(_WORDS):
-        _write(first - _U(8) * _U(word + 1), _U(_PATTERN))
-        _write(first + size + _U(8) * _U(word), _U(_PATTERN))
+    _guard(first, size)
     following = _read(state)
     _write(header + _U(8 * _NEXT), following)
     _write(header + _U(8 * _PREVIOUS), state)
@@ -108,9 +122,8 @@ def _spoiled(header):
     """Whether a guard of the block is not as it was."""
     first, size = header + _U(GUARD + 8 * _HEADER), _read(header + _U(8 * _SIZE))
     for word in range(_WORDS):
-        if _read(first - _U(8) * _U(word + 1)) != _U(_PATTERN):
-            return True
-        if _read(first + size + _U(8) * _U(word)) != _U(_PATTERN):
+        before, after = first - _U(8) * _U(word + 1), first + size + _U(8) * _U(word)
+        if _read(before) != _known(before) or _read(after) != _known(after):
             return True
     return False
 
@@ -140,10 +153,7 @@ def _look(state):
             size = _read(header + _U(8 * _SIZE))
             _write(state + _U(8), _read(state + _U(8)) + _U(1))
             _write(state + _U(16), size)
-            first = header + _U(GUARD + 8 * _HEADER)
-            for word in range(_WORDS):
-                _write(first - _U(8) * _U(word + 1), _U(_PATTERN))
-                _write(first + size + _U(8) * _U(word), _U(_PATTERN))
+            _guard(header + _U(GUARD + 8 * _HEADER), size)
         header = _read(header + _U(8 * _NEXT))
 
 

@@ -38,6 +38,14 @@ def test_one_number_before_an_array_is_seen():
     assert spoiled_blocks()[0] == 1
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_what_is_read_beyond_one_array_and_written_beyond_another_is_seen(dtype):
+    source, target = np.ones(8, dtype), np.ones(8, dtype)
+    as_strided(target, (16,))[8:] = as_strided(source, (16,))[8:]
+    assert np.isnan(as_strided(source, (16,))[8:]).all()
+    assert spoiled_blocks()[0] == 1
+
+
 @pytest.fixture
 def copy(tmp_path):
     """A copy of the package to spoil, and how to run the tests of the core on it."""
