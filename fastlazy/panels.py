@@ -93,7 +93,7 @@ def panels(activation: Activation, r: float, derivative: int) -> Array:
 
 
 def _layer(activation: Activation, r: float, derivative: int) -> Array:
-    """Edges in octaves from zero to the first wide panel: the steep part of sigma(r x) may lie before its first node."""
+    """Edges in octaves from zero to the first wide panel: sigma(r x) may be steep before its first node."""
     narrowest = max(power_series(activation, derivative).radius, _LEAST_RADIUS)
     octaves = math.log2(_WIDTH) + math.log2(max(r, narrowest)) - math.log2(narrowest)
     return _WIDTH * 2.0 ** -np.arange(1.0, octaves + 1) if octaves > _LONG else np.zeros(0)
