@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastlazy._validate import Array, check_count
+from fastlazy._validate import Array, check_count, check_flag
 from fastlazy.targets import QuadraticTarget, check_target
 
 
@@ -118,7 +118,7 @@ def nt_captured_limit(target: QuadraticTarget, N: int, *, refined: bool = False)
     if k == 0:
         return shares(eigenvalues, eigenvalues)
     own, other = ((k / d) ** 2, (1 - k / d) * k / d**2)
-    if refined:
+    if check_flag("refined", refined):
         own, other = k * (k + 2) / (d * (d + 2)), k * (d - k) / (d * (d - 1) * (d + 2))
         own -= other  # it is in the sum over all l, too
     return shares((1 - own) * eigenvalues - other * float(np.sum(eigenvalues)), eigenvalues)

@@ -19,6 +19,8 @@ _WIDTH = 0.5
 _MOST_PANELS = 20_000
 _FARTHEST = 50.0  # e^(-x^2 / 4) is a float
 _NEGLIGIBLE = -75.0  # log of sigma^2 e^(-x^2 / 2) over its largest value, where integrals are cut off
+_LEAST_RADIUS = 2.0**-60  # of a power series at zero; that of a function which has none counts as this
+_LONG = 8  # octaves between the radius of sigma's power series and the first panel, from where on that may hide it
 _TOLERANCE = 1e-14  # of a panel, relative to sqrt(E sigma^2)
 _TO_SLOPE = legendre.legval(NODES, legendre.legder(np.eye(16))).T @ TO_LEGENDRE[:16]
 
@@ -55,7 +57,7 @@ def panels(activation: Activation, r: float, derivative: int) -> Array:
     end = _extent(activation, r, 0 if numerical else derivative)
     edges = np.linspace(0, end, math.ceil(end / _WIDTH) + 1)
     places = np.abs(kinks(activation, derivative, r * end)) / r if r > 0 else np.zeros(1)
-    edges = np.unique(np.append(edges, places[places < end]))
+    edges = np.unique(np.concatenate([edges, places[places < end], _layer(activation, r, derivative)]))
     if short(activation, np.array([r]), derivative)[0]:
         return edges
     left, right = edges[:-1], edges[1:]
@@ -88,6 +90,13 @@ def panels(activation: Activation, r: float, derivative: int) -> Array:
     if numerical and steepest > 1e-6 * norm**2:  # of the squared slope, on panels of no width
         raise ValueError(JUMPS.format(activation.name))
     return np.sort(np.concatenate(finished))
+
+
+def _layer(activation: Activation, r: float, derivative: int) -> Array:
+    """Edges in octaves from zero to the first wide panel: sigma(r x) may be steep before its first node."""
+    narrowest = max(power_series(activation, derivative).radius, _LEAST_RADIUS)
+    octaves = math.log2(_WIDTH) + math.log2(max(r, narrowest)) - math.log2(narrowest)
+    return _WIDTH * 2.0 ** -np.arange(1.0, octaves + 1) if octaves > _LONG else np.zeros(0)
 
 
 def _extent(activation: Activation, r: float, derivative: int) -> float:

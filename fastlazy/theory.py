@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 
-from fastlazy._validate import Array, check_count
+from fastlazy._validate import Array, check_count, check_flag
 from fastlazy.activations import Activation, check_activation, get_activation
 from fastlazy.graded import check_digits
 from fastlazy.hermite import expansion
@@ -93,9 +93,10 @@ def rf_risk_limit(
     neurons, sigma = check_count("N", N), check_activation(activation)
     moments = _moments(sigma, length)
     _check_digits(sigma, moments)
-    if refined and _isotropic(g) and not moments.square:  # the form of x^2 is closed
+    finer = check_flag("refined", refined)
+    if finer and _isotropic(g) and not moments.square:  # the form of x^2 is closed
         return target.null_risk * sector_ratio(sigma, length, neurons, target.d, _trace_share(B))
-    ratio = _rf_refined if refined else _rf_asymptotic
+    ratio = _rf_refined if finer else _rf_asymptotic
     return target.null_risk * ratio(g, B, neurons, moments)
 
 
@@ -159,8 +160,10 @@ def nt_risk_limit(
                 "cov out, or take the mean of nt_risk over some draws"
             )
         share = _trace_share(B)
-        return target.null_risk * tangent_ratio(sigma, length, neurons, target.d, share, refined=refined)
-    if refined and isotropic:
+        return target.null_risk * tangent_ratio(
+            sigma, length, neurons, target.d, share, refined=check_flag("refined", refined)
+        )
+    if check_flag("refined", refined) and isotropic:
         return target.null_risk * _nt_mean(B, neurons)
     return target.null_risk * _nt_asymptotic(g, B, neurons)
 

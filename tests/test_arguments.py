@@ -247,3 +247,14 @@ def test_the_operator_is_one_of_scipy():
     solution, failed = cg(K + 2 * sparse.linalg.aslinearoperator(sparse.eye(12)), v, rtol=1e-12)
     assert not failed
     np.testing.assert_allclose(K @ solution + 2 * solution, v, atol=1e-10)
+
+
+@pytest.mark.parametrize("refined", [np.array([True, False]), "yes", None])
+def test_predictions_want_one_truth_value(refined):
+    target = fastlazy.exponential_target(8, rng=0)
+    message = "refined must be True or False, got "
+    for name in ("rf_risk_limit", "nt_risk_limit", "nt_captured_limit"):
+        with pytest.raises(TypeError, match=message):
+            getattr(fastlazy, name)(target, 3, refined=refined)
+    with pytest.raises(TypeError, match=message):
+        fastlazy.nt_risk_limit(target, 3, "relu", refined=refined)

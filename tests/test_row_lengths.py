@@ -170,3 +170,20 @@ def test_extreme_rows_and_wild_functions_take_seconds():
         fastlazy.rf_gram(W, wave)
     assert fastlazy.rf_gram(W[:1] / 4, fast)[0, 0] == pytest.approx(0.5, rel=1e-9)
     assert time.perf_counter() - start < 60
+
+
+@pytest.mark.parametrize("length", [1e3, 1e5, 1e8, 1e20, 1e150, 1e300])
+@pytest.mark.parametrize(
+    ("name", "flat", "layer"),  # E sigma'(rG)^2 -> flat + layer / r, with the integral of sigma'^2 less its limits
+    [
+        ("sigmoid", 0.0, 1 / 6 / math.sqrt(2 * math.pi)),
+        ("tanh", 0.0, 4 / 3 / math.sqrt(2 * math.pi)),
+        ("erf", 0.0, 2 / math.pi),
+        ("softplus", 0.5, -1 / math.sqrt(2 * math.pi)),
+    ],
+)
+def test_a_steep_part_at_zero_is_seen_in_rows_of_any_length(name, flat, layer, length):
+    W = np.array([[0.6, 0.8, 0.0]]) * length
+    right = flat + layer / length
+    found = fastlazy.nt_gram(W, name) @ np.array([0.0, 0.0, 1.0])  # at right angles to the row
+    assert found[2] == pytest.approx(right, rel=1e-6 if length == 1e3 else 1e-10, abs=0)
