@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastlazy._sklearn import check_scalar, generator
-from fastlazy._validate import Array, check_array, check_choice
+from fastlazy._validate import Array, check_array, check_choice, shown
 from fastlazy.targets import draw_weights
 
 _SECOND_LAYERS = ("ones", "signs", "scalar", "free")
@@ -36,7 +36,9 @@ def check_flags(estimator: Any, *names: str) -> None:
     for name in names:
         value = getattr(estimator, name, False)
         if not isinstance(value, (bool, np.bool_)):
-            raise TypeError(f"{name} must be True or False, got {value!r} of type {type(value).__name__}")
+            raise TypeError(
+                f"{name} must be True or False, got {shown(value)} of type {type(value).__name__}; pass one of them"
+            )
 
 
 def check_alpha(alpha: Any) -> Array:

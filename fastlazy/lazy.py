@@ -78,8 +78,8 @@ def population_distance(f: QuadraticTarget, g: QuadraticTarget) -> float:
     TypeError, ValueError
         If one is not a QuadraticTarget, they are of different dimensions, or the distance overflows.
     """
-    check_target(f)
-    check_target(g)
+    check_target(f, "f")
+    check_target(g, "g")
     if f.d != g.d:
         raise ValueError(f"f has d = {f.d}, but g has d = {g.d}; pass functions of the same x")
     D = f.B - g.B

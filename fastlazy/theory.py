@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 
-from fastlazy._validate import Array, check_count
+from fastlazy._validate import Array, check_count, check_flag
 from fastlazy.activations import Activation, check_activation, get_activation
 from fastlazy.hermite import hermite_coefficients, square_moments
 from fastlazy.sectors import sector_ratio
@@ -69,8 +69,8 @@ def rf_risk_limit(
     Raises
     ------
     TypeError, ValueError
-        If N is not a positive whole number, the activation is not known or has no finite moments, or cov is not
-        a covariance.
+        If N is not a positive whole number, the activation is not known or has no finite moments, cov is not a
+        covariance, or refined is neither True nor False.
 
     Notes
     -----
@@ -81,11 +81,11 @@ def rf_risk_limit(
     arXiv:1906.08899, Theorem 1.
     """
     g, B, length = _in_cov_basis(target, cov)
-    neurons, sigma = check_count("N", N), check_activation(activation)
+    neurons, sigma, finite = check_count("N", N), check_activation(activation), check_flag("refined", refined)
     moments = _moments(sigma, length)
-    if refined and _isotropic(g) and (moments.lam1 or moments.tau):  # else it is x^2, whose form is closed
+    if finite and _isotropic(g) and (moments.lam1 or moments.tau):  # else it is x^2, whose form is closed
         return target.null_risk * sector_ratio(sigma, length, neurons, target.d, _trace_share(B))
-    ratio = _rf_refined if refined else _rf_asymptotic
+    ratio = _rf_refined if finite else _rf_asymptotic
     return target.null_risk * ratio(g, B, neurons, moments)
 
 
@@ -123,7 +123,7 @@ def nt_risk_limit(
     ------
     TypeError, ValueError
         If N is not a positive whole number, cov is not a covariance, the activation is not known, jumps or has no
-        finite moments, or no formula is known for its cov.
+        finite moments, no formula is known for its cov, or refined is neither True nor False.
 
     Notes
     -----
@@ -140,7 +140,7 @@ def nt_risk_limit(
     arXiv:1906.08899, Theorem 2 (x^2, Gamma = I/d); the rest ours.
     """
     g, B, length = _in_cov_basis(target, cov)
-    neurons, sigma = check_count("N", N), check_activation(activation)
+    neurons, sigma, finite = check_count("N", N), check_activation(activation), check_flag("refined", refined)
     isotropic = _isotropic(g)
     if sigma not in (get_activation("square"), get_activation("he2")):  # of one derivative
         if not isotropic:
@@ -149,8 +149,8 @@ def nt_risk_limit(
                 "cov out, or take the mean of nt_risk over some draws"
             )
         share = _trace_share(B)
-        return target.null_risk * tangent_ratio(sigma, length, neurons, target.d, share, refined=refined)
-    if refined and isotropic:
+        return target.null_risk * tangent_ratio(sigma, length, neurons, target.d, share, refined=finite)
+    if finite and isotropic:
         return target.null_risk * _nt_mean(B, neurons)
     return target.null_risk * _nt_asymptotic(g, B, neurons)
 

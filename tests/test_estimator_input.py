@@ -116,6 +116,21 @@ def test_parameters_of_another_kind(model, name, value, match):
         RFTransformer(**{name: value}).fit(X)
 
 
+@ALL
+@pytest.mark.parametrize(
+    ("samples", "responses", "match"),
+    [
+        (slice(3), Y, r"X must hold real numbers \(float\(\) argument"),
+        ([["a", "b"]] * 90, Y, r"X must hold real numbers \(could not convert"),
+        (X, pd.NA, "y (must hold real numbers .boolean value of NA|should be a 1d array)"),
+        (X, np.array(["1.0"] * 90), "y must hold real numbers, got an array of dtype <U3"),
+    ],
+)
+def test_data_without_numbers_is_named(model, samples, responses, match):
+    with pytest.raises((TypeError, ValueError), match=f"^{match}"):
+        model.fit(samples, responses)
+
+
 def test_more_parameters_of_another_kind():
     for name in ("batch_size", "max_epochs", "n_iter_no_change", "tol", "validation_fraction", "step_size"):
         with pytest.raises(TypeError, match=f"{name} must be an instance of .*not bool"):

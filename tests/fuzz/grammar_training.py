@@ -54,7 +54,7 @@ def linearize(draw: Draw) -> Call:
 
     def check(got: Any) -> str | None:
         W0, a0, c0 = (arguments[f"{key}0"].plain for key in ("W", "a", "c"))
-        W, a, c = (moved[key].plain for key in ("W", "a", "c"))
+        W, a, c = (moved[key].plain if key in used else start[key].plain for key in ("W", "a", "c"))
         tangent = sum(
             s * (np.outer(w - v, v) + np.outer(v, w - v)) for s, w, v in zip(np.broadcast_to(a0, N), W, W0, strict=True)
         )
