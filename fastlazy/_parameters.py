@@ -25,7 +25,10 @@ def check_number(name: str, value: Any) -> float:
     """*value* as a finite float >= 0; scikit-learn's errors, also for True and NaN."""
     if isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be an instance of float, not bool, got {value}; pass a number")
-    number = float(check_scalar(value, name, Real, min_val=0.0))
+    try:
+        number = float(check_scalar(value, name, Real, min_val=0.0))
+    except OverflowError:
+        number = np.inf
     if not np.isfinite(number):
         raise ValueError(f"{name} must be finite, got {number}; pass a number >= 0")
     return number

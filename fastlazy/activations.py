@@ -127,8 +127,8 @@ class Activation:
         if not np.isfinite(values).all():
             where = float(points[~np.isfinite(values)][0])
             raise ValueError(
-                f"activation {self.name!r} gives NaN or infinity at x = {where:.6g}; leave such entries of x out, or "
-                "divide x by a number"
+                f"x has entries, as {where:.6g}, where activation {self.name!r} gives NaN or infinity; leave them "
+                "out, or divide x by a number"
             )
         return values
 

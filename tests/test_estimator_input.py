@@ -140,8 +140,9 @@ def test_more_parameters_of_another_kind():
             QuadraticNetworkRegressor(**{name: 2}).fit(X, Y)
     with pytest.raises(ValueError, match="early_stopping = 'yes' is not known"):
         QuadraticNetworkRegressor(early_stopping="yes").fit(X, Y)
-    with pytest.raises(ValueError, match="tol must be finite"):
-        QuadraticNetworkRegressor(tol=np.nan).fit(X, Y)
+    for endless in (np.nan, 10**400):
+        with pytest.raises(ValueError, match="tol must be finite"):
+            QuadraticNetworkRegressor(tol=endless).fit(X, Y)
     with pytest.raises(TypeError, match="alpha must be an instance of float, not bool"):
         RFRegressor(alpha=True).fit(X, Y)
     for name in ("fit_intercept", "include_rf"):

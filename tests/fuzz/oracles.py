@@ -174,7 +174,8 @@ def network_risk(B: Any, b0: float, W: Any, a: Any, c: float, twin: Twin | None,
 
 def form_distance(S: Any, c: float, B: Any, b0: float) -> float:
     """E (<x, S x> + c - <x, B x> - b0)^2."""
-    return 2 * float(np.sum((S - B) ** 2)) + (float(np.trace(S - B)) + c - b0) ** 2
+    mean = float(np.trace(S - B)) + c - b0
+    return 2 * float(np.sum((S - B) ** 2)) + mean * mean
 
 
 def _form_size(S: Any, c: float) -> float:
