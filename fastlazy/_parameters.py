@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastlazy._sklearn import check_scalar, generator
-from fastlazy._validate import Array, check_array, check_choice
+from fastlazy._validate import Array, check_array, check_choice, shown
 from fastlazy.targets import draw_weights
 
 _SECOND_LAYERS = ("ones", "signs", "scalar", "free")
@@ -25,7 +25,10 @@ def check_number(name: str, value: Any) -> float:
     """*value* as a finite float >= 0; scikit-learn's errors, also for True and NaN."""
     if isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be an instance of float, not bool, got {value}; pass a number")
-    number = float(check_scalar(value, name, Real, min_val=0.0))
+    try:
+        number = float(check_scalar(value, name, Real, min_val=0.0))
+    except OverflowError:
+        number = np.inf
     if not np.isfinite(number):
         raise ValueError(f"{name} must be finite, got {number}; pass a number >= 0")
     return number
@@ -36,7 +39,9 @@ def check_flags(estimator: Any, *names: str) -> None:
     for name in names:
         value = getattr(estimator, name, False)
         if not isinstance(value, (bool, np.bool_)):
-            raise TypeError(f"{name} must be True or False, got {value!r} of type {type(value).__name__}")
+            raise TypeError(
+                f"{name} must be True or False, got {shown(value)} of type {type(value).__name__}; pass one of them"
+            )
 
 
 def check_alpha(alpha: Any) -> Array:

@@ -43,6 +43,7 @@ except ImportError:  # before scikit-learn 1.9: progress by verbose only
 __all__ = ["DTYPES", "CallbackSupportMixin", "Task", "check_scalar", "checked", "generator", "with_callbacks"]
 
 DTYPES = [np.float64, np.float32]
+_CONVERSION = re.compile(r"float\(\) argument|could not convert|value of NA is ambiguous")
 
 
 class Task:
@@ -86,7 +87,24 @@ def checked(estimator: Any, X: Any, **options: Any) -> Any:
                 np.asarray(value)
             except ValueError as error:
                 raise ValueError(f"{name} is no array ({error}); pass numbers in rows of equal length") from None
-    return validate_data(estimator, X, dtype=DTYPES, order="C", **numeric, **options)
+    dtype = getattr(options.get("y"), "dtype", None)
+    if getattr(dtype, "kind", None) in ("U", "S", "m", "M"):  # which scikit-learn lets pass
+        raise TypeError(f"y must hold real numbers, got an array of dtype {dtype}; convert it first")
+    try:
+        return validate_data(estimator, X, dtype=DTYPES, order="C", **numeric, **options)
+    except (TypeError, ValueError) as error:  # of NumPy or pandas, which names no argument
+        if not _CONVERSION.search(str(error)):
+            raise
+        name = "X" if not _holds_numbers(X) else "y"
+        raise type(error)(f"{name} must hold real numbers ({error}); convert or drop what is none") from None
+
+
+def _holds_numbers(values: Any) -> bool:
+    try:
+        np.asarray(values, np.float64)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def generator(random_state: Any) -> np.random.Generator:

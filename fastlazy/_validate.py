@@ -168,12 +168,12 @@ def check_real(name: str, value: Any, minimum: float = -math.inf) -> float:
     Raises
     ------
     TypeError
-        If it is not a real number.
+        If it is not a real number, or a boolean.
     ValueError
         If it is NaN, infinite or too small.
     """
     try:
-        if isinstance(value, (str, bytes)) or np.iscomplexobj(value) or np.ndim(value) > 0:
+        if isinstance(value, (str, bytes)) or np.ndim(value) > 0 or np.asarray(value).dtype.kind in "bc":
             raise TypeError
         number = float(value)
     except OverflowError:

@@ -38,8 +38,8 @@ class Activation:
     function : callable
         sigma, of one number: a Python function that numba compiles, or a function that numba has compiled.
     derivative : callable, optional
-        sigma', likewise. Population quantities do without it, sigma being differentiated numerically;
-        `nt_kernel` needs it.
+        sigma', likewise. Population quantities do without it, sigma being differentiated numerically, but for a sigma
+        with kinks and two rows that differ little in direction; `nt_kernel` needs it.
 
     Raises
     ------
@@ -120,9 +120,17 @@ class Activation:
         Raises
         ------
         TypeError, ValueError
-            If x does not hold finite real numbers.
+            If x does not hold finite real numbers, or sigma is not finite there.
         """
-        return self.values(check_array("x", x, tuple(range(33))))
+        points = check_array("x", x, tuple(range(33)))
+        values = self.values(points)
+        if not np.isfinite(values).all():
+            where = float(points[~np.isfinite(values)][0])
+            raise ValueError(
+                f"x has entries, as {where:.6g}, where activation {self.name!r} gives NaN or infinity; leave them "
+                "out, or divide x by a number"
+            )
+        return values
 
     @property
     def degree(self) -> int | None:

@@ -34,7 +34,7 @@ def captured_share(target: QuadraticTarget, f: QuadraticTarget) -> Array:
         If one is not a QuadraticTarget, or they are of different dimensions, or a share overflows.
     """
     check_target(target)
-    check_target(f)
+    check_target(f, "f")
     if f.d != target.d:
         raise ValueError(f"f has d = {f.d}, but the target has d = {target.d}; pass functions of the same x")
     vectors = eigendirections(target)
@@ -100,7 +100,7 @@ def nt_captured_limit(target: QuadraticTarget, N: int, *, refined: bool = False)
     Raises
     ------
     TypeError, ValueError
-        If N is not a positive whole number.
+        If N is not a positive whole number, or refined is neither True nor False.
 
     Notes
     -----
@@ -115,10 +115,11 @@ def nt_captured_limit(target: QuadraticTarget, N: int, *, refined: bool = False)
     check_target(target)
     d, eigenvalues = target.d, target.eigenvalues
     k = d - min(d, check_count("N", N))
+    finite = check_flag("refined", refined)
     if k == 0:
         return shares(eigenvalues, eigenvalues)
     own, other = ((k / d) ** 2, (1 - k / d) * k / d**2)
-    if check_flag("refined", refined):
+    if finite:
         own, other = k * (k + 2) / (d * (d + 2)), k * (d - k) / (d * (d - 1) * (d + 2))
         own -= other  # it is in the sum over all l, too
     return shares((1 - own) * eigenvalues - other * float(np.sum(eigenvalues)), eigenvalues)

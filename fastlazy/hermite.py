@@ -21,7 +21,7 @@ from numpy.polynomial import chebyshev
 from fastlazy._validate import Array
 from fastlazy.activations import Activation
 from fastlazy.panels import JUMPS, nodes_of, panels, root_density, weighted
-from fastlazy.pieces import power_series
+from fastlazy.pieces import kinks, power_series
 from fastlazy.short_rows import Expansion, short, short_expansion
 
 _LARGEST_K = 2000  # that the widest panel still resolves
@@ -253,9 +253,15 @@ def _remainder(samples: _Samples, lowest: Array) -> float:
 
 
 def _check_derivative(activation: Activation, r: float) -> None:
-    """Raise ValueError if sigma' is not the derivative of sigma: r E[sigma' He_k] = E[sigma He_{k+1}] (Stein)."""
-    if r == 0:
-        return
+    """Raise ValueError if sigma jumps, or sigma' is not its derivative."""
+    if r > 0:
+        _check_means(activation, r)
+    if _jumps(activation, r):  # means do not show it where sigma jumps back and forth
+        raise ValueError(JUMPS.format(activation.name))
+
+
+def _check_means(activation: Activation, r: float) -> None:
+    """Raise ValueError unless r E[sigma' He_k] = E[sigma He_{k+1}] (Stein)."""
     r = max(r, power_series(activation, 0).radius / 10)  # shorter rows would not see the difference
     function, slope = _sample(activation, r, 0), _sample(activation, r, 1)
     expected = function.norm * np.sqrt(np.arange(1, 7)) * _project(function, 6)[1:]
@@ -267,6 +273,16 @@ def _check_derivative(activation: Activation, r: float) -> None:
             f"the derivative of activation {activation.name!r} is not that of its function (or that jumps): for x ~ "
             f"N(0, {r:.3g}^2) its means differ by {np.abs(found - expected).max() / r:.3g}; correct it, or leave it out"
         )
+
+
+def _jumps(activation: Activation, r: float) -> bool:
+    """Whether sigma jumps where rows of length r see it, or at zero."""
+    x = panels(activation, r, 0)
+    places = kinks(activation, 0, r * float(x[-1])) if r > 0 else np.zeros(1)
+    step = 8 * np.spacing(places)
+    change = np.abs(activation.values(places + step) - activation.values(places - step))
+    size = np.abs([activation.values(side * (r or 1.0) * x) for side in (1, -1)]).max()
+    return bool(np.any(change > 1e-6 * size))
 
 
 def _at_scales(

@@ -12,6 +12,7 @@ References: arXiv:1906.08899, eq. (1) for the two parts of the linearisation, RF
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,8 @@ from fastlazy._validate import Array, check_array, check_columns, check_real
 from fastlazy.forms import nt_form, rf_form
 from fastlazy.lazy_spectrum import shifted_eigenvalues
 from fastlazy.targets import LARGEST, SMALLEST, QuadraticTarget, check_target
+
+_SPREAD = 1e6  # of the sizes of neurons, from which on lazy_risk warns
 
 
 def network_function(W: ArrayLike, a: ArrayLike = 1.0, c: float = 0.0) -> QuadraticTarget:
@@ -78,8 +81,8 @@ def population_distance(f: QuadraticTarget, g: QuadraticTarget) -> float:
     TypeError, ValueError
         If one is not a QuadraticTarget, they are of different dimensions, or the distance overflows.
     """
-    check_target(f)
-    check_target(g)
+    check_target(f, "f")
+    check_target(g, "g")
     if f.d != g.d:
         raise ValueError(f"f has d = {f.d}, but g has d = {g.d}; pass functions of the same x")
     D = f.B - g.B
@@ -304,13 +307,20 @@ def lazy_risk(target: QuadraticTarget, W: ArrayLike, a: ArrayLike = 1.0, *, scal
     TypeError, ValueError
         If an array is not finite or not of that shape, or the scale is negative.
 
+    Warns
+    -----
+    RuntimeWarning
+        If neurons |a_i|^(1/2) |w_i| differ in size by more than 1e6, so that rounding of the largest may cost more than
+        1e-9 of the null risk.
+
     Notes
     -----
     (Ours.) With S_0 = W^T diag(a) W the error is alpha S - (B + alpha S_0), and alpha S is any matrix with at most as
     many positive (negative) eigenvalues as a has. So the infimum is 2 sum lambda^2 over the eigenvalues of
     B + alpha S_0 but for so many of the largest (smallest) of that sign. As alpha grows those of the span of W leave
     to infinity, and the others tend to those of P B P, P the projector off that span: the theorem of NT. They are
-    computed to 1e-12 of |B| for every alpha (`fastlazy.lazy_spectrum`, `tests/test_lazy_scale.py`).
+    computed to 1e-12 of |B| for every alpha, if the neurons are of one size (`fastlazy.lazy_spectrum`,
+    `tests/test_lazy_scale.py`).
     """
     check_target(target)
     alpha = check_real("scale", scale, 0.0)
@@ -318,6 +328,7 @@ def lazy_risk(target: QuadraticTarget, W: ArrayLike, a: ArrayLike = 1.0, *, scal
     second = _check_second_layer("a", a, weights)
     if not target.B.any():
         return 0.0
+    _warn_of_lengths(weights, second)
     with same_bits(*weights.shape):
         size, values, above, below = shifted_eigenvalues(target, weights, second, alpha)
     positive, negative = (int(np.count_nonzero(sign * second > 0)) for sign in (1, -1))
@@ -325,6 +336,20 @@ def lazy_risk(target: QuadraticTarget, W: ArrayLike, a: ArrayLike = 1.0, *, scal
     bottom = np.arange(len(values)) < negative - below
     reached = (top & (values > 0)) | (bottom & (values < 0))
     return size**2 * 2 * float(np.sum(values[~reached] ** 2))
+
+
+def _warn_of_lengths(W: Array, a: Array) -> None:
+    """Warn if rounding of the longest neuron may hide the shortest."""
+    with np.errstate(over="ignore"):  # infinity is long
+        sizes = np.sqrt(np.abs(a)) * np.abs(W).max(axis=1)
+    spread = sizes.max() / sizes[sizes > 0].min() if np.any(sizes > 0) else 1.0
+    if spread > _SPREAD:
+        warnings.warn(
+            f"lazy_risk may be off: neurons |a_i|^(1/2) |w_i| differ in size by a factor of {spread:.1e}, and rounding "
+            "of the largest hides the smallest; leave out the smallest, or multiply their rows of W",
+            RuntimeWarning,
+            stacklevel=3,
+        )
 
 
 def _best(target: QuadraticTarget, S: Array) -> QuadraticTarget:

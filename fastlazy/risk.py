@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from fastlazy._blas import same_bits
 from fastlazy._rounding import check_finite, check_risk
-from fastlazy._validate import Array, check_array, check_count, check_real
+from fastlazy._validate import Array, check_array, check_count, check_flag, check_real
 from fastlazy.activations import Activation, check_activation, get_activation
 from fastlazy.forms import (
     best_rf_form,
@@ -96,14 +96,14 @@ def rf_risk(
     """
     weights = check_weights(target, W)
     sigma = check_activation(activation)
-    penalty = check_real("ridge", ridge, 0.0)
+    penalty, together = check_real("ridge", ridge, 0.0), check_flag("parallel", parallel)
     size, unit = scaled(target)
     with same_bits(*weights.shape):
         if sigma in (get_activation("square"), get_activation("he2")):  # the same but for the offset
-            return size**2 * form_risk(unit.B, best_rf_form(unit.B, weights, penalty, parallel))
+            return size**2 * form_risk(unit.B, best_rf_form(unit.B, weights, penalty, together))
         if sigma.degree is not None and penalty == 0:  # lengths of rows do not matter
             weights = unit_rows(weights)[0]
-        return size**2 * solve_rf_risk(unit, weights, sigma, penalty, parallel)
+        return size**2 * solve_rf_risk(unit, weights, sigma, penalty, together)
 
 
 def nt_risk(
@@ -173,7 +173,7 @@ def nt_risk(
     """
     weights = check_weights(target, W)
     sigma = check_activation(activation)
-    penalty = check_real("ridge", ridge, 0.0)
+    penalty, together = check_real("ridge", ridge, 0.0), check_flag("parallel", parallel)
     goal = check_real("tolerance", tolerance, 0.0)
     most = check_count("max_iterations", max_iterations)
     size, unit = scaled(target)
@@ -186,7 +186,7 @@ def nt_risk(
     from fastlazy.tangent_solver import solve_nt_risk  # as above
 
     with same_bits(weights.size, 1):
-        return size**2 * solve_nt_risk(unit, weights, sigma, penalty, goal, most, parallel)
+        return size**2 * solve_nt_risk(unit, weights, sigma, penalty, goal, most, together)
 
 
 def nn_risk(target: QuadraticTarget, N: int) -> float:
@@ -267,6 +267,7 @@ def network_risk(
     """
     weights = check_weights(target, W)
     sigma, offset = check_activation(activation), check_real("c", c)
+    together = check_flag("parallel", parallel)
     second = check_array("a", a, (0, 1))
     if second.ndim == 1 and len(second) != len(weights):
         raise ValueError(
@@ -278,7 +279,7 @@ def network_risk(
         with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):  # looked for by _form_distance
             return _form_distance("network_risk", target, quadratic_form(weights, layer), offset)
     with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):  # looked for by _distance
-        means, U, V = feature_moments(target, weights, sigma, parallel)
+        means, U, V = feature_moments(target, weights, sigma, together)
         rounding = 4 * EPS * float(np.sum(layer**2 * U.diagonal()))
         moments = float(means @ layer), float(layer @ V), float(layer @ U @ layer)
     return _distance("network_risk", target, *moments, offset, rounding)
@@ -329,6 +330,7 @@ def tangent_risk(
     """
     weights = check_weights(target, W)
     sigma, offset = check_activation(activation), check_real("c", c)
+    together = check_flag("parallel", parallel)
     moves = check_array("b", b, 2)
     if moves.shape != weights.shape:
         raise ValueError(f"b has shape {moves.shape}, but W {weights.shape}; pass one row of b for each of W")
@@ -340,7 +342,7 @@ def tangent_risk(
     from fastlazy.tangent_solver import function_moments  # as above
 
     with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):  # looked for by _distance
-        mean, covariance, variance, rounding = function_moments(target, weights, sigma, moves, parallel)
+        mean, covariance, variance, rounding = function_moments(target, weights, sigma, moves, together)
     return _distance("tangent_risk", target, mean, covariance, variance, offset, rounding)
 
 

@@ -225,10 +225,10 @@ def draw_weights(N: int, d: int, *, cov: ArrayLike | None = None, rng: Seed = No
         return W if basis is None else W @ basis.T
 
 
-def check_target(target: QuadraticTarget) -> None:
-    """Raise TypeError if *target* is not a `QuadraticTarget`."""
+def check_target(target: QuadraticTarget, name: str = "target") -> None:
+    """Raise TypeError if *target*, the argument of that *name*, is not a `QuadraticTarget`."""
     if not isinstance(target, QuadraticTarget):
-        raise TypeError(f"target must be a QuadraticTarget, got {type(target).__name__}; pass QuadraticTarget(B, b0)")
+        raise TypeError(f"{name} must be a QuadraticTarget, got {type(target).__name__}; pass QuadraticTarget(B, b0)")
 
 
 def scaled(target: QuadraticTarget) -> tuple[float, QuadraticTarget]:

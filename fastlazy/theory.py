@@ -78,8 +78,8 @@ def rf_risk_limit(
     Raises
     ------
     TypeError, ValueError
-        If N is not a positive whole number, the activation is not known or has no finite moments, or cov is not
-        a covariance.
+        If N is not a positive whole number, the activation is not known or has no finite moments, cov is not a
+        covariance, or refined is neither True nor False.
 
     Notes
     -----
@@ -90,13 +90,12 @@ def rf_risk_limit(
     arXiv:1906.08899, Theorem 1.
     """
     g, B, length = _in_cov_basis(target, cov)
-    neurons, sigma = check_count("N", N), check_activation(activation)
+    neurons, sigma, finite = check_count("N", N), check_activation(activation), check_flag("refined", refined)
     moments = _moments(sigma, length)
     _check_digits(sigma, moments)
-    finer = check_flag("refined", refined)
-    if finer and _isotropic(g) and not moments.square:  # the form of x^2 is closed
+    if finite and _isotropic(g) and not moments.square:  # the form of x^2 is closed
         return target.null_risk * sector_ratio(sigma, length, neurons, target.d, _trace_share(B))
-    ratio = _rf_refined if finer else _rf_asymptotic
+    ratio = _rf_refined if finite else _rf_asymptotic
     return target.null_risk * ratio(g, B, neurons, moments)
 
 
@@ -134,7 +133,7 @@ def nt_risk_limit(
     ------
     TypeError, ValueError
         If N is not a positive whole number, cov is not a covariance, the activation is not known, jumps or has no
-        finite moments, or no formula is known for its cov.
+        finite moments, no formula is known for its cov, or refined is neither True nor False.
 
     Notes
     -----
@@ -151,7 +150,7 @@ def nt_risk_limit(
     arXiv:1906.08899, Theorem 2 (x^2, Gamma = I/d); the rest ours.
     """
     g, B, length = _in_cov_basis(target, cov)
-    neurons, sigma = check_count("N", N), check_activation(activation)
+    neurons, sigma, finite = check_count("N", N), check_activation(activation), check_flag("refined", refined)
     isotropic = _isotropic(g)
     if sigma not in (get_activation("square"), get_activation("he2")):  # of one derivative
         if not isotropic:
@@ -160,10 +159,8 @@ def nt_risk_limit(
                 "cov out, or take the mean of nt_risk over some draws"
             )
         share = _trace_share(B)
-        return target.null_risk * tangent_ratio(
-            sigma, length, neurons, target.d, share, refined=check_flag("refined", refined)
-        )
-    if check_flag("refined", refined) and isotropic:
+        return target.null_risk * tangent_ratio(sigma, length, neurons, target.d, share, refined=finite)
+    if finite and isotropic:
         return target.null_risk * _nt_mean(B, neurons)
     return target.null_risk * _nt_asymptotic(g, B, neurons)
 

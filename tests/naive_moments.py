@@ -154,9 +154,12 @@ def best_of_signs(B, S0, alpha, positive, negative, digits=400):
     with mp.workdps(digits):
         T = mp.matrix(B.tolist()) + mpmath.mpf(float(alpha)) * S0
         values = sorted(mp.eigsy(T, eigvals_only=True))
-        top = [x for x in values[max(0, len(values) - positive) :] if x > 0] if positive else []
-        bottom = [x for x in values[:negative] if x < 0]
-        return float(2 * (mpmath.fsum(x**2 for x in values) - mpmath.fsum(x**2 for x in [*top, *bottom])))
+        left = [
+            x
+            for k, x in enumerate(values)
+            if not (x > 0 and k >= len(values) - positive) and not (x < 0 and k < negative)
+        ]
+        return float(2 * mpmath.fsum(x**2 for x in left))
 
 
 def form(W, a, digits=400):

@@ -227,6 +227,10 @@ def test_bad_arguments_are_refused():
         get_activation(None)
     with pytest.raises(ValueError, match=r"^x must be finite, got 1 NaN or infinite entries, the first at \[1\]"):
         get_activation("relu")([1.0, np.nan])
+    with pytest.raises(
+        ValueError, match=r"^x has entries, as -1e\+200, where activation 'square' gives NaN or infinity"
+    ):
+        get_activation("square")([1.0, -1e200])
 
 
 def test_missing_derivatives_are_refused():

@@ -124,6 +124,13 @@ FLAGS = {
     "nt_gram": ("parallel", lambda value: fastlazy.nt_gram(W, parallel=value)),
     "nt_gram, centred": ("center", lambda value: fastlazy.nt_gram(W, center=value)),
     "normal equations": ("parallel", lambda value: fastlazy.rf_normal_equations(X, X[:, 0], W, parallel=value)),
+    "rf_risk": ("parallel", lambda value: fastlazy.rf_risk(TARGET, W, parallel=value)),
+    "nt_risk": ("parallel", lambda value: fastlazy.nt_risk(TARGET, W, parallel=value)),
+    "network_risk": ("parallel", lambda value: fastlazy.network_risk(TARGET, W, parallel=value)),
+    "tangent_risk": ("parallel", lambda value: fastlazy.tangent_risk(TARGET, W, W, parallel=value)),
+    "rf_risk_limit": ("refined", lambda value: fastlazy.rf_risk_limit(TARGET, 2, "relu", refined=value)),
+    "nt_risk_limit": ("refined", lambda value: fastlazy.nt_risk_limit(TARGET, 2, "relu", refined=value)),
+    "nt_captured_limit": ("refined", lambda value: fastlazy.nt_captured_limit(TARGET, 3, refined=value)),
     "fit_nn reduce": ("reduce", lambda value: fit(reduce=value)),
     "fit_nn diagnostics": ("diagnostics", lambda value: fit(diagnostics=value)),
 }
@@ -148,10 +155,25 @@ def test_whole_numbers_of_any_kind(three):
             fit(N=bad)
 
 
-@pytest.mark.parametrize("bad", [np.array([0.5]), np.ones((2, 2)), pd.Series([1.0]), pd.NA, None, "1", 1j, [1.0]])
+@pytest.mark.parametrize(
+    "bad", [np.array([0.5]), np.ones((2, 2)), pd.Series([1.0]), pd.NA, None, "1", 1j, [1.0], True, np.False_]
+)
 def test_numbers_are_single(bad):
     with pytest.raises(TypeError, match=r"^ridge must be a real number, got .*; pass a float$"):
         fastlazy.rf_risk(TARGET, W, ridge=bad)
+
+
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("f", lambda value: fastlazy.population_distance(value, TARGET)),
+        ("g", lambda value: fastlazy.population_distance(TARGET, value)),
+        ("f", lambda value: fastlazy.captured_share(TARGET, value)),
+    ],
+)
+def test_functions_are_named(name, call):
+    with pytest.raises(TypeError, match=f"^{name} must be a QuadraticTarget, got ndarray"):
+        call(X)
 
 
 def test_errors_show_a_large_argument_in_one_short_line():

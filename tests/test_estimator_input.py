@@ -116,6 +116,21 @@ def test_parameters_of_another_kind(model, name, value, match):
         RFTransformer(**{name: value}).fit(X)
 
 
+@ALL
+@pytest.mark.parametrize(
+    ("samples", "responses", "match"),
+    [
+        (slice(3), Y, r"X must hold real numbers \(float\(\) argument"),
+        ([["a", "b"]] * 90, Y, r"X must hold real numbers \(could not convert"),
+        (X, pd.NA, "y (must hold real numbers .boolean value of NA|should be a 1d array)"),
+        (X, np.array(["1.0"] * 90), "y must hold real numbers, got an array of dtype <U3"),
+    ],
+)
+def test_data_without_numbers_is_named(model, samples, responses, match):
+    with pytest.raises((TypeError, ValueError), match=f"^{match}"):
+        model.fit(samples, responses)
+
+
 def test_more_parameters_of_another_kind():
     for name in ("batch_size", "max_epochs", "n_iter_no_change", "tol", "validation_fraction", "step_size"):
         with pytest.raises(TypeError, match=f"{name} must be an instance of .*not bool"):
@@ -125,8 +140,9 @@ def test_more_parameters_of_another_kind():
             QuadraticNetworkRegressor(**{name: 2}).fit(X, Y)
     with pytest.raises(ValueError, match="early_stopping = 'yes' is not known"):
         QuadraticNetworkRegressor(early_stopping="yes").fit(X, Y)
-    with pytest.raises(ValueError, match="tol must be finite"):
-        QuadraticNetworkRegressor(tol=np.nan).fit(X, Y)
+    for endless in (np.nan, 10**400):
+        with pytest.raises(ValueError, match="tol must be finite"):
+            QuadraticNetworkRegressor(tol=endless).fit(X, Y)
     with pytest.raises(TypeError, match="alpha must be an instance of float, not bool"):
         RFRegressor(alpha=True).fit(X, Y)
     for name in ("fit_intercept", "include_rf"):

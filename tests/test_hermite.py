@@ -321,6 +321,9 @@ REFUSED = [
     (get_activation("cos"), 1e6, 0, "'cos' cannot be integrated for rows of length 1e.06: it oscillates too fast"),
     (get_activation("step"), 1.0, 1, "'step' jumps, so its derivative is no function and it has no tangent model"),
     (Activation("stair", lambda x: 1.0 if x > 0.3 else 0.0), 1.0, 1, "'stair' jumps, so its derivative is no func"),
+    (Activation("stair", lambda x: math.floor(x)), 0.0, 1, "'stair' jumps"),
+    (Activation("wave", lambda x: 1.0 if math.sin(20 * x) > 0 else -1.0), 2.0, 1, "'wave' jumps"),
+    (Activation("wave", lambda x: 1.0 if math.sin(20 * x) > 0 else -1.0, lambda x: 0.0), 2.0, 1, "'wave' jumps"),
     (Activation("stair", np.sign, lambda x: 0.0), 1.0, 1, "derivative of activation 'stair' is not that of its func"),
     (Activation("wrong", math.tanh, math.cos), 1.0, 1, r"means differ by 0\.\d+; correct it, or leave it out"),
 ]

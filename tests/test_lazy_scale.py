@@ -54,6 +54,14 @@ def test_scales_of_the_target_and_of_the_network_cancel(size):
     assert fastlazy.lazy_risk(target, W, size * a, scale=3 / size) == pytest.approx(expected, rel=1e-12)
 
 
+def test_neurons_of_other_sizes_are_told_of():
+    target, W, _ = case("few rows")
+    with pytest.warns(
+        RuntimeWarning, match=r"^lazy_risk may be off: neurons .* differ in size by a factor of 1\.*e\+20"
+    ):
+        fastlazy.lazy_risk(target, W / np.abs(W).max(axis=1)[:, None] * [[1e20], [1.0]], scale=0.1)
+
+
 def test_neurons_without_a_weight_reach_nothing():
     target, W, _ = case("few rows")
     for alpha in (0.0, 1.0, 1e300):

@@ -150,6 +150,8 @@ def activation(
         value, twin = own(odd, k), (_ODD if odd else _OWN)[k][2]._replace(own=True)
     if tangent and (twin.jumps or (pointwise and twin.slope is None)):
         kind = "bad"
+    elif tangent and twin.slope is None and kind == "good":  # refused for rows that differ little
+        kind = "odd"
     return Value(value, kind), twin
 
 

@@ -101,9 +101,20 @@ def real(draw: Draw, good: Any, *, low: float = -np.inf, none: bool = True, odd:
     """A real number; one below *low* is bad."""
     number = draw.pick(good)
     same = [np.float32(number), np.array(number), np.longdouble(number), fractions.Fraction(number), *odd]
-    same += [decimal.Decimal(number), True]
+    same += [decimal.Decimal(number)]
     same += [v for v in (0, 0.0, -0.0, 5e-324, 1e-300, 1e-150, 1e77, 1e150, 1e160, 1e308, -1e160, -1.0) if v >= low]
-    bad = [np.nan, np.inf, -np.inf, 10**400, f"{number}", np.array([1.0, 2.0]), np.float32("nan"), *strange(none)]
+    bad = [
+        np.nan,
+        np.inf,
+        -np.inf,
+        10**400,
+        f"{number}",
+        True,
+        np.False_,
+        np.array([1.0, 2.0]),
+        np.float32("nan"),
+        *strange(none),
+    ]
     bad += [] if low == -np.inf else [low - 1, low - 1e-9, -1e300]
     found = draw.one_of([number], same, bad)
     if found.kind == "bad":
