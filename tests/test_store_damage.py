@@ -144,3 +144,15 @@ def test_every_value_is_as_written(name, tmp_path):
             assert read == "auto" or float(read) == pytest.approx(value, rel=1e-14)
         else:
             assert read == (value.replace("\udcff", "\\udcff") if isinstance(value, str) else value)
+
+
+@pytest.mark.parametrize("column", ["id", "status", "error", "ratio"])
+def test_a_column_that_lost_its_name_is_told(column, content, tmp_path):
+    place = tmp_path / "c.sqlite"
+    place.write_bytes(content[0])
+    with closing(sqlite3.connect(place)) as db:
+        db.execute(f"ALTER TABLE cells RENAME COLUMN {column} TO other")
+        db.execute("UPDATE cells SET checksum = 'edited'")
+        db.commit()
+    with pytest.raises(ValueError, match=f"no column {column}|damaged|not as they were written"):
+        load(place)
