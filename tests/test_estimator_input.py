@@ -123,6 +123,7 @@ def test_parameters_of_another_kind(model, name, value, match):
         (slice(3), Y, r"X must hold real numbers \(float\(\) argument"),
         ([["a", "b"]] * 90, Y, r"X must hold real numbers \(could not convert"),
         (X, pd.NA, "y (must hold real numbers .boolean value of NA|should be a 1d array)"),
+        (X, scipy.sparse.csr_matrix(Y[:, None]), r"y is a sparse array; pass y.toarray\(\)"),
         (X, np.array(["1.0"] * 90), "y must hold real numbers, got an array of dtype <U3"),
     ],
 )
