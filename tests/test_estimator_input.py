@@ -132,6 +132,11 @@ def test_data_without_numbers_is_named(model, samples, responses, match):
         model.fit(samples, responses)
 
 
+def test_weights_of_zeros_learn_the_mean():
+    model = QuadraticNetworkRegressor(6, weights=np.zeros((6, 4)), max_epochs=1, early_stopping=False)
+    np.testing.assert_allclose(model.fit(X, Y).predict(X), Y.mean(), rtol=0, atol=0.2)
+
+
 def test_more_parameters_of_another_kind():
     for name in ("batch_size", "max_epochs", "n_iter_no_change", "tol", "validation_fraction", "step_size"):
         with pytest.raises(TypeError, match=f"{name} must be an instance of .*not bool"):
