@@ -87,6 +87,8 @@ def checked(estimator: Any, X: Any, **options: Any) -> Any:
                 np.asarray(value)
             except ValueError as error:
                 raise ValueError(f"{name} is no array ({error}); pass numbers in rows of equal length") from None
+    if hasattr(options.get("y"), "toarray"):
+        raise TypeError("y is a sparse array; pass y.toarray()")
     dtype = getattr(options.get("y"), "dtype", None)
     if getattr(dtype, "kind", None) in ("U", "S", "m", "M"):  # which scikit-learn lets pass
         raise TypeError(f"y must hold real numbers, got an array of dtype {dtype}; convert it first")

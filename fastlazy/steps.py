@@ -117,7 +117,7 @@ class Steps:
     """
 
     def __init__(self, rows: Array) -> None:
-        self.directions = rows * np.sqrt(min(rows.shape) / max(float(np.sum(rows**2)), np.finfo(float).tiny))
+        self.directions = rows * np.sqrt(min(rows.shape) / max(float(np.sum(rows**2)), 1e-300))
         self._window: list[Moments] = []
         self._size = 0.0
         self._factor = 1.0

@@ -123,12 +123,18 @@ def test_parameters_of_another_kind(model, name, value, match):
         (slice(3), Y, r"X must hold real numbers \(float\(\) argument"),
         ([["a", "b"]] * 90, Y, r"X must hold real numbers \(could not convert"),
         (X, pd.NA, "y (must hold real numbers .boolean value of NA|should be a 1d array)"),
+        (X, scipy.sparse.csr_matrix(Y[:, None]), r"y is a sparse array; pass y.toarray\(\)"),
         (X, np.array(["1.0"] * 90), "y must hold real numbers, got an array of dtype <U3"),
     ],
 )
 def test_data_without_numbers_is_named(model, samples, responses, match):
     with pytest.raises((TypeError, ValueError), match=f"^{match}"):
         model.fit(samples, responses)
+
+
+def test_weights_of_zeros_learn_the_mean():
+    model = QuadraticNetworkRegressor(6, weights=np.zeros((6, 4)), max_epochs=1, early_stopping=False)
+    np.testing.assert_allclose(model.fit(X, Y).predict(X), Y.mean(), rtol=0, atol=0.2)
 
 
 def test_more_parameters_of_another_kind():

@@ -293,6 +293,8 @@ def nt_gram(draw: Draw) -> Call:
     N, d = draw.size(1, 3), draw.size(1, 4)
     sigma, twin = functions.activation(draw, tangent=True)
     arguments = {"W": rows(draw, N, d), "activation": sigma}
+    if twin is not None and twin.jumps and arguments["W"].plain is not None and not np.any(arguments["W"].plain):
+        arguments["activation"] = sigma._replace(kind="odd")  # rows of zeros do not see where it jumps
     maybe(draw, arguments, "center", lambda: values.flag(draw))
     maybe(draw, arguments, "parallel", lambda: values.flag(draw))
 
