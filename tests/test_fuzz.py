@@ -119,6 +119,7 @@ def planted(draw):
     return wrong_number(draw) if k == 15 else call(faults.get(k, right), W=1)
 
 
+@pytest.mark.slow
 def test_planted_faults_are_counted(monkeypatch):
     monkeypatch.setattr(runner, "LIMIT", 0.5)
     monkeypatch.setattr(runner, "COMPILES", 2.0)

@@ -103,6 +103,7 @@ def exact_ratios(target, N, sigma, draws):
 EVEN_IN_PART = ["relu", "leaky_relu", "softplus", "gelu", "silu", "cos", "exp"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sigma", [*EVEN_IN_PART, FAST, QUARTIC])
 def test_means_of_exact_risks_are_within_one_over_d(sigma):
     d = 40
