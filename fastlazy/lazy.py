@@ -342,7 +342,7 @@ def _warn_of_lengths(W: Array, a: Array) -> None:
     """Warn if rounding of the longest neuron may hide the shortest."""
     with np.errstate(over="ignore"):  # infinity is long
         sizes = np.sqrt(np.abs(a)) * np.abs(W).max(axis=1)
-    spread = sizes.max() / sizes[sizes > 0].min() if np.any(sizes > 0) else 1.0
+        spread = sizes.max() / sizes[sizes > 0].min() if np.any(sizes > 0) else 1.0
     if spread > _SPREAD:
         warnings.warn(
             f"lazy_risk may be off: neurons |a_i|^(1/2) |w_i| differ in size by a factor of {spread:.1e}, and rounding "
