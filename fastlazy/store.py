@@ -335,7 +335,7 @@ def _read(db: sqlite3.Connection, path: Path) -> pd.DataFrame:
             raise ValueError(f"{str(path)!r} is an empty file, not the store of a sweep; choose another name")
         if strange := [f"{name} {kind}" for name, (kind, _) in declared.items() if kind not in _TYPES.values()]:
             raise sqlite3.DatabaseError(f"malformed database schema, {strange[0]}")
-        if missing := {"id", "status", "error", "ratio"} - set(declared):
+        if missing := {"id", "status", "error"} - set(declared):
             raise sqlite3.DatabaseError(f"malformed database schema, no column {min(missing)}")
         names = [name for name in declared if name != "checksum"]
         declared = {name: declared[name] for name in names}

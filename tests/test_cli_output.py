@@ -51,6 +51,7 @@ def unread():
     os.close(writer)
 
 
+@pytest.mark.slow
 @posix
 def test_lazy_saves_all_figures_though_nobody_reads(unread, tmp_path):
     child = run(["lazy", "--d", "8", "--scales", "1,100", "--out", "."], tmp_path, stdout=unread)
@@ -103,6 +104,7 @@ def test_a_sweep_runs_though_its_standard_streams_are_closed(tmp_path):
 LIMITED = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))\n"  # as a full disk does
 
 
+@pytest.mark.slow
 @posix
 def test_a_full_disk_keeps_the_dots_of_a_figure(tmp_path):
     child = run([*FIGURE, "--out", "f"], tmp_path, before=LIMITED)
@@ -115,6 +117,7 @@ def test_a_full_disk_keeps_the_dots_of_a_figure(tmp_path):
     assert run(["figure", "--from", "f/figure.sqlite", "--out", "g"], tmp_path).returncode == 0
 
 
+@pytest.mark.slow
 @posix
 def test_a_full_disk_keeps_the_numbers_of_lazy_training(tmp_path):
     child = run(["lazy", "--d", "8", "--only", "gap", "--out", "."], tmp_path, before=LIMITED)

@@ -30,27 +30,22 @@ ESTIMATORS = [
     RFTransformer(9, activation="cos"),
     RFTransformer(5, activation="step", parallel=False),
 ]
-ran = []
 
 
 @parametrize_with_checks(ESTIMATORS)
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
-    ran.append(estimator)
 
 
-def test_all_checks_ran(request):
-    """As many as scikit-learn has for these: none expected to fail, none left out but one that is off by default."""
+def test_no_check_is_left_out(request):
+    """As many as scikit-learn has for these, none expected to fail; each is a test of its own."""
     collected = [item for item in request.session.items if item.path == request.path and "[" in item.name]
     mine = [item for item in collected if item.name.startswith("test_scikit_learn_checks[")]
     if len({str(item.callspec.params["estimator"]) for item in mine}) < len(ESTIMATORS) or len(mine) < 40 * len(
         ESTIMATORS
     ):
         pytest.skip("not all of this file was asked for")
-    assert not any(item.get_closest_marker("xfail") for item in mine)
-    off = [item for item in mine if "check_array_api_input" in item.name]
-    assert len(off) <= len(ESTIMATORS)
-    assert len(mine) - len(off) <= len(ran) <= len(mine)
+    assert not any(item.get_closest_marker("xfail") or item.get_closest_marker("skip") for item in mine)
 
 
 def draw(n=60, d=5, t=None, seed=0, dtype=np.float64):

@@ -20,28 +20,23 @@ ESTIMATORS = [
     QuadraticNetworkRegressor(4, second_layer="ones", early_stopping=True, max_epochs=6),
     QuadraticNetworkRegressor(3, second_layer="scalar", step_size=1e-4, max_epochs=3, parallel=False),
 ]
-ran = []
 
 
 @parametrize_with_checks(ESTIMATORS)
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # samples of size 100 at a given step
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
-    ran.append(estimator)
 
 
-def test_all_checks_ran(request):
-    """As many as scikit-learn has for these: none expected to fail, none left out but one that is off by default."""
+def test_no_check_is_left_out(request):
+    """As many as scikit-learn has for these, none expected to fail; each is a test of its own."""
     collected = [item for item in request.session.items if item.path == request.path and "[" in item.name]
     mine = [item for item in collected if item.name.startswith("test_scikit_learn_checks[")]
     if len({str(item.callspec.params["estimator"]) for item in mine}) < len(ESTIMATORS) or len(mine) < 40 * len(
         ESTIMATORS
     ):
         pytest.skip("not all of this file was asked for")
-    assert not any(item.get_closest_marker("xfail") for item in mine)
-    off = [item for item in mine if "check_array_api_input" in item.name]
-    assert len(off) <= len(ESTIMATORS)
-    assert len(mine) - len(off) <= len(ran) <= len(mine)
+    assert not any(item.get_closest_marker("xfail") or item.get_closest_marker("skip") for item in mine)
 
 
 def draw(n=400, d=6, rank=2, noise=0.0, seed=0, dtype=np.float64):

@@ -146,7 +146,7 @@ def test_every_value_is_as_written(name, tmp_path):
             assert read == (value.replace("\udcff", "\\udcff") if isinstance(value, str) else value)
 
 
-@pytest.mark.parametrize("column", ["id", "status", "error", "ratio"])
+@pytest.mark.parametrize("column", ["id", "status", "error"])
 def test_a_column_that_lost_its_name_is_told(column, content, tmp_path):
     place = tmp_path / "c.sqlite"
     place.write_bytes(content[0])

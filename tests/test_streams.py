@@ -35,6 +35,7 @@ FIRSTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize(("size", "second_layer"), [(100, "free"), (1500, "signs")])
 @pytest.mark.parametrize("first", FIRSTS)

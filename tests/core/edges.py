@@ -28,7 +28,7 @@ def edges(dtype):
 def far_edges(dtype):
     """Sizes beyond which a computation goes in several parts: of depth, neurons, samples or panels."""
     panels = core.PANELS * WIDE * REGISTER_BYTES // np.dtype(dtype).itemsize
-    return [core.DEPTH + 1, panels + 1, core_tangent.CHUNK + 1, core.INNER - 1, core.INNER + 1]
+    return [core.DEPTH + 1, panels + 1, core_tangent.CHUNK + 1, core.INNER + 1]
 
 
 def draw(n, m, N, d, dtype):

@@ -47,7 +47,7 @@ def test_same_bits_for_any_number_of_threads(name, dtype, monkeypatch):
     monkeypatch.setattr(_blocks, "_SHARE", 1e-9)
     for module in (sgd, edges.epochs):
         monkeypatch.setattr(module, "SHARE", 1e-9)
-    for case in list(cases(dtype, False))[::3] + list(cases(dtype, True))[::5]:
+    for case in list(cases(dtype, False))[::6] + list(cases(dtype, True))[::7]:
         results = []
         for threads in (1, 2, 3):
             monkeypatch.setattr(_team, "thread_limit", lambda threads=threads: threads)
