@@ -51,6 +51,7 @@ def _small(monkeypatch):
         monkeypatch.setattr(bench_gram, name, value)
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize(("module", "name"), BENCHMARKS)
 @pytest.mark.usefixtures("_small")
 def test_benchmark_runs(module, name):

@@ -38,6 +38,7 @@ def test_all_is_well(capsys):
     assert line.startswith(f"all is well: 100 checks passed ({geometry.GEOMETRY} registers, ")
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("name", "wrong"),
     [

@@ -60,6 +60,7 @@ def test_lazy_saves_all_figures_though_nobody_reads(unread, tmp_path):
     assert len(list(tmp_path.glob("*.pdf"))) == len(list(tmp_path.glob("*.csv"))) == 4
 
 
+@pytest.mark.sampled(1)
 @posix
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
 def test_a_sweep_and_a_figure_go_on_though_nobody_reads(stream, unread, tmp_path):
@@ -73,6 +74,7 @@ def test_a_sweep_and_a_figure_go_on_though_nobody_reads(stream, unread, tmp_path
         assert not output or "Error" not in output
 
 
+@pytest.mark.sampled(1)
 @has_full
 @pytest.mark.parametrize("arguments", [["info"], ["sweep", "a.toml"], [*FIGURE, "--out", "f"]], ids=lambda a: a[0])
 def test_an_output_that_cannot_be_written_is_told(arguments, tmp_path):
@@ -126,6 +128,7 @@ def test_a_full_disk_keeps_the_numbers_of_lazy_training(tmp_path):
     assert "File too large" in child.stderr
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("command", [FIGURE, ["lazy", "--d", "8", "--only", "gap"]], ids=lambda command: command[0])
 def test_settings_with_which_nothing_can_be_drawn_are_set_aside(command, tmp_path):
     (tmp_path / "matplotlibrc").write_text("text.usetex: True\n")
@@ -176,6 +179,7 @@ def test_control_c_while_modules_are_loaded_is_quiet(module, tmp_path):
 PROGRAM = "import sys, sweep_cells, fastlazy; fastlazy.run_sweep(sweep_cells.CELLS, sys.argv[1], n_workers=2)"
 
 
+@pytest.mark.sampled(1)
 @posix
 @pytest.mark.parametrize("to", ["driver", "group"])
 def test_sigterm_ends_a_sweep_like_control_c(to, tmp_path):

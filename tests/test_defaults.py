@@ -64,6 +64,7 @@ LONG = [
 ]
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize(("name", "model"), [pair for pair in itertools.product(DATA, MODELS) if pair not in LONG])
 @pytest.mark.filterwarnings("ignore:Stochastic Optimizer:sklearn.exceptions.ConvergenceWarning")
 def test_defaults_are_as_the_table_says(name, model):

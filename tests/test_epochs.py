@@ -21,6 +21,7 @@ def draw(n, N, d, second_layer, dtype=np.float64):
 
 
 # whole minibatches and a rest, blocks of several by rows and by coefficients, N above d, fewer samples than a batch
+@pytest.mark.sampled(20)
 @pytest.mark.parametrize("second_layer", LAYERS)
 @pytest.mark.parametrize(
     ("n", "N", "d", "b"), [(50, 4, 6, 7), (61, 9, 3, 2), (500, 130, 150, 8), (70, 130, 60, 16), (40, 5, 4, 99)]

@@ -133,6 +133,7 @@ def test_samples_of_a_dot_suffice_at_small_d_too():
             assert (fit.risk[-1] - fastlazy.nn_risk(target, N)) / target.null_risk < 0.006
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("rank", [1, 2, 5, 20])
 def test_auto_is_stable_for_few_directions_among_many(rank):
     target = fastlazy.QuadraticTarget(np.arange(450) < rank)

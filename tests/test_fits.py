@@ -96,6 +96,7 @@ def test_random_features(activation, n, N, d):
         np.testing.assert_allclose(fit.offset, c, rtol=0, atol=1e-9)
 
 
+@pytest.mark.sampled(50)
 @pytest.mark.parametrize("include_rf", [False, True])
 @pytest.mark.parametrize("activation", [*DIFFERENTIABLE, USERS], ids=str)
 @pytest.mark.parametrize(("n", "N", "d"), SHAPES)

@@ -36,6 +36,7 @@ def package(tmp_path):
     return folder, run
 
 
+@pytest.mark.slow
 def test_second_process_loads_and_says_nothing_first_says_once(package):
     _, run = package
     first, second = run(), run()

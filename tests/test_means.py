@@ -52,6 +52,7 @@ def ours(kind, activation, W, alpha):
     return NTRegressor(weights=W, activation=activation, alpha=alpha, include_rf=kind == "NT and RF")
 
 
+@pytest.mark.sampled(40)
 @CASES
 @ACTIVATIONS
 @pytest.mark.parametrize("spread", [1e-2, 1e-3])
@@ -81,6 +82,7 @@ def test_double_precision_loses_what_the_features_lose(kind, n, N, activation, s
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-14 / spread)
 
 
+@pytest.mark.sampled(6)
 @ACTIVATIONS
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("N", [7, 2100])

@@ -93,7 +93,9 @@ def worst_error(function, sigma, lengths, angles):
     return worst
 
 
-@pytest.mark.parametrize("name", KNOWN)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name == "sawtooth" else []) for name in KNOWN]
+)
 def test_moments_of_known_functions(name):
     error, where = worst_error(KNOWN[name], activation(KNOWN[name], name), FEW, ANGLES)
     assert error < 1e-10, where

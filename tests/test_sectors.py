@@ -27,6 +27,7 @@ def exact(target, N, activation, draws, length=1.0):
     return np.mean(ratios), np.std(ratios, ddof=1) / math.sqrt(draws)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("d", [3, 8])
 @pytest.mark.parametrize(("name", "function"), [("cos", np.cos), ("softplus", lambda x: np.log1p(np.exp(x)))])
 def test_it_is_the_solution_of_its_equations(d, name, function):
@@ -45,6 +46,7 @@ def test_published_numbers_at_twice_the_square_of_d(name, d, N, ratio):
     assert predicted(fastlazy.exponential_target(d, rng=0), N, name) == pytest.approx(ratio, abs=6e-5)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("name", ["relu", "gelu", "cos", QUARTIC])
 def test_exact_means_up_to_twice_the_square_of_d(name):
     """The form for any covariance is off by 20 to 60 % at the end, and learns nothing by He_4."""
@@ -56,6 +58,7 @@ def test_exact_means_up_to_twice_the_square_of_d(name):
         assert error < 0.05 * mean
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("N", [5, 10, 20, 60, 100, 150, 200])
 def test_the_form_of_x2_holds_for_every_width(N):
     d = 20

@@ -184,6 +184,7 @@ def test_rotated_target_gives_the_rotated_fit():
     np.testing.assert_allclose(fit.W @ basis, rotated.W, atol=1e-12)
 
 
+@pytest.mark.sampled(25)
 @pytest.mark.parametrize("spectrum", ["rank one", "identity", "power law", "exponential", "indefinite"])
 @pytest.mark.parametrize("second_layer", ["ones", "signs", "scalar", "free"])
 @pytest.mark.parametrize("b", [1, 10, 100, 1000])

@@ -50,6 +50,7 @@ def test_a_first_block_of_another_kind_does_no_harm(first, size, second_layer, d
     assert model.step_size_ > 0
 
 
+@pytest.mark.slow
 def test_single_samples_are_a_stream():
     X, y = draw(800, 4)
     model = QuadraticNetworkRegressor(16, random_state=0, parallel=False)

@@ -38,6 +38,7 @@ def slope_of(activation):
     return (OWN if activation is ALONE else activation).values
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("activation", EVERY)
 def test_blocks_are_integrals_over_the_plane(activation):
     for theta, r, s in PAIRS:
@@ -96,6 +97,7 @@ def test_kinks_away_from_zero():
         np.testing.assert_allclose(K, expected, rtol=0, atol=1e-10, err_msg=str(theta))
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize(("N", "d"), [(1, 1), (2, 7), (31, 5), (33, 33), (97, 40), (300, 11)])
 def test_product_is_that_of_the_whole_matrix(N, d, dtype):
@@ -113,6 +115,7 @@ def test_product_is_that_of_the_whole_matrix(N, d, dtype):
         np.testing.assert_allclose(result, exact, rtol=0, atol=tolerance)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("activation", ["relu", "tanh", "square"])
 def test_whole_matrix_is_that_of_single_pairs(activation):
     W = np.random.default_rng(1).standard_normal((4, 5))
@@ -272,6 +275,7 @@ def test_preconditioning_spares_more_than_half_of_the_products(monkeypatch):
         fastlazy.nt_risk(target, W, "relu", max_iterations=50)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", ["relu", "softplus", "gelu", "cos", "exp"])
 @pytest.mark.parametrize(("N", "d"), [(60, 40), (200, 30)])
 def test_error_is_within_the_bound(name, N, d):

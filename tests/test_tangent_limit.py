@@ -81,6 +81,7 @@ def test_square_and_what_is_linear_is_theorem_2(function):
         assert predicted == pytest.approx(fastlazy.nt_risk_limit(target, N), abs=1e-10 * target.null_risk)
 
 
+@pytest.mark.slow
 def test_a_linear_part_takes_one_row():
     """The b_i of x^2 + x are to have the sum zero; at d = 30 and N = 20 the limit is .03 too low without it."""
     target = fastlazy.exponential_target(30, rng=0)

@@ -181,6 +181,7 @@ except KeyboardInterrupt:
 """
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("members", [0, 1, 2])
 def test_control_c_stops_a_long_kernel(members):
     program = f"MEMBERS = {members}\n" + INTERRUPTED

@@ -244,6 +244,7 @@ def risks_of_draws(risk, target, N, cov, draws):
     return np.mean(values), np.std(values, ddof=1) / draws**0.5
 
 
+@pytest.mark.sampled(6)
 @COVS
 @pytest.mark.parametrize("N", [12, 40, 150])
 def test_refined_rf_is_the_mean_over_draws(kind, N):
@@ -253,6 +254,7 @@ def test_refined_rf_is_the_mean_over_draws(kind, N):
     assert predicted == pytest.approx(mean, abs=4 * error + 0.003)
 
 
+@pytest.mark.sampled(2)
 @COVS
 def test_refined_rf_holds_where_the_limit_does_not(kind):
     target, cov = drawn_target(16), drawn_covs(16)[kind]
@@ -274,6 +276,7 @@ def test_nt_is_the_mean_over_draws(kind, N):
     assert (predicted > 0.01) == (mean > 0.01)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(("d", "N"), [(2, 1), (3, 1), (3, 2), (6, 2), (6, 5), (12, 8)])
 def test_refined_nt_is_the_exact_mean(d, N):
     target = drawn_target(d)

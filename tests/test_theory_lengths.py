@@ -88,6 +88,7 @@ PREDICTIONS = {
 EACH = pytest.mark.parametrize("predicted", PREDICTIONS.values(), ids=PREDICTIONS)
 
 
+@pytest.mark.sampled(20)
 @EACH
 @pytest.mark.parametrize("name", SMOOTH)
 @pytest.mark.parametrize("N", [3, 8, 9])
@@ -101,6 +102,7 @@ def test_short_rows_have_a_limit(predicted, name, N):
         assert found == pytest.approx(limit, abs=10 * (length if d <= N else length**2) + 1e-12), length
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("length", [1e-4, 1e-8, 1e-60])
 def test_the_limits_are_those_of_a_square(length):
     d = 12
@@ -136,6 +138,7 @@ def test_equations_of_sectors_are_solved_however_steep_the_line():
         assert sectors.sector_ratio(square, 1.0, d * (d + 1) // 2 - 1, d, 0.4) > 1e-4
 
 
+@pytest.mark.sampled(4)
 @EACH
 @pytest.mark.parametrize("length", [1e-100, 1e-12, 1e6])
 def test_homogeneous_functions_know_no_length(predicted, length):
