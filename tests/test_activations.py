@@ -149,6 +149,7 @@ def test_functions_of_the_user():
     assert repr(activation) == "Activation('shifted tanh', with a derivative)"
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     "function",
     [numba.njit(shifted_tanh), math.tanh, np.tanh, lambda x: max(x, 0), lambda x: x > 0, lambda x: 1, math.floor],

@@ -62,6 +62,7 @@ TABLES = {
 }
 
 
+@pytest.mark.sampled(20)
 @EACH
 @pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
 def test_tables_of_any_numbers_are_taken(name, call, table):

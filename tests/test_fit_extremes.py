@@ -44,6 +44,7 @@ def assert_finite(fit):
     assert all(np.isfinite(part).all() for part in parts)
 
 
+@pytest.mark.sampled(20)
 @pytest.mark.parametrize("start", STARTS.values(), ids=STARTS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("diagnostics", [False, True])

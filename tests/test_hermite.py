@@ -249,6 +249,7 @@ def test_few_evaluations_serve_many_scales(monkeypatch):
     assert scales[-1] == 1.0
 
 
+@pytest.mark.sampled(25)
 @EACH
 @pytest.mark.parametrize("derivative", [0, 1])
 @pytest.mark.parametrize("power", [0, 2])

@@ -88,6 +88,7 @@ def test_random_features_of_any_function_say_what_is_lost(activation, h, N, kind
         assert (error < 1e-9) & (said == 0)
 
 
+@pytest.mark.sampled(30)
 @pytest.mark.parametrize("iterate", [False, True], ids=["dense", "iteration"])
 @pytest.mark.parametrize("kind", ["pairs", "all"])
 @pytest.mark.parametrize("h", SEPARATIONS)

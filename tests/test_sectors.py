@@ -80,6 +80,7 @@ def test_lengths_of_rows_count():
     assert error < 0.003
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("d", [16, 30])
 @pytest.mark.parametrize("name", ["relu", "softplus"])
 def test_other_covariances_are_near_to_half_the_square_of_d(d, name):
@@ -89,6 +90,7 @@ def test_other_covariances_are_near_to_half_the_square_of_d(d, name):
     assert predicted(target, d * d // 2, name, cov=cov / cov.sum()) == pytest.approx(mean, abs=0.025)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("d", [1, 2, 3, 7, 450])
 def test_risks_fall_from_the_null_risk_to_zero(d):
     target = fastlazy.exponential_target(d, rng=0)

@@ -55,6 +55,7 @@ def test_blocks_are_integrals_over_the_plane(activation):
         np.testing.assert_allclose(K[:3, :3], own, rtol=0, atol=1e-12 * size + 1e-11 * np.trace(own))
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("activation", EVERY)
 def test_series_and_single_pairs_agree(activation):
     theta = np.linspace(0.2, math.pi - 0.2, 40)
@@ -71,6 +72,7 @@ def test_series_and_single_pairs_agree(activation):
     assert spectrum[0] > -1e-13 * spectrum[-1]
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("angle", [1e-3, 1e-5, 1e-7, 1e-9])
 @pytest.mark.parametrize("opposite", [False, True])
 @pytest.mark.parametrize("name", ["relu", "leaky_relu", "softplus"])
@@ -176,6 +178,7 @@ def target_of(d):
     return fastlazy.QuadraticTarget((basis * spectrum) @ basis.T, b0=0.7)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("small", [True, False], ids=["factorized", "iterated"])
 @pytest.mark.parametrize(("N", "ridge"), [(5, 0.0), (20, 0.0), (60, 0.0), (20, 0.3), (60, 1e-3)])
 def test_nt_risk_of_relu_is_that_of_a_dense_solve(monkeypatch, N, ridge, small):

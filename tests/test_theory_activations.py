@@ -63,6 +63,7 @@ def test_rf_of_any_function_equals_the_formula_in_matrices(activation, function,
         assert refined / target.null_risk == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.sampled(2)
 @EACH_FUNCTION
 def test_the_trace_of_the_covariance_is_the_scale_of_the_function(activation, function):
     target = drawn_target(7)
@@ -75,6 +76,7 @@ def test_the_trace_of_the_covariance_is_the_scale_of_the_function(activation, fu
         assert (found == pytest.approx(same, rel=1e-9)) == (activation.name == "relu")
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("name", ["linear", "he3", "erf", "tanh", "sin", "step", "sigmoid"])
 @pytest.mark.parametrize("refined", [False, True])
 def test_without_a_component_of_degree_two_nothing_is_learned(name, refined):
