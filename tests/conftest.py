@@ -1,8 +1,9 @@
-"""What all tests share: guarded arrays, and families of cases of which the default tests take a sample."""
+"""What all tests share: guarded arrays, kernels that are compiled once, and samples of large families of cases."""
 
 import random
 from collections import defaultdict
 
+import numpy as np
 import pytest
 
 pytest_plugins = ["red_zones"]
@@ -21,3 +22,16 @@ def pytest_collection_modifyitems(items):
         for k, case in enumerate(cases):
             if k not in default:
                 case.add_marker(pytest.mark.slow)
+
+
+MANY = 1000  # tests, which need most kernels
+
+
+def pytest_collection_finish(session):
+    """Two processes that will need the same kernels compile one half of them each, and find the other in the cache."""
+    worker = getattr(session.config, "workerinput", {"workercount": 1})
+    if len(session.items) > MANY and worker["workercount"] > 1 and worker["workerid"] in ("gw0", "gw1"):
+        from tests.core import edges
+
+        for computation in edges.COMPUTATIONS.values():
+            list(computation(11, 13, 7, 5, np.float32 if worker["workerid"] == "gw0" else np.float64))
