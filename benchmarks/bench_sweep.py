@@ -12,10 +12,10 @@ import time
 from pathlib import Path
 
 import fastlazy
-from fastlazy.cells import cell_stream, check_cells
-from fastlazy.engines import Workers
-from fastlazy.measure import RESULTS
-from fastlazy.store import Store
+from fastlazy.sweeps.cells import cell_stream, check_cells
+from fastlazy.sweeps.engines import Workers
+from fastlazy.sweeps.measure import RESULTS
+from fastlazy.sweeps.store import Store
 
 CELLS = 100_000  # finished cells in a store, and tiny cells of one sweep
 TRIVIAL = 1000

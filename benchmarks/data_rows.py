@@ -25,11 +25,11 @@ class FastlazyData:
 
     def call(self) -> np.ndarray:
         """The predictions of a model fitted anew."""
-        from fastlazy import _team
+        from fastlazy._support import threads
         from fastlazy.estimators import NTRegressor
 
         X, y, new, W = self.inputs
-        with mock.patch.object(_team, "thread_limit", return_value=self.threads):
+        with mock.patch.object(threads, "thread_limit", return_value=self.threads):
             model = NTRegressor(
                 weights=W, activation=self.problem.activation, alpha=self.problem.alpha, fit_intercept=False,
                 parallel=self.threads > 1,

@@ -11,7 +11,7 @@ import numpy as np
 
 import fastlazy
 from benchmarks.gram_problem import Problem
-from fastlazy import _team
+from fastlazy._support import threads
 
 
 class FastlazyGram:
@@ -26,7 +26,7 @@ class FastlazyGram:
         work, activation, parallel = self.problem.work, self.problem.activation, self.threads > 1
         X, W, y = self.inputs
         # The public call takes every core of the process: here as many as the peers may use.
-        with mock.patch.object(_team, "thread_limit", return_value=self.threads):
+        with mock.patch.object(threads, "thread_limit", return_value=self.threads):
             if work == "rf_gram":
                 return (fastlazy.rf_gram(W, activation, parallel=parallel),)
             if work == "rf_normal_equations":

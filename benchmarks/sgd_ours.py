@@ -11,9 +11,9 @@ import numpy as np
 
 import fastlazy
 from benchmarks.sgd_problem import Problem
-from fastlazy import sgd
 from fastlazy._core.normal import fill_normals
 from fastlazy._core.sgd import FIXED, minibatches_per_block
+from fastlazy.training import fit_nn
 
 
 class FastlazySgd:
@@ -49,7 +49,7 @@ class FastlazySgd:
         difference of two runs would do without the loop's private name, but for N > d what is done once takes
         as long as hundreds of steps, and its scatter would swamp them.
         """
-        train, inside = sgd._train, 0.0
+        train, inside = fit_nn._train, 0.0
 
         def timed(*arguments: Any) -> Iterator[int]:
             nonlocal inside
@@ -61,7 +61,7 @@ class FastlazySgd:
             inside += time.perf_counter() - start
 
         start = time.perf_counter()
-        with mock.patch.object(sgd, "_train", timed):
+        with mock.patch.object(fit_nn, "_train", timed):
             fit = self.run(steps)
         if fit.status != "finished":
             raise RuntimeError(f"fit_nn {fit.status} after {fit.samples[-1]} samples: the timing means nothing")

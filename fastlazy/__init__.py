@@ -13,82 +13,82 @@ from typing import TYPE_CHECKING, Any
 from fastlazy._version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from fastlazy.activations import Activation as Activation
-    from fastlazy.activations import get_activation as get_activation
-    from fastlazy.cells import grid as grid
-    from fastlazy.diagnostics import Diagnostics as Diagnostics
-    from fastlazy.directions import captured_share as captured_share
-    from fastlazy.directions import nt_captured_limit as nt_captured_limit
-    from fastlazy.directions import rf_captured_limit as rf_captured_limit
-    from fastlazy.figures import plot_activations as plot_activations
-    from fastlazy.figures import plot_risk_curves as plot_risk_curves
-    from fastlazy.gap import gap_target as gap_target
-    from fastlazy.gram import nt_kernel as nt_kernel
-    from fastlazy.gram import rf_gram as rf_gram
-    from fastlazy.gram import rf_kernel as rf_kernel
-    from fastlazy.lazy import Linearization as Linearization
-    from fastlazy.lazy import lazy_risk as lazy_risk
-    from fastlazy.lazy import linearize as linearize
-    from fastlazy.lazy import network_function as network_function
-    from fastlazy.lazy import nt_function as nt_function
-    from fastlazy.lazy import population_distance as population_distance
-    from fastlazy.lazy import rf_function as rf_function
-    from fastlazy.normal_equations import rf_normal_equations as rf_normal_equations
-    from fastlazy.risk import network_risk as network_risk
-    from fastlazy.risk import nn_risk as nn_risk
-    from fastlazy.risk import nt_risk as nt_risk
-    from fastlazy.risk import rf_risk as rf_risk
-    from fastlazy.risk import tangent_risk as tangent_risk
-    from fastlazy.sgd import Fit as Fit
-    from fastlazy.sgd import fit_nn as fit_nn
-    from fastlazy.sweep import load_sweep as load_sweep
-    from fastlazy.sweep import run_sweep as run_sweep
-    from fastlazy.tangent import nt_gram as nt_gram
-    from fastlazy.targets import QuadraticTarget as QuadraticTarget
-    from fastlazy.targets import draw_weights as draw_weights
-    from fastlazy.targets import exponential_target as exponential_target
-    from fastlazy.theory import nn_risk_limit as nn_risk_limit
-    from fastlazy.theory import nt_risk_limit as nt_risk_limit
-    from fastlazy.theory import rf_risk_limit as rf_risk_limit
+    from fastlazy.activations.activation import Activation as Activation
+    from fastlazy.activations.builtin import get_activation as get_activation
+    from fastlazy.figures.risk_curves import plot_activations as plot_activations
+    from fastlazy.figures.risk_curves import plot_risk_curves as plot_risk_curves
+    from fastlazy.kernels.kernels import nt_kernel as nt_kernel
+    from fastlazy.kernels.kernels import rf_kernel as rf_kernel
+    from fastlazy.kernels.normal_equations import rf_normal_equations as rf_normal_equations
+    from fastlazy.kernels.nt_gram import nt_gram as nt_gram
+    from fastlazy.kernels.rf_gram import rf_gram as rf_gram
+    from fastlazy.risk.captured import captured_share as captured_share
+    from fastlazy.risk.captured import nt_captured_limit as nt_captured_limit
+    from fastlazy.risk.captured import rf_captured_limit as rf_captured_limit
+    from fastlazy.risk.limits import nt_risk_limit as nt_risk_limit
+    from fastlazy.risk.limits import rf_risk_limit as rf_risk_limit
+    from fastlazy.risk.network import network_risk as network_risk
+    from fastlazy.risk.network import tangent_risk as tangent_risk
+    from fastlazy.risk.nn import nn_risk as nn_risk
+    from fastlazy.risk.nn import nn_risk_limit as nn_risk_limit
+    from fastlazy.risk.nt import nt_risk as nt_risk
+    from fastlazy.risk.rf import rf_risk as rf_risk
+    from fastlazy.sweeps.cells import grid as grid
+    from fastlazy.sweeps.driver import load_sweep as load_sweep
+    from fastlazy.sweeps.driver import run_sweep as run_sweep
+    from fastlazy.targets.gap import gap_target as gap_target
+    from fastlazy.targets.library import exponential_target as exponential_target
+    from fastlazy.targets.quadratic import QuadraticTarget as QuadraticTarget
+    from fastlazy.targets.weights import draw_weights as draw_weights
+    from fastlazy.training.diagnostics import Diagnostics as Diagnostics
+    from fastlazy.training.fit_nn import Fit as Fit
+    from fastlazy.training.fit_nn import fit_nn as fit_nn
+    from fastlazy.training.linearization import Linearization as Linearization
+    from fastlazy.training.linearization import lazy_risk as lazy_risk
+    from fastlazy.training.linearization import linearize as linearize
+    from fastlazy.training.linearization import network_function as network_function
+    from fastlazy.training.linearization import nt_function as nt_function
+    from fastlazy.training.linearization import population_distance as population_distance
+    from fastlazy.training.linearization import rf_function as rf_function
 
 _MODULES = {
-    "Activation": "activations",
-    "Diagnostics": "diagnostics",
-    "Fit": "sgd",
-    "Linearization": "lazy",
-    "QuadraticTarget": "targets",
-    "captured_share": "directions",
-    "draw_weights": "targets",
-    "exponential_target": "targets",
-    "fit_nn": "sgd",
-    "gap_target": "gap",
-    "get_activation": "activations",
-    "grid": "cells",
-    "lazy_risk": "lazy",
-    "linearize": "lazy",
-    "load_sweep": "sweep",
-    "network_function": "lazy",
-    "network_risk": "risk",
-    "nn_risk": "risk",
-    "nn_risk_limit": "theory",
-    "nt_captured_limit": "directions",
-    "nt_function": "lazy",
-    "nt_gram": "tangent",
-    "nt_kernel": "gram",
-    "nt_risk": "risk",
-    "nt_risk_limit": "theory",
-    "plot_activations": "figures",
-    "plot_risk_curves": "figures",
-    "population_distance": "lazy",
-    "rf_captured_limit": "directions",
-    "rf_function": "lazy",
-    "rf_gram": "gram",
-    "rf_kernel": "gram",
-    "rf_normal_equations": "normal_equations",
-    "rf_risk": "risk",
-    "rf_risk_limit": "theory",
-    "run_sweep": "sweep",
-    "tangent_risk": "risk",
+    "Activation": "activations.activation",
+    "Diagnostics": "training.diagnostics",
+    "Fit": "training.fit_nn",
+    "Linearization": "training.linearization",
+    "QuadraticTarget": "targets.quadratic",
+    "captured_share": "risk.captured",
+    "draw_weights": "targets.weights",
+    "exponential_target": "targets.library",
+    "fit_nn": "training.fit_nn",
+    "gap_target": "targets.gap",
+    "get_activation": "activations.builtin",
+    "grid": "sweeps.cells",
+    "lazy_risk": "training.linearization",
+    "linearize": "training.linearization",
+    "load_sweep": "sweeps.driver",
+    "network_function": "training.linearization",
+    "network_risk": "risk.network",
+    "nn_risk": "risk.nn",
+    "nn_risk_limit": "risk.nn",
+    "nt_captured_limit": "risk.captured",
+    "nt_function": "training.linearization",
+    "nt_gram": "kernels.nt_gram",
+    "nt_kernel": "kernels.kernels",
+    "nt_risk": "risk.nt",
+    "nt_risk_limit": "risk.limits",
+    "plot_activations": "figures.risk_curves",
+    "plot_risk_curves": "figures.risk_curves",
+    "population_distance": "training.linearization",
+    "rf_captured_limit": "risk.captured",
+    "rf_function": "training.linearization",
+    "rf_gram": "kernels.rf_gram",
+    "rf_kernel": "kernels.kernels",
+    "rf_normal_equations": "kernels.normal_equations",
+    "rf_risk": "risk.rf",
+    "rf_risk_limit": "risk.limits",
+    "run_sweep": "sweeps.driver",
+    "tangent_risk": "risk.network",
 }
 
 __all__ = [*_MODULES]

@@ -18,7 +18,7 @@ def main() -> int:
     caught = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # a job in the background ignores it
     if caught:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    from fastlazy import cli
+    from fastlazy.cli import main as cli
 
     if caught:
         signal.signal(signal.SIGINT, signal.default_int_handler)

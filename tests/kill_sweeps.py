@@ -27,8 +27,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from sweep_cells import CELLS  # noqa: E402  (found through the path above)
 
-from fastlazy.store import TIMINGS  # noqa: E402
-from fastlazy.sweep import load_sweep, run_sweep  # noqa: E402
+from fastlazy.sweeps.driver import load_sweep, run_sweep  # noqa: E402
+from fastlazy.sweeps.store import TIMINGS  # noqa: E402
 
 PROGRAM = "import sys, sweep_cells, fastlazy; fastlazy.run_sweep(sweep_cells.CELLS, sys.argv[1], n_workers=2)"
 KINDS = ("driver", "worker", "group")

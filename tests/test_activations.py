@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fastlazy import Activation, get_activation
 from fastlazy._core import activation as core
-from fastlazy.activations import check_activation
+from fastlazy.activations.builtin import check_activation
 
 NAMES = [
     *("linear", "square", "he2", "he3", "step", "relu", "leaky_relu", "erf"),

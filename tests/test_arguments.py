@@ -11,7 +11,7 @@ from scipy import sparse
 from scipy.sparse.linalg import cg
 
 import fastlazy
-from fastlazy import models
+from fastlazy.kernels import features
 
 RNG = np.random.default_rng(0)
 X, W = RNG.standard_normal((6, 3)), RNG.standard_normal((4, 3))
@@ -220,9 +220,9 @@ def test_only_float32_is_told_of_float64(dtype):
         lambda: fastlazy.nt_kernel(large, ones, steep),
         lambda: fastlazy.rf_normal_equations(large, np.ones(6), ones, steep),
         lambda: fastlazy.rf_kernel(large * huge, ones * huge),
-        lambda: models.features(large, ones, steep),
-        lambda: models.rf_values(large, ones, np.ones((1, 4)), steep),
-        lambda: models.nt_coefficients(large, np.ones((6, 1)), ones * huge, steep),
+        lambda: features.features(large, ones, steep),
+        lambda: features.rf_values(large, ones, np.ones((1, 4)), steep),
+        lambda: features.nt_coefficients(large, np.ones((6, 1)), ones * huge, steep),
     ):
         with pytest.raises(ValueError, match=rf"overflow\w* {np.dtype(dtype)}.*divide .* by a number") as refusal:
             call()

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fastlazy import cells as module
-from fastlazy.cells import KEYS, REGIMES, canonical_cell, cell_id, cell_stream, cell_target, check_cells, grid
-from fastlazy.targets import exponential_target
+from fastlazy.sweeps import cells as module
+from fastlazy.sweeps.cells import KEYS, REGIMES, canonical_cell, cell_id, cell_stream, cell_target, check_cells, grid
+from fastlazy.targets.library import exponential_target
 
 ROOT = Path(__file__).resolve().parents[1]
 RF = {"regime": "RF", "d": 6, "N": 4}
@@ -80,7 +80,9 @@ def test_every_parameter_counts():
 
 
 def test_an_id_is_the_same_in_every_process_and_version():
-    program = f"from fastlazy.cells import *; print(cell_id(canonical_cell({RF})), cell_stream(canonical_cell({RF})))"
+    program = (
+        f"from fastlazy.sweeps.cells import *; print(cell_id(canonical_cell({RF})), cell_stream(canonical_cell({RF})))"
+    )
     child = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     found, stream = child.stdout.split()
     assert (found, int(stream)) == (identity(**RF), cell_stream(canonical_cell(RF)))

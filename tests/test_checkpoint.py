@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from fastlazy import checkpoint
 from fastlazy._core import sgd as core
 from fastlazy._core.sgd import FIXED, FREE, minibatches_per_block
-from fastlazy.sgd import fit_nn
-from fastlazy.targets import QuadraticTarget, exponential_target
+from fastlazy.targets.library import exponential_target
+from fastlazy.targets.quadratic import QuadraticTarget
+from fastlazy.training import checkpoint
+from fastlazy.training.fit_nn import fit_nn
 
 TARGET = exponential_target(12, rng=0)
 SIGNED = QuadraticTarget(np.linspace(-1, 2, 12))
@@ -39,7 +40,7 @@ def _at_every_return(monkeypatch):
 
 @pytest.fixture
 def _short_chunks(monkeypatch):
-    monkeypatch.setattr("fastlazy.sgd.CHUNK", 1.0)
+    monkeypatch.setattr("fastlazy.training.fit_nn.CHUNK", 1.0)
 
 
 def assert_equal(fit, other):

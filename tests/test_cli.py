@@ -14,12 +14,17 @@ from matplotlib import image
 from numpy.testing import assert_array_equal
 
 import fastlazy
-from fastlazy import cli_info, curves, sweep, theory
-from fastlazy.cli import main
-from fastlazy.engines import open_engine
-from fastlazy.risk import nt_risk, rf_risk
-from fastlazy.sgd import fit_nn
-from fastlazy.targets import draw_weights, exponential_target
+from fastlazy.cli import info
+from fastlazy.cli.main import main
+from fastlazy.figures import risk_table
+from fastlazy.risk import limits
+from fastlazy.risk.nt import nt_risk
+from fastlazy.risk.rf import rf_risk
+from fastlazy.sweeps import driver
+from fastlazy.sweeps.engines import open_engine
+from fastlazy.targets.library import exponential_target
+from fastlazy.targets.weights import draw_weights
+from fastlazy.training.fit_nn import fit_nn
 
 ROOT = Path(__file__).resolve().parents[1]
 COLUMNS = ["regime", "N", "draw", "measured", "predicted", "seconds", "seed"]
@@ -29,8 +34,8 @@ SMALL = ["--d", "20", "--widths", "3,20,41", "--draws", "2"]
 
 def run_small(patch):
     """Few samples, and threads, which start faster than processes and give the same."""
-    patch.setattr(curves, "quick_samples", lambda N, d: 4000)
-    patch.setattr(sweep, "open_engine", lambda executor, n_workers: open_engine(ThreadPoolExecutor(2), n_workers))
+    patch.setattr(risk_table, "quick_samples", lambda N, d: 4000)
+    patch.setattr(driver, "open_engine", lambda executor, n_workers: open_engine(ThreadPoolExecutor(2), n_workers))
 
 
 @pytest.fixture(autouse=True)
@@ -80,9 +85,9 @@ def test_predictions_are_the_refined_theory(small_run):
     target = exponential_target(20, rng=5)
     for dot in dots.itertuples():
         expected = {
-            "RF": lambda N: theory.rf_risk_limit(target, N, refined=True),
-            "NT": lambda N: theory.nt_risk_limit(target, N, refined=True),
-            "NN": lambda N: theory.nn_risk_limit(target, N),
+            "RF": lambda N: limits.rf_risk_limit(target, N, refined=True),
+            "NT": lambda N: limits.nt_risk_limit(target, N, refined=True),
+            "NN": lambda N: limits.nn_risk_limit(target, N),
         }[dot.regime](dot.N)
         assert dot.predicted == pytest.approx(expected / target.null_risk, rel=1e-12, abs=1e-15)
 
@@ -153,7 +158,7 @@ def test_widths_are_sorted_and_counted_once(tmp_path):
 @pytest.mark.parametrize("d", [1, 7])
 def test_default_widths_fit_small_dimensions(d, tmp_path):
     assert main(["figure", "--d", str(d), "--draws", "1", "--out", str(tmp_path)]) == 0
-    assert sorted(set(read(tmp_path / "results.csv")["N"])) == curves.geometric_widths(d, 12)
+    assert sorted(set(read(tmp_path / "results.csv")["N"])) == risk_table.geometric_widths(d, 12)
     assert (tmp_path / "figure.png").exists()
 
 
@@ -164,7 +169,7 @@ def test_presets(tmp_path, monkeypatch):
         cells["all"] = jobs
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sweep, "run_sweep", run_sweep)
+    monkeypatch.setattr(driver, "run_sweep", run_sweep)
     assert main(["figure", "--preset", "paper", "--out", str(tmp_path)]) == 130
     widths = sorted({cell["N"] for cell in cells["all"]})
     assert (widths[:3], widths[-1], len(widths)) == ([30, 37, 45], 4767, 25)
@@ -172,7 +177,7 @@ def test_presets(tmp_path, monkeypatch):
     assert max(cell["draw"] for cell in cells["all"] if cell["regime"] == "RF") == 9
     assert main(["figure", "--out", str(tmp_path)]) == 130
     widths = sorted({cell["N"] for cell in cells["all"]})
-    assert widths == curves.geometric_widths(450, 12)
+    assert widths == risk_table.geometric_widths(450, 12)
     assert (widths[0], widths[-1]) == (30, 4500)
     assert max(cell["draw"] for cell in cells["all"] if cell["regime"] == "RF") == 3
     assert {cell["d"] for cell in cells["all"]} == {450}
@@ -195,7 +200,7 @@ def _nothing_is_computed(monkeypatch):
     def fail(*arguments, **options):
         raise AssertionError("computed before the arguments were checked")
 
-    monkeypatch.setattr(sweep, "run_sweep", fail)
+    monkeypatch.setattr(driver, "run_sweep", fail)
 
 
 @pytest.mark.usefixtures("_nothing_is_computed")
@@ -298,7 +303,7 @@ def test_what_goes_wrong_outside_of_a_command_is_told(error, message, monkeypatc
     def fail(_):
         raise error
 
-    monkeypatch.setattr(cli_info, "run_info", fail)
+    monkeypatch.setattr(info, "run_info", fail)
     assert main(["info"]) == 2
     assert capsys.readouterr().err == f"fastlazy info: {message}\n"
 

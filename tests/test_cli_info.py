@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 import fastlazy
-from fastlazy import selfcheck
 from fastlazy._core import geometry
-from fastlazy.cli import main
+from fastlazy.cli.main import main, selfcheck
 
 
 def test_it_names_what_a_bug_report_needs(capsys, monkeypatch):

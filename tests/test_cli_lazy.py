@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 from matplotlib import image
 
-from fastlazy import experiments
-from fastlazy.cli import main
-from fastlazy.lazy import lazy_risk
-from fastlazy.risk import nn_risk
-from fastlazy.sgd import fit_nn
-from fastlazy.targets import exponential_target
+from fastlazy.cli.main import main
+from fastlazy.figures import lazy_runs
+from fastlazy.risk.nn import nn_risk
+from fastlazy.targets.library import exponential_target
+from fastlazy.training.fit_nn import fit_nn
+from fastlazy.training.linearization import lazy_risk
 
 SMALL = ["--d", "20", "--scales", "0.1,10,1000,100", "--seed", "5"]
 
@@ -24,8 +24,8 @@ def small_run(tmp_path_factory):
     """The folder of one small run."""
     out = tmp_path_factory.mktemp("lazy") / "made"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(experiments, "_SAMPLES", 20_000)
-        patch.setattr(experiments, "quick_samples", lambda N, d: 20_000)
+        patch.setattr(lazy_runs, "_SAMPLES", 20_000)
+        patch.setattr(lazy_runs, "quick_samples", lambda N, d: 20_000)
         assert main(["lazy", *SMALL, "--ratio", "50", "--out", str(out)]) == 0
     return out
 
@@ -65,7 +65,7 @@ def test_gap_table(small_run):
 
 
 def test_one_figure_and_its_numbers(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(experiments, "quick_samples", lambda N, d: 200_000)
+    monkeypatch.setattr(lazy_runs, "quick_samples", lambda N, d: 200_000)
     assert main(["lazy", "--d", "20", "--only", "directions", "--out", str(tmp_path)]) == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["directions.csv", "directions.pdf", "directions.png"]
     printed = capsys.readouterr().out
@@ -76,7 +76,7 @@ def test_one_figure_and_its_numbers(tmp_path, capsys, monkeypatch):
 
 
 def test_printed_slope_and_ends(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(experiments, "_SAMPLES", 200_000)
+    monkeypatch.setattr(lazy_runs, "_SAMPLES", 200_000)
     assert main(["lazy", *SMALL, "--only", "scales", "--out", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
     assert float(re.search(r"falls like alpha\^(-[\d.]+) from", printed)[1]) == pytest.approx(-2, abs=0.1)
@@ -101,10 +101,10 @@ def test_a_run_that_fails_stops_the_others(monkeypatch):
                 return
             time.sleep(0.01)
 
-    monkeypatch.setattr(experiments, "fit_nn", train)
-    monkeypatch.setattr(experiments, "available_cores", lambda: 2)
+    monkeypatch.setattr(lazy_runs, "fit_nn", train)
+    monkeypatch.setattr(lazy_runs, "available_cores", lambda: 2)
     with pytest.raises(KeyboardInterrupt):
-        experiments.scale_runs(4, 2, [1.0, 2.0, 3.0], 0)
+        lazy_runs.scale_runs(4, 2, [1.0, 2.0, 3.0], 0)
     assert 2.0 in stopped
 
 

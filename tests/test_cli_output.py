@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sweep_cells import CELLS
 
-from fastlazy.sweep import load_sweep
+from fastlazy.sweeps.driver import load_sweep
 
 ROOT = Path(__file__).resolve().parents[1]
 FIGURE = ["figure", "--d", "6", "--widths", "2,3", "--draws", "1", "--workers", "1"]
@@ -24,12 +24,15 @@ has_full = pytest.mark.skipif(not FULL.exists(), reason="has no device that is a
 FEW = """
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from fastlazy import cli, curves, experiments, sweep
-from fastlazy.engines import open_engine
-experiments._SAMPLES, experiments.quick_samples = 4000, lambda N, d: 4000
-curves.quick_samples = experiments.quick_samples
-sweep.open_engine = lambda executor, n_workers: open_engine(ThreadPoolExecutor(2), n_workers)
-sys.exit(cli.main(sys.argv[1:]))
+from fastlazy.cli.main import main
+from fastlazy.figures import risk_table
+from fastlazy.figures import lazy_runs
+from fastlazy.sweeps import driver
+from fastlazy.sweeps.engines import open_engine
+lazy_runs._SAMPLES, lazy_runs.quick_samples = 4000, lambda N, d: 4000
+risk_table.quick_samples = lazy_runs.quick_samples
+driver.open_engine = lambda executor, n_workers: open_engine(ThreadPoolExecutor(2), n_workers)
+sys.exit(main(sys.argv[1:]))
 """
 
 
@@ -165,7 +168,9 @@ runpy.run_module("fastlazy", run_name="__main__", alter_sys=True)
 
 
 @posix
-@pytest.mark.parametrize("module", ["argparse", "fastlazy.cli", "numpy", "fastlazy._validate", "pandas", "numba"])
+@pytest.mark.parametrize(
+    "module", ["argparse", "fastlazy.cli.main", "numpy", "fastlazy._support.arguments", "pandas", "numba"]
+)
 def test_control_c_while_modules_are_loaded_is_quiet(module, tmp_path):
     (tmp_path / "a.toml").write_text(SWEEP)
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

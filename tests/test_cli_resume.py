@@ -17,9 +17,9 @@ from matplotlib import image
 from numpy.testing import assert_array_equal
 from test_cli import COLUMNS, ROOT, SMALL, _small, read, run_small, small_run  # noqa: F401  (fixtures)
 
-from fastlazy import measure, sweep
-from fastlazy.cli import main
-from fastlazy.engines import open_engine
+from fastlazy.cli.main import main
+from fastlazy.sweeps import driver, measure
+from fastlazy.sweeps.engines import open_engine
 
 
 def test_a_run_goes_on_from_its_store(tmp_path, monkeypatch):
@@ -32,12 +32,12 @@ def test_a_run_goes_on_from_its_store(tmp_path, monkeypatch):
         computed.append(parameters)
         return measure.attempt(parameters, checkpoint)
 
-    monkeypatch.setattr(sweep, "attempt", attempt)
-    monkeypatch.setattr(sweep, "open_engine", lambda *_: open_engine(ThreadPoolExecutor(1), 1))
+    monkeypatch.setattr(driver, "attempt", attempt)
+    monkeypatch.setattr(driver, "open_engine", lambda *_: open_engine(ThreadPoolExecutor(1), 1))
     assert main(["figure", *SMALL, "--out", str(tmp_path / "a")]) == 130
     assert os.listdir(tmp_path / "a") == ["figure.sqlite"]
     monkeypatch.setattr(
-        sweep, "attempt", lambda *arguments: computed.append(arguments[0]) or measure.attempt(*arguments)
+        driver, "attempt", lambda *arguments: computed.append(arguments[0]) or measure.attempt(*arguments)
     )
     assert main(["figure", *SMALL, "--out", str(tmp_path / "a")]) == 0
     assert len(computed) == 15
@@ -49,7 +49,7 @@ def test_a_run_goes_on_from_its_store(tmp_path, monkeypatch):
 
 def test_a_figure_is_drawn_again_from_its_store(small_run, tmp_path, monkeypatch):  # noqa: F811
     out, dots = small_run
-    monkeypatch.delattr(sweep, "run_sweep")
+    monkeypatch.delattr(driver, "run_sweep")
     assert main(["figure", "--from", str(out / "figure.sqlite"), "--out", str(tmp_path)]) == 0
     pd.testing.assert_frame_equal(read(tmp_path / "results.csv"), dots)
     assert_array_equal(image.imread(tmp_path / "figure.png"), image.imread(out / "figure.png"))
@@ -100,7 +100,7 @@ def test_a_dot_that_fails_is_told_and_the_rest_drawn(tmp_path, monkeypatch, caps
             return {"status": "failed", "error": "no reason"}
         return measure.attempt(parameters, checkpoint)
 
-    monkeypatch.setattr(sweep, "attempt", attempt)
+    monkeypatch.setattr(driver, "attempt", attempt)
     assert main(["figure", "--d", "5", "--widths", "2", "--draws", "1", "--out", str(tmp_path)]) == 1
     assert "no dot RF N = 2: no reason" in capsys.readouterr().err
     assert list(read(tmp_path / "results.csv")["regime"]) == ["NN", "NT"]
@@ -113,10 +113,11 @@ def test_a_dot_that_fails_is_told_and_the_rest_drawn(tmp_path, monkeypatch, caps
 INTERRUPTED = """
 import signal
 import sys
-from fastlazy import cli, curves
+from fastlazy.cli.main import main
+from fastlazy.figures import risk_table
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
-curves.quick_samples = lambda N, d: 4_000_000_000  # minutes
-sys.exit(cli.main(["figure", "--d", "20", "--widths", "4", "--draws", "2", "--workers", "2", "--out", sys.argv[1]]))
+risk_table.quick_samples = lambda N, d: 4_000_000_000  # minutes
+sys.exit(main(["figure", "--d", "20", "--widths", "4", "--draws", "2", "--workers", "2", "--out", sys.argv[1]]))
 """
 
 
@@ -129,7 +130,7 @@ def test_control_c_ends_a_run_soon(tmp_path):
     ) as child:
         try:
             deadline = time.monotonic() + 120
-            while not (store.exists() and len(sweep.load_sweep(store)) == 4):
+            while not (store.exists() and len(driver.load_sweep(store)) == 4):
                 assert child.poll() is None, child.stderr.read()
                 assert time.monotonic() < deadline
                 time.sleep(0.1)
@@ -142,5 +143,5 @@ def test_control_c_ends_a_run_soon(tmp_path):
     assert printed == ""
     assert f"interrupted: dots are in {store}; the same command goes on from there" in errors
     assert "Traceback" not in errors
-    assert sorted(sweep.load_sweep(store)["regime"]) == ["NT", "NT", "RF", "RF"]
+    assert sorted(driver.load_sweep(store)["regime"]) == ["NT", "NT", "RF", "RF"]
     assert sorted(os.listdir(tmp_path)) in (["figure.sqlite"], ["figure.sqlite", "figure.sqlite.checkpoints"])

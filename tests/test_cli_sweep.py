@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fastlazy import sweep
-from fastlazy.cells import check_cells, grid
-from fastlazy.cli import main
-from fastlazy.cli_sweep import read_cells
-from fastlazy.engines import open_engine
-from fastlazy.sweep import load_sweep, run_sweep
+from fastlazy.cli.main import main
+from fastlazy.cli.sweep import read_cells
+from fastlazy.sweeps import driver
+from fastlazy.sweeps.cells import check_cells, grid
+from fastlazy.sweeps.driver import load_sweep, run_sweep
+from fastlazy.sweeps.engines import open_engine
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = sorted((ROOT / "docs" / "sweeps").glob("*.toml"))
@@ -39,7 +39,9 @@ target = [[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]]
 @pytest.fixture(autouse=True)
 def _threads(monkeypatch, tmp_path):
     """Threads start faster than processes, and give the same (`test_sweep`)."""
-    monkeypatch.setattr(sweep, "open_engine", lambda executor, n_workers: open_engine(ThreadPoolExecutor(2), n_workers))
+    monkeypatch.setattr(
+        driver, "open_engine", lambda executor, n_workers: open_engine(ThreadPoolExecutor(2), n_workers)
+    )
     monkeypatch.chdir(tmp_path)
 
 
@@ -179,7 +181,7 @@ def test_an_export_that_cannot_be_written_is_found_first(file, tmp_path, monkeyp
     def fail(path, write):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("fastlazy.store.replace_file", fail)
+    monkeypatch.setattr("fastlazy.sweeps.store.replace_file", fail)
     assert main(["sweep", file, "--export", "out.csv"]) == 2
     assert re.search(
         r"out.csv cannot be written \(.*No space.*\). All cells are kept in small.sqlite; make room and run the same",
@@ -243,7 +245,7 @@ def test_an_interrupt_says_where_the_cells_are(file, monkeypatch, capsys):
     def interrupted(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sweep, "run_sweep", interrupted)
+    monkeypatch.setattr(driver, "run_sweep", interrupted)
     assert main(["sweep", file]) == 130
     assert "interrupted: finished cells are in small.sqlite; the same command goes on" in capsys.readouterr().err
 

@@ -6,11 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fastlazy import curves
-from fastlazy.cells import cell_stream, check_cells
-from fastlazy.figures import plot_activations, plot_risk_curves
-from fastlazy.targets import exponential_target
-from fastlazy.theory import nt_risk_limit
+from fastlazy.figures.risk_curves import plot_activations, plot_risk_curves, risk_table
+from fastlazy.risk.limits import nt_risk_limit
+from fastlazy.sweeps.cells import cell_stream, check_cells
+from fastlazy.targets.library import exponential_target
 
 matplotlib.use("Agg")  # no screen is needed
 
@@ -19,10 +18,10 @@ AUTHORS = [30, 37, 45]
 
 
 def test_widths_at_the_published_dimension():
-    widths = curves.authors_widths(450)
+    widths = risk_table.authors_widths(450)
     assert widths[:3] == AUTHORS
     assert (widths[-1], len(widths)) == (4767, 25)
-    widths = curves.geometric_widths(450, 13)
+    widths = risk_table.geometric_widths(450, 13)
     assert (widths[0], widths[-1], len(widths)) == (30, 4500, 13)
     ratios = np.divide(widths[1:], widths[:-1])
     np.testing.assert_allclose(ratios, 150 ** (1 / 12), rtol=0.03)
@@ -30,13 +29,13 @@ def test_widths_at_the_published_dimension():
 
 @pytest.mark.parametrize("d", [1, 3, 20])
 def test_widths_in_small_dimensions_are_distinct(d):
-    for widths in (curves.authors_widths(d), curves.geometric_widths(d, 13)):
+    for widths in (risk_table.authors_widths(d), risk_table.geometric_widths(d, 13)):
         assert widths[0] >= 1
         assert np.all(np.diff(widths) > 0)
 
 
 def test_cells():
-    cells = curves.figure_cells(20, [3, 8], 2, [100, 200], seed=1)
+    cells = risk_table.figure_cells(20, [3, 8], 2, [100, 200], seed=1)
     assert [(cell["regime"], cell["N"], cell.get("draw", 0), cell.get("n_samples")) for cell in cells] == [
         *[(regime, 3, k, None) for regime in ("RF", "NT") for k in (0, 1)],
         ("NN", 3, 0, 100),
@@ -47,10 +46,10 @@ def test_cells():
     assert streams[:2] == streams[2:4]
     assert len(set(streams)) == 6
     # A cell's stream depends on its parameters alone.
-    assert streams[5] in map(cell_stream, check_cells(curves.figure_cells(20, [8], 1, [200], seed=1)).values())
-    assert streams[5] not in map(cell_stream, check_cells(curves.figure_cells(20, [8], 1, [200], seed=2)).values())
+    assert streams[5] in map(cell_stream, check_cells(risk_table.figure_cells(20, [8], 1, [200], seed=1)).values())
+    assert streams[5] not in map(cell_stream, check_cells(risk_table.figure_cells(20, [8], 1, [200], seed=2)).values())
     with pytest.raises(ValueError, match="zip"):
-        curves.figure_cells(20, [3, 8], 2, [100], seed=1)
+        risk_table.figure_cells(20, [3, 8], 2, [100], seed=1)
 
 
 def sweep_table():
@@ -65,36 +64,36 @@ def sweep_table():
 
 
 def test_one_figure_of_many_cells():
-    found = curves.one_figure(sweep_table(), d=2)
+    found = risk_table.one_figure(sweep_table(), d=2)
     assert list(zip(found["regime"], found["N"], found["n_samples"].fillna(0), strict=True)) == [
         ("RF", 1, 0),
         ("RF", 2, 0),
         ("NT", 1, 0),
         ("NN", 1, 20),
     ]
-    dots = curves.figure_dots(found)
-    assert list(dots.columns) == curves.DOT_COLUMNS
+    dots = risk_table.figure_dots(found)
+    assert list(dots.columns) == risk_table.DOT_COLUMNS
     assert list(dots["measured"]) == [0.3 / 20, 0.5, 0.9, 0.9]
-    np.testing.assert_array_equal(curves.figure_target(found).B, exponential_target(2, rng=3).B)
+    np.testing.assert_array_equal(risk_table.figure_target(found).B, exponential_target(2, rng=3).B)
     with pytest.raises(ValueError, match=r"of 2 targets, .*d = 2; .*d = 4\); choose with --d and --seed"):
-        curves.one_figure(sweep_table())
+        risk_table.one_figure(sweep_table())
 
 
 def test_a_figure_has_no_dots_of_lazy_training():
     rows = sweep_table()
     lazy = rows[rows["regime"] == "NN"].assign(n_samples=30)
     table = pd.concat([rows, lazy.assign(scale=2.0, init="orthogonal"), lazy.assign(init="symmetric")])
-    assert len(curves.one_figure(table, d=2)) == len(curves.one_figure(rows, d=2))
+    assert len(risk_table.one_figure(table, d=2)) == len(risk_table.one_figure(rows, d=2))
 
 
 def test_the_target_of_a_figure_by_its_eigenvalues():
     rows = sweep_table().assign(target="[3.0, -1.0]", target_seed=pd.NA)
-    np.testing.assert_array_equal(curves.figure_target(curves.one_figure(rows, d=2)).eigenvalues, [3.0, -1.0])
+    np.testing.assert_array_equal(risk_table.figure_target(risk_table.one_figure(rows, d=2)).eigenvalues, [3.0, -1.0])
 
 
 def test_lines_pass_through_all_widths():
     dots = table().assign(N=[2, 30, 2, 30, 2, 30, 10, 2])
-    lines = curves.figure_lines(exponential_target(6, rng=1), dots)
+    lines = risk_table.figure_lines(exponential_target(6, rng=1), dots)
     assert set(lines["regime"]) == {"RF", "NT", "NN"}
     for _, line in lines.groupby("regime"):
         assert list(line["N"])[:3] == [2, 3, 4]
@@ -108,7 +107,7 @@ def table():
 
 
 def test_summary():
-    found = curves.summary(table())
+    found = risk_table.summary(table())
     assert list(zip(found["regime"], found["N"], found["dots"], strict=True)) == [
         ("RF", 2, 2),
         ("RF", 10, 2),
@@ -122,7 +121,7 @@ def test_summary():
 
 
 def test_predictions_have_a_line_for_each_regime():
-    lines = curves.predictions(exponential_target(6, rng=1), [1, 3, 6, 30])
+    lines = risk_table.predictions(exponential_target(6, rng=1), [1, 3, 6, 30])
     assert list(lines["regime"]) == ["RF"] * 4 + ["NT"] * 4 + ["NN"] * 4
     values = lines["predicted"].to_numpy().reshape(3, 4)
     assert np.all(np.diff(values) <= 0)
@@ -208,7 +207,7 @@ def test_where_one_figure_has_many_cells():
     both = pd.concat([rows, samples, lazy])
 
     def found(**where):
-        dots = curves.one_figure(both, d=2, where=where)
+        dots = risk_table.one_figure(both, d=2, where=where)
         return sorted(zip(dots["regime"], dots["ratio"], strict=True))
 
     assert found() == [("NN", 0.3 / 20), ("NT", 0.5), ("RF", 0.9), ("RF", 0.9)]
@@ -220,19 +219,19 @@ def test_where_one_figure_has_many_cells():
         with pytest.raises(
             ValueError, match=r"of the \d+ finished cells of the store none is for this figure, .*--where"
         ):
-            curves.one_figure(table, d=2, where=where)
+            risk_table.one_figure(table, d=2, where=where)
     steps = rows.assign(step_size=np.where(rows["regime"] == "NN", "auto", None))
     other = steps[steps["regime"] == "NN"].assign(step_size="0.5")
     with pytest.raises(ValueError, match=r"different step_size \(auto, 0.5\).* choose one with --where step_size=auto"):
-        curves.one_figure(pd.concat([steps, other]), d=2)
-    chosen = curves.one_figure(pd.concat([steps, other]), d=2, where={"step_size": "0.5"})
+        risk_table.one_figure(pd.concat([steps, other]), d=2)
+    chosen = risk_table.one_figure(pd.concat([steps, other]), d=2, where={"step_size": "0.5"})
     assert list(chosen["regime"]) == ["RF", "RF", "NT", "NN"]
 
 
 def test_a_figure_of_a_store_from_before_there_were_non_linearities():
     rows = sweep_table()[:4]
     for old in (rows.drop(columns="activation"), rows.assign(activation=None)):
-        assert list(curves.figure_dots(curves.one_figure(old))["activation"]) == ["square"] * 4
+        assert list(risk_table.figure_dots(risk_table.one_figure(old))["activation"]) == ["square"] * 4
 
 
 EDITED = {
@@ -252,7 +251,7 @@ EDITED = {
 @pytest.mark.parametrize(("change", "message"), EDITED.values(), ids=EDITED)
 def test_a_store_that_was_edited_is_told(change, message):
     with pytest.raises(ValueError, match=message):
-        curves.one_figure(change(sweep_table()[:2]))
+        risk_table.one_figure(change(sweep_table()[:2]))
 
 
 BAD_TABLES = {
@@ -296,7 +295,7 @@ def test_a_figure_of_too_many_draws():
     with pytest.raises(
         ValueError, match=r"these are 2,000,000,001 cells \(1000000000 draws at 1 widths\), and a sweep may"
     ):
-        curves.figure_cells(20, [3], 10**9, [100], 1)
+        risk_table.figure_cells(20, [3], 10**9, [100], 1)
 
 
 def test_a_picture_needs_the_dimension():
@@ -305,7 +304,7 @@ def test_a_picture_needs_the_dimension():
 
 
 def test_cells_of_several_non_linearities():
-    cells = curves.figure_cells(20, [3], 2, [100], 1, ["relu", "step"])
+    cells = risk_table.figure_cells(20, [3], 2, [100], 1, ["relu", "step"])
     assert [(cell["regime"], cell.get("activation"), cell.get("draw")) for cell in cells] == [
         *[(regime, "relu", k) for regime in ("RF", "NT") for k in (0, 1)],
         *[("RF", "step", k) for k in (0, 1)],  # it has no tangent model
@@ -321,7 +320,7 @@ def several():
 
 def test_lines_of_several_non_linearities():
     target = exponential_target(6, rng=1)
-    lines = curves.predictions(target, [2, 9], ["relu", "step"])
+    lines = risk_table.predictions(target, [2, 9], ["relu", "step"])
     assert list(lines.groupby(["regime", "activation"], sort=False).groups) == [
         ("RF", "relu"), ("RF", "step"), ("NT", "relu"), ("NN", "square")
     ]  # fmt: skip
@@ -339,7 +338,7 @@ def test_panels_of_several_non_linearities():
     plt.close(axes[0].figure)
     with pytest.raises(ValueError, match="2 non-linearities, these axes are for one"):
         plot_risk_curves(several(), None, 20)
-    found = curves.summary(several())
+    found = risk_table.summary(several())
     assert set(zip(found["regime"], found["activation"], strict=True)) == {
         ("RF", "square"), ("RF", "relu"), ("NT", "square"), ("NT", "relu"), ("NN", "square")
     }  # fmt: skip

@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 from test_sweep import CELLS, assert_same, threads, whole  # noqa: F401  (fixtures)
 
-from fastlazy import engines, sweep
-from fastlazy.sweep import load_sweep, run_sweep
+from fastlazy.sweeps import driver, engines
+from fastlazy.sweeps.driver import load_sweep, run_sweep
 
 distributed = pytest.importorskip("distributed")
 ROOT = Path(__file__).resolve().parents[1]
@@ -89,7 +89,7 @@ def test_the_table_is_the_same(scheduler, whole, tmp_path):  # noqa: F811
 
 
 def test_a_worker_that_is_killed_loses_nothing(scheduler, workers, start_worker, whole, tmp_path, monkeypatch):  # noqa: F811
-    recorded, real = [], sweep.Store.record
+    recorded, real = [], driver.Store.record
 
     def record(self, row):
         real(self, row)
@@ -97,7 +97,7 @@ def test_a_worker_that_is_killed_loses_nothing(scheduler, workers, start_worker,
         if len(recorded) == 10:
             workers[0].send_signal(signal.SIGKILL)
 
-    monkeypatch.setattr(sweep.Store, "record", record)
+    monkeypatch.setattr(driver.Store, "record", record)
     table = run_sweep(CELLS, tmp_path / "sweep.sqlite", executor=f"dask:{scheduler}", progress=False)
     assert workers[0].wait(60) == -signal.SIGKILL
     assert len(recorded) == 60

@@ -12,8 +12,16 @@ import pandas as pd
 import pytest
 
 import fastlazy
-from fastlazy import cells, checkpoint, cli, curves, experiments, gap, pairs, population, ridge, tangent_solver
-from fastlazy.activations import BUILTIN_NAMES, TANGENT_NAMES
+from fastlazy.activations import rf_pairs
+from fastlazy.activations.builtin import BUILTIN_NAMES, TANGENT_NAMES
+from fastlazy.cli.main import main
+from fastlazy.figures import lazy_runs, risk_table
+from fastlazy.kernels import rf_gram
+from fastlazy.ridge import solve
+from fastlazy.risk import nt_solver
+from fastlazy.sweeps import cells
+from fastlazy.targets import gap
+from fastlazy.training import checkpoint
 
 ROOT = pages.ROOT
 
@@ -59,8 +67,8 @@ def cells_of_figure(monkeypatch, tmp_path, *options):
         found.extend(asked)
         raise RuntimeError("enough")
 
-    monkeypatch.setattr("fastlazy.sweep.run_sweep", take)
-    assert cli.main(["figure", "--out", str(tmp_path), *options]) == 2
+    monkeypatch.setattr("fastlazy.sweeps.driver.run_sweep", take)
+    assert main.main(["figure", "--out", str(tmp_path), *options]) == 2
     return pd.DataFrame(found)
 
 
@@ -74,7 +82,7 @@ def test_the_figure_is_as_large_as_it_is_said(monkeypatch, tmp_path):
     assert set(quick[quick["regime"] == "RF"].groupby("N").size()) == {4}
     said("docs/reproduce.md", "# the authors' 25 widths, 10 draws, 10 million samples for each NN dot")
     paper = cells_of_figure(monkeypatch, tmp_path, "--preset", "paper")
-    assert sorted(set(paper["N"])) == curves.authors_widths(450)
+    assert sorted(set(paper["N"])) == risk_table.authors_widths(450)
     assert paper["N"].nunique() == 25
     assert set(paper[paper["regime"] == "NT"].groupby("N").size()) == {10}
     assert set(paper[paper["regime"] == "NN"]["n_samples"]) == {10_000_000}
@@ -112,16 +120,16 @@ def test_the_size_of_the_tangent_model():
     assert 450 * 4500 == 2_025_000
     assert f"{8 * 2_025_000**2 / 1e12:.1f}" == "32.8"
     said("docs/activations.md", "Up to 1500 unknowns the matrix is factorized.")
-    assert tangent_solver._SMALL == 1500
+    assert nt_solver._SMALL == 1500
     said("docs/activations.md", "below `tolerance` (1e-8 of the risk)")
     assert inspect.signature(fastlazy.nt_risk).parameters["tolerance"].default == 1e-8
 
 
 def test_terms_of_the_series():
     said("docs/conventions.md", "as many as its largest cosine needs, at most 64")
-    assert population._TERMS == 64
+    assert rf_gram._TERMS == 64
     said("docs/conventions.md", "a thousand terms")
-    assert pairs._TERMS == 1000
+    assert rf_pairs._TERMS == 1000
 
 
 def test_numbers_about_estimators():
@@ -134,7 +142,7 @@ def test_numbers_about_estimators():
     N, d = 30, 100  # of docs/learning_curve.py
     assert N * (2 * d - N + 1) // 2 == 2565
     said("docs/estimators.md", "From 1500 unknowns on, float64 problems are factored in float32")
-    assert ridge._MIXED == 1500
+    assert solve._MIXED == 1500
 
 
 def test_the_keys_of_a_cell_are_those_that_cells_know():
@@ -223,7 +231,7 @@ def test_where_nt_captures_less_than_nothing():
 def test_what_is_seen_of_lazy_training(tmp_path, capsys):
     """The figures of `fastlazy lazy`, and what the page says of them."""
     mpl.use("Agg")
-    assert cli.main(["lazy", "--out", str(tmp_path)]) == 0
+    assert main.main(["lazy", "--out", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
     said("docs/lazy.md", "four figures, four tables")
     assert [len(list(tmp_path.glob(f"*.{ending}"))) for ending in ("png", "csv")] == [4, 4]
@@ -247,7 +255,7 @@ def test_what_is_seen_of_lazy_training(tmp_path, capsys):
 @pytest.mark.slow
 def test_what_is_seen_of_lazy_training_at_full_size():
     said("docs/lazy.md", "at d = 450, N = 225 to .013")
-    ends = experiments.scale_runs(450, 225, [0.01, 1.0, 1000.0], 0).ends
+    ends = lazy_runs.scale_runs(450, 225, [0.01, 1.0, 1000.0], 0).ends
     assert (ends["risk"] - ends["reachable"]).abs().max() < 0.0135
 
 

@@ -10,9 +10,9 @@ from concurrent.futures import BrokenExecutor, Executor, Future
 import pytest
 from threadpoolctl import threadpool_info
 
-from fastlazy import engines, sweep
-from fastlazy.engines import Engine, Workers
-from fastlazy.sweep import drive
+from fastlazy.sweeps import driver, engines
+from fastlazy.sweeps.driver import drive
+from fastlazy.sweeps.engines import Engine, Workers
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +103,7 @@ def test_a_cluster_that_accuses_bystanders_is_not_believed():
     jobs = [(str(k), (number,)) for k, number in enumerate([1, 2, 9, 3, 4, 5, 6])]
     engine = Engine(executor, lambda: 3, lambda: 1, "dask")
     ended = {key: (attempts, result) for key, attempts, result in drive(act, jobs, engine, 2)}
-    assert ended.pop("2") == (2, sweep._crash(2, "dask: KilledWorker"))
+    assert ended.pop("2") == (2, driver._crash(2, "dask: KilledWorker"))
     assert {key: result for key, (_, result) in ended.items()} == {"0": 1, "1": 2, "3": 3, "4": 4, "5": 5, "6": 6}
     assert any(attempts == 2 for attempts, _ in ended.values())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fastlazy import epochs, steps
+from fastlazy.training import epochs, stream_steps
 from tests import naive
 
 LAYERS = ("ones", "signs", "scalar", "free")
@@ -17,7 +17,7 @@ def draw(n, N, d, second_layer, dtype=np.float64):
     y = np.sum(X[:, : d // 2 + 1] ** 2, axis=1)
     y = (y - y.mean()).astype(dtype)
     rows = rng.standard_normal((N, d)) / np.sqrt(d)
-    return X, y, steps.initial_state(X, rows, second_layer), rng
+    return X, y, stream_steps.initial_state(X, rows, second_layer), rng
 
 
 # whole minibatches and a rest, blocks of several by rows and by coefficients, N above d, fewer samples than a batch
@@ -29,7 +29,7 @@ def draw(n, N, d, second_layer, dtype=np.float64):
 @pytest.mark.parametrize("parallel", [True, False])
 def test_the_steps_are_those_of_plain_sgd(n, N, d, b, second_layer, parallel):
     X, y, start, rng = draw(n, N, d, second_layer)
-    rates = 0.3 * steps.moments(X, y, start.W, 0.0, rng).rates(b, 1.0)
+    rates = 0.3 * stream_steps.moments(X, y, start.W, 0.0, rng).rates(b, 1.0)
     W, a, c = start.W, start.a, start.c
     size = min(b, n)
     with epochs.training(X, y, start, second_layer, b, parallel=parallel) as run:

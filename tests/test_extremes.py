@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import fastlazy
-from fastlazy import curves
+from fastlazy.figures import risk_table
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def test_samples_of_a_dot_suffice_at_small_d_too():
     for d in (3, 10, 40):
         target = fastlazy.exponential_target(d, rng=0)
         for N in (max(1, d // 2), d, 3 * d):
-            fit = fastlazy.fit_nn(target, N, n_samples=curves.quick_samples(N, d), rng=0)
+            fit = fastlazy.fit_nn(target, N, n_samples=risk_table.quick_samples(N, d), rng=0)
             assert (fit.risk[-1] - fastlazy.nn_risk(target, N)) / target.null_risk < 0.006
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from fastlazy import QuadraticTarget, fit_nn, nn_risk
-from fastlazy.cells import canonical_cell
-from fastlazy.measure import measure
+from fastlazy.sweeps.cells import canonical_cell
+from fastlazy.sweeps.measure import measure
 
 SIZES = [1e10, 1e20, 1e30, 1e37, 1e40, 1e70, 1e76, 1e100, 1e140, 1e160, 1e300]
 EVEN = np.ones((3, 4))

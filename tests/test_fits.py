@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastlazy
-from fastlazy import fits, models
-from fastlazy.activations import BUILTIN_NAMES
+from fastlazy.activations.builtin import BUILTIN_NAMES
+from fastlazy.kernels import features as features_module
+from fastlazy.ridge import linear_models
 from tests import naive_fits as naive
 
 TOLERANCE = {np.float64: 1e-11, np.float32: 2e-4}
@@ -44,12 +45,12 @@ def test_values_and_coefficients(n, N, d, t, dtype, activation, parallel):
     Z = X.astype(float) @ W.T.astype(float)
     F, G = sigma.values(Z), sigma.values(Z, 1)
     pairs = [
-        (models.features(X, W, sigma, **options), F),
-        (models.features(X, W, sigma, derivative=1, **options), G),
-        (models.rf_values(X, W, a, sigma, **options), F @ a.T),
-        (models.nt_values(X, W, b, sigma, **options), np.einsum("ni,tid,nd->nt", G, b, X)),
-        (models.rf_coefficients(X, u, W, sigma, **options), u.T @ F),
-        (models.nt_coefficients(X, u, W, sigma, **options), np.einsum("st,si,sd->tid", u, G, X)),
+        (features_module.features(X, W, sigma, **options), F),
+        (features_module.features(X, W, sigma, derivative=1, **options), G),
+        (features_module.rf_values(X, W, a, sigma, **options), F @ a.T),
+        (features_module.nt_values(X, W, b, sigma, **options), np.einsum("ni,tid,nd->nt", G, b, X)),
+        (features_module.rf_coefficients(X, u, W, sigma, **options), u.T @ F),
+        (features_module.nt_coefficients(X, u, W, sigma, **options), np.einsum("st,si,sd->tid", u, G, X)),
     ]
     for fast, slow in pairs:
         assert fast.shape == slow.shape
@@ -57,25 +58,33 @@ def test_values_and_coefficients(n, N, d, t, dtype, activation, parallel):
 
 
 def test_more_samples_than_are_taken_at_a_time(monkeypatch):
-    monkeypatch.setattr(models, "SAMPLES", 40)
+    monkeypatch.setattr(features_module, "SAMPLES", 40)
     X, u, W = draw(103, 50, 7)
     sigma = sigma_of("relu")
     F, G = sigma.values(X @ W.T), sigma.values(X @ W.T, 1)
-    np.testing.assert_allclose(models.features(X, W, sigma), F, atol=1e-12)
-    np.testing.assert_allclose(models.rf_values(X, W, np.ones((1, 50)), sigma)[:, 0], F.sum(axis=1), atol=1e-11)
-    np.testing.assert_allclose(models.nt_values(X, W, W[None], sigma)[:, 0], F.sum(axis=1), atol=1e-11)  # Euler
-    np.testing.assert_allclose(models.rf_coefficients(X, u, W, sigma), u.T @ F, atol=1e-11)
-    np.testing.assert_allclose(models.nt_coefficients(X, u, W, sigma), np.einsum("st,si,sd->tid", u, G, X), atol=1e-11)
-    np.testing.assert_allclose(models.form_values(X, np.eye(7)[None])[:, 0], np.sum(X**2, axis=1))
+    np.testing.assert_allclose(features_module.features(X, W, sigma), F, atol=1e-12)
+    np.testing.assert_allclose(
+        features_module.rf_values(X, W, np.ones((1, 50)), sigma)[:, 0], F.sum(axis=1), atol=1e-11
+    )
+    np.testing.assert_allclose(
+        features_module.nt_values(X, W, W[None], sigma)[:, 0], F.sum(axis=1), atol=1e-11
+    )  # Euler
+    np.testing.assert_allclose(features_module.rf_coefficients(X, u, W, sigma), u.T @ F, atol=1e-11)
+    np.testing.assert_allclose(
+        features_module.nt_coefficients(X, u, W, sigma), np.einsum("st,si,sd->tid", u, G, X), atol=1e-11
+    )
+    np.testing.assert_allclose(features_module.form_values(X, np.eye(7)[None])[:, 0], np.sum(X**2, axis=1))
 
 
 def test_results_do_not_depend_on_threads():
     X, u, W = draw(300, 200, 20)
     sigma = sigma_of("tanh")
-    for function in (models.rf_coefficients, models.nt_coefficients):
+    for function in (features_module.rf_coefficients, features_module.nt_coefficients):
         assert np.array_equal(function(X, u, W, sigma), function(X, u, W, sigma, parallel=False))
-    b = models.nt_coefficients(X, u, W, sigma)
-    assert np.array_equal(models.nt_values(X, W, b, sigma), models.nt_values(X, W, b, sigma, parallel=False))
+    b = features_module.nt_coefficients(X, u, W, sigma)
+    assert np.array_equal(
+        features_module.nt_values(X, W, b, sigma), features_module.nt_values(X, W, b, sigma, parallel=False)
+    )
 
 
 # (n, N, d): RF primal and dual; NT primal, dual, and between; more neurons than dimensions and fewer
@@ -90,7 +99,7 @@ def test_random_features(activation, n, N, d):
     F, new = sigma.values(X @ W.T), draw(20, 1, d, seed=1)[0]
     for intercept in (True, False):
         theta, c = naive.ridge(F, y, ALPHA[0], intercept)
-        fit = fits.fit_rf(X, y, W, sigma, ALPHA, intercept=intercept)
+        fit = linear_models.fit_rf(X, y, W, sigma, ALPHA, intercept=intercept)
         np.testing.assert_allclose(fit.values(new), sigma.values(new @ W.T) @ theta + c, rtol=0, atol=1e-9)
         np.testing.assert_allclose(fit.a, theta.T, rtol=0, atol=1e-9)
         np.testing.assert_allclose(fit.offset, c, rtol=0, atol=1e-9)
@@ -111,7 +120,7 @@ def test_the_tangent_model_is_that_of_the_jacobian(activation, n, N, d, include_
     new = draw(20, 1, d, seed=1)[0]
     for intercept in (True, False):
         theta, c = naive.ridge(F(X), y, ALPHA[0], intercept)
-        fit = fits.fit_nt(X, y, W, sigma, ALPHA, include_rf=include_rf, intercept=intercept)
+        fit = linear_models.fit_nt(X, y, W, sigma, ALPHA, include_rf=include_rf, intercept=intercept)
         np.testing.assert_allclose(fit.values(new), F(new) @ theta + c, rtol=0, atol=1e-8)
         np.testing.assert_allclose(fit.b.reshape(2, -1), theta[: N * d].T, rtol=0, atol=1e-8)
         if include_rf:
@@ -128,9 +137,9 @@ def test_leave_one_out_picks_alpha(activation, n, N, d):
     J = naive.jacobian(lambda z: sigma.values(z, 1), W, X)
     F = sigma.values(X @ W.T)
     for features, fit in [
-        (F, fits.fit_rf(X, y, W, sigma, alphas)),
-        (J, fits.fit_nt(X, y, W, sigma, alphas)),
-        (np.hstack([J, F]), fits.fit_nt(X, y, W, sigma, alphas, include_rf=True)),
+        (F, linear_models.fit_rf(X, y, W, sigma, alphas)),
+        (J, linear_models.fit_nt(X, y, W, sigma, alphas)),
+        (np.hstack([J, F]), linear_models.fit_nt(X, y, W, sigma, alphas, include_rf=True)),
     ]:
         losses = [np.mean(naive.leave_one_out(features, y, alpha, True) ** 2) for alpha in alphas]
         assert fit.ridge.alpha == alphas[np.argmin(losses)]
@@ -144,9 +153,9 @@ def test_forms_of_rows_that_do_not_span(monkeypatch):
     J = naive.jacobian(lambda z: 2 * z, W, X)
     theta, c = naive.ridge(J, y, ALPHA[0], True)
     made = []
-    inner = fits._Forms
-    monkeypatch.setattr(fits, "_Forms", lambda *a: made.append(inner(*a)) or made[0])
-    fit = fits.fit_nt(X, y, W, sigma_of("square"), ALPHA)
+    inner = linear_models._Forms
+    monkeypatch.setattr(linear_models, "_Forms", lambda *a: made.append(inner(*a)) or made[0])
+    fit = linear_models.fit_nt(X, y, W, sigma_of("square"), ALPHA)
     assert made[0].size == 9  # ten forms, less the one of the direction that no row has
     np.testing.assert_allclose(fit.values(X), J @ theta + c, rtol=0, atol=1e-9)
     np.testing.assert_allclose(fit.b.reshape(2, -1), theta.T, rtol=0, atol=1e-9)
@@ -159,7 +168,7 @@ def test_single_precision_stays(n, N, d):
         sigma = sigma_of(activation)
         for fit, wide in [
             (f(X, y, W, sigma, ALPHA), f(X.astype(float), y, W.astype(float), sigma, ALPHA))
-            for f in (fits.fit_rf, fits.fit_nt)
+            for f in (linear_models.fit_rf, linear_models.fit_nt)
         ]:
             assert fit.ridge.coefficients.dtype == np.float32
             np.testing.assert_allclose(fit.values(X), wide.values(X.astype(float)), rtol=0, atol=0.02)
@@ -168,10 +177,10 @@ def test_single_precision_stays(n, N, d):
 def test_what_overflows_is_refused():
     X, y, W = draw(10, 4, 3)
     sigma = fastlazy.get_activation("exp")
-    for function in (fits.fit_rf, fits.fit_nt):
+    for function in (linear_models.fit_rf, linear_models.fit_nt):
         with pytest.raises(ValueError, match="overflow"):
             function(1e3 * X, y, 1e3 * W, sigma, ALPHA)
     with pytest.raises(ValueError, match="no tangent model"):
-        fits.fit_nt(X, y, W, fastlazy.get_activation("step"), ALPHA)
+        linear_models.fit_nt(X, y, W, fastlazy.get_activation("step"), ALPHA)
     with pytest.raises(ValueError, match=r"features overflow|values overflow"):
-        models.rf_values(1e3 * X, 1e3 * W, np.ones((1, 4)), sigma)
+        features_module.rf_values(1e3 * X, 1e3 * W, np.ones((1, 4)), sigma)

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastlazy
-from fastlazy import _blocks, _team
+from fastlazy._support import threads
+from fastlazy.kernels import operands
 from tests import naive_gram as naive
 
 SIZES = (1, 2, 7, 31, 33, 257)
@@ -110,22 +111,22 @@ def test_same_bits_for_any_number_of_threads(monkeypatch, dtype):
 
     one = results(parallel=False)
     for cores in (1, 2, 3):
-        monkeypatch.setattr(_team, "thread_limit", lambda cores=cores: cores)
+        monkeypatch.setattr(threads, "thread_limit", lambda cores=cores: cores)
         for result, same in zip(one, results(), strict=True):
             assert result.tobytes() == same.tobytes()
 
 
 def test_parallel_false_stays_on_the_calling_thread(monkeypatch):
     started = []
-    monkeypatch.setattr(_blocks, "team", lambda members, **options: started.append(members) or _blocks_team(members))
+    monkeypatch.setattr(operands, "team", lambda members, **options: started.append(members) or _blocks_team(members))
     X, W = draw(257, 257, 257, np.float64)
-    monkeypatch.setattr(_team, "thread_limit", lambda: 3)
+    monkeypatch.setattr(threads, "thread_limit", lambda: 3)
     fastlazy.rf_kernel(X, W, parallel=False)
     fastlazy.rf_kernel(X, W)
     assert started == [1, 3]
 
 
-_blocks_team = _blocks.team
+_blocks_team = operands.team
 
 
 def test_any_layout_of_input_gives_the_same(tmp_path):

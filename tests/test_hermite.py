@@ -6,8 +6,9 @@ import naive
 import numpy as np
 import pytest
 
-from fastlazy import Activation, get_activation, hermite
-from fastlazy.hermite import hermite_coefficients, line_gram, square_moments
+from fastlazy import Activation, get_activation
+from fastlazy.activations import moments as moments_module
+from fastlazy.activations.moments import hermite_coefficients, line_gram, square_moments
 
 NAMES = [
     *("linear", "square", "he2", "he3", "step", "relu", "leaky_relu", "erf"),
@@ -239,9 +240,9 @@ def test_many_scales_are_interpolated_to_rounding(activation, derivative):
 
 def test_few_evaluations_serve_many_scales(monkeypatch):
     scales = []
-    sample = hermite._sample
+    sample = moments_module._sample
     monkeypatch.setattr(
-        hermite, "_sample", lambda activation, r, *rest: scales.append(r) or sample(activation, r, *rest)
+        moments_module, "_sample", lambda activation, r, *rest: scales.append(r) or sample(activation, r, *rest)
     )
     hermite_coefficients(get_activation("tanh"), np.random.default_rng(0).normal(1, 0.03, 4500), 64)
     assert len(scales) <= 32

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import fastlazy
-from fastlazy import measure
+from fastlazy.sweeps import measure
 
 CASES = {
     "one row": (3, 1, False),
@@ -75,12 +75,12 @@ def test_neurons_without_a_weight_reach_nothing():
 def test_cells_of_a_sweep_know_what_a_large_scale_goes_to(second_layer):
     """The prediction of a cell with scale: the tangent model's, where the scale is large."""
     cell = {"regime": "NN", "d": 6, "N": 3, "n_samples": 200, "dtype": "float64", "second_layer": second_layer}
-    parameters = fastlazy.cells.canonical_cell({**cell, "scale": 1e10})
+    parameters = fastlazy.sweeps.cells.canonical_cell({**cell, "scale": 1e10})
     found = measure.measure(parameters)
-    target = fastlazy.cells.cell_target(parameters)
+    target = fastlazy.sweeps.cells.cell_target(parameters)
     fit = fastlazy.fit_nn(
         target, 3, n_samples=200, dtype="float64", second_layer=second_layer, scale=1e10,
-        rng=fastlazy.cells.cell_stream(parameters), n_threads=1,
+        rng=fastlazy.sweeps.cells.cell_stream(parameters), n_threads=1,
     )  # fmt: skip
     wanted = fastlazy.nt_risk(target, fit.W0) / target.null_risk
     assert found["predicted"] == pytest.approx(wanted, rel=3e-9)

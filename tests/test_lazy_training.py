@@ -6,9 +6,9 @@ import pytest
 from test_sgd import drawn_samples
 
 import fastlazy
-from fastlazy import experiments
-from fastlazy.diagnostics import Diagnostics
-from fastlazy.schedule import step_rule
+from fastlazy.figures import lazy_runs
+from fastlazy.training.diagnostics import Diagnostics
+from fastlazy.training.steps import step_rule
 
 FIELDS = list(Diagnostics.__dataclass_fields__)
 # Second layers of one sign are trained on targets of both, on purpose.
@@ -79,7 +79,7 @@ def test_the_risk_of_what_is_trained_by_a_million_samples():
 
 def test_scales_lead_from_nn_to_nt():
     """The two ends at d = 100, N = 50, and the law of the linearisation error."""
-    runs = experiments.scale_runs(100, 50, [0.01, 10.0, 1000.0], 0, n_samples=500_000)
+    runs = lazy_runs.scale_runs(100, 50, [0.01, 10.0, 1000.0], 0, n_samples=500_000)
     risks = runs.ends["risk"].to_numpy()
     assert 0 < risks[0] - runs.nn < 0.01
     assert abs(risks[-1] - runs.nt) < 0.02
@@ -231,7 +231,7 @@ def test_a_start_of_zeros_has_distances_of_its_own():
 
 
 def test_directions_are_shared_as_predicted():
-    shares = experiments.direction_shares(60, 20, 0, draws=30)
+    shares = lazy_runs.direction_shares(60, 20, 0, draws=30)
     assert shares["NN"].head(10).min() > 0.9
     top = shares.head(20)
     assert np.sqrt(np.mean((top["NT"] - top["NT_law"]) ** 2)) < 0.03
@@ -239,7 +239,7 @@ def test_directions_are_shared_as_predicted():
 
 
 def test_a_network_is_trained_past_the_gap():
-    risks = experiments.gap_risks(60, 6, 300.0, 0, n_samples=300_000)
+    risks = lazy_runs.gap_risks(60, 6, 300.0, 0, n_samples=300_000)
     here = risks.lines[risks.lines["N"] == 6].iloc[0]
     assert here["NT"] > 300 * here["NN"]
     assert risks.dots["NT"][risks.dots["N"] == 6].min() > 300 * here["NN"]

@@ -7,8 +7,8 @@ import pytest
 from sklearn.linear_model import Ridge
 
 import fastlazy
-from fastlazy import centred
 from fastlazy.estimators import NTRegressor, RFRegressor
+from fastlazy.kernels import centred
 from tests import naive_fits as naive
 
 USERS = fastlazy.Activation("cubic", lambda x: x * x * x / 3 + x, lambda x: x * x + 1)

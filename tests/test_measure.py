@@ -8,15 +8,19 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from fastlazy import measure
-from fastlazy._team import one_blas_thread
-from fastlazy.activations import get_activation
-from fastlazy.cells import canonical_cell, cell_stream, cell_target
-from fastlazy.lazy import network_function
-from fastlazy.risk import network_risk, nn_risk, nt_risk, rf_risk, tangent_risk
-from fastlazy.sgd import fit_nn
-from fastlazy.targets import QuadraticTarget, draw_weights
-from fastlazy.theory import nt_risk_limit, rf_risk_limit
+from fastlazy._support.threads import one_blas_thread
+from fastlazy.activations.builtin import get_activation
+from fastlazy.risk.limits import nt_risk_limit, rf_risk_limit
+from fastlazy.risk.network import network_risk, tangent_risk
+from fastlazy.risk.nn import nn_risk
+from fastlazy.risk.nt import nt_risk
+from fastlazy.risk.rf import rf_risk
+from fastlazy.sweeps import measure
+from fastlazy.sweeps.cells import canonical_cell, cell_stream, cell_target
+from fastlazy.targets.quadratic import QuadraticTarget
+from fastlazy.targets.weights import draw_weights
+from fastlazy.training.fit_nn import fit_nn
+from fastlazy.training.linearization import network_function
 from tests import naive_fits
 
 
@@ -196,7 +200,7 @@ def test_a_risk_that_is_no_number_is_a_failure(risk, monkeypatch):
 
 
 def test_a_checkpoint_is_used_where_its_folder_is(tmp_path, monkeypatch):
-    monkeypatch.setattr("fastlazy.checkpoint._SECONDS", 0.0)
+    monkeypatch.setattr("fastlazy.training.checkpoint._SECONDS", 0.0)
     parameters = canonical_cell({"regime": "NN", "d": 8, "N": 5, "n_samples": 3000})
     alone = measure.measure(parameters)
     assert measure.measure(parameters, str(tmp_path / "state")) == alone

@@ -7,8 +7,10 @@ import naive_exact
 import numpy as np
 import pytest
 
-from fastlazy import QuadraticTarget, forms, nt_risk, rf_function, rf_risk, tangent_solver
-from fastlazy.targets import draw_weights, exponential_target
+from fastlazy import QuadraticTarget, nt_risk, rf_function, rf_risk
+from fastlazy.risk import nt_solver, projections
+from fastlazy.targets.library import exponential_target
+from fastlazy.targets.weights import draw_weights
 
 D = 4
 
@@ -64,7 +66,7 @@ def test_of_many_rows_that_nearly_agree_digits_are_lost_once(h, N):
 @pytest.mark.parametrize("h", [1e-1, 1e-2, 1e-3, 1e-5, 1e-8, 1e-10])
 @pytest.mark.parametrize("kind", ["pairs", "all"])
 def test_too_many_rows_for_their_features_keep_digits_or_say_so(monkeypatch, kind, h, N):
-    monkeypatch.setattr(forms, "_FEATURE_ENTRIES", 0)
+    monkeypatch.setattr(projections, "_FEATURE_ENTRIES", 0)
     T, W = target(), near_rows(kind, N, h)
     error, said = off(lambda: rf_risk(T, W), naive_exact.rf_risk("square", T.B, W), T.null_risk)
     assert error <= 1e-9 or said > 0
@@ -95,7 +97,7 @@ def test_random_features_of_any_function_say_what_is_lost(activation, h, N, kind
 @pytest.mark.parametrize("activation", ["exp", "relu"])
 def test_the_tangent_model_says_what_is_lost(monkeypatch, activation, h, kind, iterate):
     if iterate:
-        monkeypatch.setattr(tangent_solver, "_SMALL", 0)
+        monkeypatch.setattr(nt_solver, "_SMALL", 0)
     T, W = target(), near_rows(kind, 4, h) / 2
     exact = naive_exact.nt_risk(activation, T.B, W)
     error, said = off(lambda: nt_risk(T, W, activation), exact, T.null_risk)
@@ -108,7 +110,7 @@ def test_the_tangent_model_says_what_is_lost(monkeypatch, activation, h, kind, i
 @pytest.mark.parametrize("activation", ["square", "relu", "softplus", "exp"])
 def test_equal_rows_are_one_row_and_nothing_is_said(monkeypatch, activation, iterate):
     if iterate:
-        monkeypatch.setattr(tangent_solver, "_SMALL", 0)
+        monkeypatch.setattr(nt_solver, "_SMALL", 0)
     T, W = target(), near_rows("pairs", 6, 1.0)
     for risk in (rf_risk, nt_risk):
         assert risk(T, W[[0, 1, 1, 2, 0, 3]], activation) == pytest.approx(risk(T, W[:4], activation), rel=1e-9)

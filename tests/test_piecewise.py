@@ -8,7 +8,7 @@ import pytest
 
 import fastlazy
 from fastlazy import Activation
-from fastlazy.hermite import expansion, hermite_coefficients
+from fastlazy.activations.moments import expansion, hermite_coefficients
 from tests import naive_piecewise as naive
 from tests.naive_piecewise import Piecewise
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import fastlazy
-from fastlazy import _team
-from fastlazy.activations import _BUILTINS
-from fastlazy.pairs import pair_moments
+from fastlazy._support import threads
+from fastlazy.activations.builtin import _BUILTINS
+from fastlazy.activations.rf_pairs import pair_moments
 from tests import naive_gram as naive
 
 OWN = fastlazy.Activation("shifted tanh", lambda x: math.tanh(x + 0.5))
@@ -83,7 +83,7 @@ def test_same_bits_for_any_number_of_threads(monkeypatch):
     W[7] = 2 * W[3]
     one = fastlazy.rf_gram(W, "tanh", parallel=False)
     for cores in (2, 3):
-        monkeypatch.setattr(_team, "thread_limit", lambda cores=cores: cores)
+        monkeypatch.setattr(threads, "thread_limit", lambda cores=cores: cores)
         assert fastlazy.rf_gram(W, "tanh").tobytes() == one.tobytes()
 
 

@@ -10,8 +10,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import fastlazy
-from fastlazy import steps
 from fastlazy.estimators import QuadraticNetworkRegressor
+from fastlazy.training import stream_steps
 from tests import naive
 
 ESTIMATORS = [
@@ -157,8 +157,8 @@ def test_divergence_is_detected():
 def test_automatic_steps_give_way(monkeypatch):
     """Steps that are far too large, as where the samples seen first were tame, are halved until training goes on."""
     X, y = draw()
-    inner, tame = steps.moments, {"L": 1e-3, "g2": 1.0, "g4": 1e-3, "f2": 1.0}
-    monkeypatch.setattr(steps, "moments", lambda *arguments: inner(*arguments)._replace(**tame))
+    inner, tame = stream_steps.moments, {"L": 1e-3, "g2": 1.0, "g4": 1e-3, "f2": 1.0}
+    monkeypatch.setattr(stream_steps, "moments", lambda *arguments: inner(*arguments)._replace(**tame))
     model = QuadraticNetworkRegressor(8, max_epochs=30, batch_size=10, random_state=2).fit(X, y)
     assert not model.diverged_
     assert model.step_size_ < model._steps.moments.rates(10, model._steps._size)[0] / 100

@@ -10,7 +10,7 @@ import scipy.linalg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastlazy import ridge
+from fastlazy.ridge import solve as solve_module
 from tests import naive_fits as naive
 
 ALPHAS = np.array([0.01, 1.0, 30.0])
@@ -25,7 +25,7 @@ def solved(form, F, y, alphas, intercept):
     """theta, c and the solution by one of the two forms."""
     F = F.copy()
     if form == "dual":
-        found = ridge.solve_dual(F @ F.T, y, alphas, intercept=intercept)
+        found = solve_module.solve_dual(F @ F.T, y, alphas, intercept=intercept)
         return F.T @ found.coefficients, found.offset, found
     means = F.mean(axis=0) if intercept else np.zeros(F.shape[1])
     shift = y.mean(axis=0) if intercept else 0
@@ -35,7 +35,7 @@ def solved(form, F, y, alphas, intercept):
         for start in range(0, len(y), 7):
             yield slice(start, start + 7), C[start : start + 7]
 
-    found = ridge.solve_primal(C.T @ C, C.T @ (y - shift), means, y, alphas, blocks, intercept=intercept)
+    found = solve_module.solve_primal(C.T @ C, C.T @ (y - shift), means, y, alphas, blocks, intercept=intercept)
     return found.coefficients, found.offset, found
 
 
@@ -81,11 +81,11 @@ def test_each_alpha_has_its_own_errors(form):
 def test_a_factor_in_single_precision_leaves_double(monkeypatch):
     F, y = draw(60, 90)
     K = F @ F.T
-    monkeypatch.setattr(ridge, "_MIXED", 10)
+    monkeypatch.setattr(solve_module, "_MIXED", 10)
     called = []
-    inner = ridge._solve_mixed
-    monkeypatch.setattr(ridge, "_solve_mixed", lambda *a: called.append(inner(*a)) or called[-1])
-    found, jitter = ridge.solve(K.copy(), y, 0.5)
+    inner = solve_module._solve_mixed
+    monkeypatch.setattr(solve_module, "_solve_mixed", lambda *a: called.append(inner(*a)) or called[-1])
+    found, jitter = solve_module.solve(K.copy(), y, 0.5)
     wanted = np.linalg.solve(K + 0.5 * np.eye(60), y)
     np.testing.assert_allclose(
         found, wanted, rtol=0, atol=1e-12 * np.abs(wanted).max() * np.linalg.cond(K + np.eye(60))
@@ -94,15 +94,15 @@ def test_a_factor_in_single_precision_leaves_double(monkeypatch):
     assert jitter == 0
     # beyond what single precision tells from zero it is not tried
     ill = F[:, :30] @ F[:, :30].T
-    ridge.solve(ill, y, 1e-12 * np.abs(ill).max())
+    solve_module.solve(ill, y, 1e-12 * np.abs(ill).max())
     assert called[-1] is None
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
 def test_scales_do_not_matter_to_mixed_precision(monkeypatch, scale):
-    monkeypatch.setattr(ridge, "_MIXED", 10)
+    monkeypatch.setattr(solve_module, "_MIXED", 10)
     F, y = draw(30, 50)
-    found, _ = ridge.solve(F @ F.T, scale * y, 1.0)
+    found, _ = solve_module.solve(F @ F.T, scale * y, 1.0)
     np.testing.assert_allclose(found, scale * np.linalg.solve(F @ F.T + np.eye(30), y), rtol=1e-9)
 
 
@@ -112,7 +112,7 @@ def test_a_singular_problem_is_solved_and_told(dtype):
     y -= y.mean(axis=0)
     K = (F @ F.T).astype(dtype)
     with pytest.warns(scipy.linalg.LinAlgWarning, match=r"jitter of [\d.e-]+ was added to the diagonal"):
-        u, jitter = ridge.solve(K.copy(), y.astype(dtype), 0.0)
+        u, jitter = solve_module.solve(K.copy(), y.astype(dtype), 0.0)
     assert u.dtype == dtype
     assert 0 < jitter < 1e-2 * np.abs(K).max()
     least_squares = F @ np.linalg.lstsq(F, y, rcond=None)[0]
@@ -127,14 +127,14 @@ def test_the_ladder_is_climbed_from_the_matrix_itself():
     A = A @ A.T
     overwritten = A.copy()
     overwritten[np.triu_indices(700, 1)] = np.nan
-    ridge._mirror(overwritten)
+    solve_module._mirror(overwritten)
     np.testing.assert_array_equal(overwritten, np.tril(A) + np.tril(A, -1).T)
 
 
 def test_eigenvalues_are_the_last_resort():
     A = np.diag(np.r_[np.ones(9), -0.5])
     with pytest.warns(scipy.linalg.LinAlgWarning, match="taken for zero"):
-        X, cut = ridge.solve(A, np.ones((10, 1)), 0.0)
+        X, cut = solve_module.solve(A, np.ones((10, 1)), 0.0)
     np.testing.assert_allclose(X[:, 0], np.r_[np.ones(9), 0])
     assert cut > 0
 

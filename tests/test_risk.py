@@ -8,8 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastlazy.risk import network_risk, nn_risk, nt_risk, rf_risk
-from fastlazy.targets import QuadraticTarget
+from fastlazy.risk.network import network_risk
+from fastlazy.risk.nn import nn_risk
+from fastlazy.risk.nt import nt_risk
+from fastlazy.risk.rf import rf_risk
+from fastlazy.targets.quadratic import QuadraticTarget
 
 FORMS = {rf_risk: naive.rf_forms, nt_risk: naive.nt_forms}
 LAZY = pytest.mark.parametrize("risk", FORMS, ids=["RF", "NT"])

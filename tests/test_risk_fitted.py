@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import fastlazy
-import fastlazy.hermite
+import fastlazy.activations.moments
 from fastlazy import network_risk, rf_risk, tangent_risk
 from tests import naive, naive_fits
 
@@ -43,9 +43,9 @@ def test_the_best_network_has_the_risk_of_random_features(activation):
     U = fastlazy.rf_gram(W, activation, center=True)
     steps = np.eye(5)
     # V by differences of a quadratic function: no formula of it is used twice; the offset leaves the mean alone
-    mean = fastlazy.hermite.hermite_coefficients(fastlazy.get_activation(activation), np.linalg.norm(W, axis=1), 0)[
-        :, 0
-    ]
+    mean = fastlazy.activations.moments.hermite_coefficients(
+        fastlazy.get_activation(activation), np.linalg.norm(W, axis=1), 0
+    )[:, 0]
     V = [
         (
             network_risk(target, W, -e, target.mean + mean @ e, activation)

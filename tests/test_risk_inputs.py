@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 from test_risk import LAZY, drawn_target, drawn_weights
 
-from fastlazy.risk import network_risk, nn_risk, nt_risk, rf_risk
+from fastlazy.risk.network import network_risk
+from fastlazy.risk.nn import nn_risk
+from fastlazy.risk.nt import nt_risk
+from fastlazy.risk.rf import rf_risk
 
 CALLS = {
     "rf_risk": rf_risk,

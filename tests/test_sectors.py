@@ -8,10 +8,11 @@ import pytest
 from test_theory import drawn_target
 
 import fastlazy
-from fastlazy import sectors
-from fastlazy.activations import TANGENT_NAMES, Activation
-from fastlazy.lengths import row_lengths
-from fastlazy.theory import rf_risk_limit
+from fastlazy.activations.activation import Activation
+from fastlazy.activations.builtin import TANGENT_NAMES
+from fastlazy.risk import sectors
+from fastlazy.risk.limits import rf_risk_limit
+from fastlazy.risk.row_lengths import row_lengths
 
 QUARTIC = Activation("He_4", lambda x: x**4 - 6 * x**2 + 3)
 

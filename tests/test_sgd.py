@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import fastlazy
-from fastlazy.schedule import step_rule
+from fastlazy.training.steps import step_rule
 from tests.sgd_samples import drawn_samples
 
 # Second layers of one sign are trained on targets of both, on purpose.
@@ -117,10 +117,10 @@ def test_same_bits_for_any_number_of_threads(dtype, N, b, second_layer):
 
 def test_team_has_several_members_in_the_thread_test():
     """The test above means nothing if the work is too small to be shared."""
-    from fastlazy import sgd
+    from fastlazy.training import fit_nn
 
     work = 2 * 300 * 208 * 200
-    assert work // sgd.SHARE >= 3
+    assert work // fit_nn.SHARE >= 3
 
 
 @pytest.mark.parametrize("second_layer", ["ones", "scalar", "free", "signs"])

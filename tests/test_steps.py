@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fastlazy import steps
-from fastlazy.epochs import network_values
+from fastlazy.training import stream_steps
+from fastlazy.training.epochs import network_values
 
 
 @pytest.mark.parametrize("N", [3, 40])
@@ -16,7 +16,7 @@ def test_moments_of_normal_samples(N):
     d = 30
     X = rng.standard_normal((4000, d))
     y = 2 * np.sum(X**2, axis=1) + 3
-    seen = steps.moments(X, y, steps.directions(N, d, "ones", rng), 0.0, rng)
+    seen = stream_steps.moments(X, y, stream_steps.directions(N, d, "ones", rng), 0.0, rng)
     tau = 2 * d
     assert seen.size(d) * d == pytest.approx(tau, rel=0.1)
     assert seen.y_mean == pytest.approx(y.mean())
@@ -36,8 +36,8 @@ def test_moments_of_blocks_are_those_of_all(cut):
     X, y = rng.standard_normal((60, 4)) + 1, rng.standard_normal(60) * 3 + 50
     rows = rng.standard_normal((5, 4))
     ends = np.cumsum(cut)
-    parts = [steps.moments(X[b - n : b], y[b - n : b], rows, 0.0, rng) for n, b in zip(cut, ends, strict=True)]
-    found, whole = steps.pooled(parts), steps.moments(X, y, rows, 0.0, rng)
+    parts = [stream_steps.moments(X[b - n : b], y[b - n : b], rows, 0.0, rng) for n, b in zip(cut, ends, strict=True)]
+    found, whole = stream_steps.pooled(parts), stream_steps.moments(X, y, rows, 0.0, rng)
     assert found.L >= whole.L
     np.testing.assert_allclose(found._replace(L=0.0), whole._replace(L=0.0), rtol=1e-9)
 
@@ -45,7 +45,7 @@ def test_moments_of_blocks_are_those_of_all(cut):
 def test_the_far_past_is_forgotten():
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((100, 4)), rng.standard_normal(100)
-    stream, clean = (steps.Steps(np.eye(4)) for _ in range(2))
+    stream, clean = (stream_steps.Steps(np.eye(4)) for _ in range(2))
     stream.see(1e6 * X, 1e6 * y, 0.0, rng)
     for _ in range(5):
         assert stream.moments.y_variance > 1e8
@@ -60,9 +60,9 @@ def test_the_start_is_nearly_the_mean(N, second_layer):
     rng = np.random.default_rng(0)
     X = rng.standard_normal((500, 6))
     y = X[:, 0] ** 2
-    stream = steps.Steps(steps.directions(N, 6, second_layer, rng))
+    stream = stream_steps.Steps(stream_steps.directions(N, 6, second_layer, rng))
     stream.see(X, y, 0.0, rng)
-    state = steps.initial_state(X, stream.small_rows(), second_layer)
+    state = stream_steps.initial_state(X, stream.small_rows(), second_layer)
     values = network_values(X, state.W, state.alpha * state.a, state.c)
     assert np.mean(values) == pytest.approx(0, abs=1e-12)
     if second_layer in ("signs", "free") and N % 2 == 0:
@@ -73,7 +73,7 @@ def test_the_start_is_nearly_the_mean(N, second_layer):
 
 def test_a_constant_response_takes_no_steps():
     rng = np.random.default_rng(0)
-    stream = steps.Steps(np.eye(4))
+    stream = stream_steps.Steps(np.eye(4))
     stream.see(rng.standard_normal((20, 4)), np.full(20, 3.0), 0.0, rng)
     rows = stream.small_rows()
     assert not rows.any()

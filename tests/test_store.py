@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fastlazy.cells import canonical_cell, cell_id, cell_stream, grid
-from fastlazy.measure import RESULTS
-from fastlazy.store import SCHEMA, TIMINGS, Store, export, load
+from fastlazy.sweeps.cells import canonical_cell, cell_id, cell_stream, grid
+from fastlazy.sweeps.measure import RESULTS
+from fastlazy.sweeps.store import SCHEMA, TIMINGS, Store, export, load
 
 ROOT = Path(__file__).resolve().parents[1]
 CELLS = [
@@ -104,7 +104,7 @@ def test_one_sweep_writes_and_all_may_read(path):
         )
         with pytest.raises(OSError, match=message):
             Store(path, RESULTS)
-        program = f"from fastlazy.store import *; print(len(load({str(path)!r}))); Store({str(path)!r}, {{}})"
+        program = f"from fastlazy.sweeps.store import *; print(len(load({str(path)!r}))); Store({str(path)!r}, {{}})"
         child = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
         assert child.stdout == "3\n"
         assert child.stderr.splitlines()[-1].startswith("OSError: another sweep is writing to the store")

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from test_store import CELLS, path, row  # noqa: F401  (a fixture)
 
-from fastlazy.measure import RESULTS
-from fastlazy.store import Store, load
+from fastlazy.sweeps.measure import RESULTS
+from fastlazy.sweeps.store import Store, load
 
 FLIPS = 120
 

@@ -14,11 +14,11 @@ import pandas as pd
 import pytest
 from sweep_cells import CELLS
 
-from fastlazy import measure, progress, sweep
-from fastlazy._signals import sigterm_raises
-from fastlazy.cells import grid
-from fastlazy.store import TIMINGS
-from fastlazy.sweep import load_sweep, plan_sweep, run_sweep
+from fastlazy._support.signals import sigterm_raises
+from fastlazy.sweeps import driver, measure, progress
+from fastlazy.sweeps.cells import grid
+from fastlazy.sweeps.driver import load_sweep, plan_sweep, run_sweep
+from fastlazy.sweeps.store import TIMINGS
 
 BAD_CELL = {"regime": "RF", "d": 5, "N": 10**12}  # more memory than there is
 
@@ -65,9 +65,9 @@ def test_workers_order_and_interruptions_do_not_matter(whole, path, threads, mon
     first = run_sweep(CELLS[3:5], path, executor=threads, progress=False)
     assert_same(first, whole[3:5].reset_index(drop=True))
     ran = []
-    real = sweep.drive
+    real = driver.drive
     monkeypatch.setattr(
-        sweep, "drive", lambda run, jobs, *others: real(run, (ran.append(job) or job for job in jobs), *others)
+        driver, "drive", lambda run, jobs, *others: real(run, (ran.append(job) or job for job in jobs), *others)
     )
     shuffled = random.Random(1).sample(CELLS, len(CELLS))
     table = run_sweep(shuffled, path, n_workers=2, progress=False)
@@ -86,7 +86,7 @@ def test_workers_order_and_interruptions_do_not_matter(whole, path, threads, mon
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGKILL")
 def test_workers_that_are_killed_are_replaced_and_nothing_is_lost(whole, path, monkeypatch):
     killed = []
-    real = sweep.Store.record
+    real = driver.Store.record
 
     def record(self, row):
         real(self, row)
@@ -95,7 +95,7 @@ def test_workers_that_are_killed_are_replaced_and_nothing_is_lost(whole, path, m
             killed.append(worker)
             os.kill(worker, signal.SIGKILL)
 
-    monkeypatch.setattr(sweep.Store, "record", record)
+    monkeypatch.setattr(driver.Store, "record", record)
     table = run_sweep(CELLS, path, n_workers=2, progress=False)
     assert len(killed) == 3
     assert_same(table, whole)
@@ -105,10 +105,10 @@ def test_workers_that_are_killed_are_replaced_and_nothing_is_lost(whole, path, m
 def test_a_cell_that_crashes_is_recorded_and_can_be_tried_again(path, monkeypatch, threads):
     def crash(run, jobs, engine, tries):
         assert tries == 4
-        yield from ((key, tries, sweep._crash(tries, "SIGKILL(-9)")) for key, _ in jobs)
+        yield from ((key, tries, driver._crash(tries, "SIGKILL(-9)")) for key, _ in jobs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(sweep, "drive", crash)
+        patch.setattr(driver, "drive", crash)
         table = run_sweep(CELLS[:2], path, executor=threads, retries=3, progress=False)
     assert list(table["status"]) == ["crashed"] * 2
     assert table["error"][0] == "its worker ended 4 times (SIGKILL(-9)), most often for lack of memory"
@@ -147,11 +147,11 @@ def test_no_cells(path):
 
 def test_long_cells_go_on_from_their_checkpoints(path, monkeypatch, threads):
     """The sweep is cut in the midst of a cell, which then begins where it was."""
-    monkeypatch.setattr(sweep, "_LONG", 0.0)
-    monkeypatch.setattr("fastlazy.checkpoint._SECONDS", 0.0)
+    monkeypatch.setattr(driver, "_LONG", 0.0)
+    monkeypatch.setattr("fastlazy.training.checkpoint._SECONDS", 0.0)
     cells = grid(regime="NN", d=12, N=5, n_samples=20_000, draw=range(2))
     reference = run_sweep(cells, path.parent / "b.sqlite", executor=threads, progress=False)
-    from fastlazy import checkpoint
+    from fastlazy.training import checkpoint
 
     kept, real = [], checkpoint.Checkpoint.keep
 
@@ -263,8 +263,8 @@ def test_a_worker_of_a_pool_may_not_start_processes(path):
 
 def test_no_more_processes_than_cells(path, monkeypatch):
     asked = []
-    real = sweep.open_engine
-    monkeypatch.setattr(sweep, "open_engine", lambda executor, count: asked.append(count) or real(executor, count))
+    real = driver.open_engine
+    monkeypatch.setattr(driver, "open_engine", lambda executor, count: asked.append(count) or real(executor, count))
     run_sweep(CELLS[:1], path, n_workers=10**6, progress=False)
     assert asked == [1]
 

@@ -10,9 +10,11 @@ import pytest
 import scipy.sparse.linalg
 
 import fastlazy
-from fastlazy import _team, tangent, tangent_solver
-from fastlazy.activations import _BUILTINS
-from fastlazy.tangent_pairs import block_moments
+from fastlazy._support import threads
+from fastlazy.activations.builtin import _BUILTINS
+from fastlazy.activations.nt_pairs import block_moments
+from fastlazy.kernels import nt_gram
+from fastlazy.risk import nt_solver
 from tests import naive_gram as naive
 from tests.test_population import PAIRS
 
@@ -107,7 +109,7 @@ def test_product_is_that_of_the_whole_matrix(N, d, dtype):
     operator = fastlazy.nt_gram(W, "gelu", center=True)
     assert operator.dtype == dtype
     assert operator.shape == (N * d, N * d)
-    whole = tangent.dense(tangent.tangent_gram(W.astype(float), _BUILTINS["gelu"], True, True))
+    whole = nt_gram.dense(nt_gram.tangent_gram(W.astype(float), _BUILTINS["gelu"], True, True))
     B = np.random.default_rng(0).standard_normal((N * d, 3))
     exact = whole @ B
     tolerance = {np.float64: 1e-12, np.float32: 1e-5}[dtype] * np.abs(exact).max()
@@ -142,7 +144,7 @@ def test_same_bits_for_any_number_of_threads(monkeypatch):
     b = np.random.default_rng(4).standard_normal(W.size)
     results = [fastlazy.nt_gram(W, "relu", parallel=False) @ b]
     for cores in (2, 3):
-        monkeypatch.setattr(_team, "thread_limit", lambda cores=cores: cores)
+        monkeypatch.setattr(threads, "thread_limit", lambda cores=cores: cores)
         results.append(fastlazy.nt_gram(W, "relu") @ b)
     assert np.array_equal(results[0], results[1])
     assert np.array_equal(results[0], results[2])
@@ -195,7 +197,7 @@ def test_nt_risk_of_relu_is_that_of_a_dense_solve(monkeypatch, N, ridge, small):
     K = naive.nt_gram(W, None, block)
     target = target_of(d)
     expected = naive.nt_risk(W, lambda x: np.float64(x > 0), target.B, K, ridge)
-    monkeypatch.setattr(tangent_solver, "_SMALL", 10**9 if small else 0)
+    monkeypatch.setattr(nt_solver, "_SMALL", 10**9 if small else 0)
     assert fastlazy.nt_risk(target, W, "relu", ridge=ridge) == pytest.approx(expected, rel=1e-8)
 
 
@@ -208,7 +210,7 @@ def test_nt_risk_of_any_square_is_the_closed_form(monkeypatch, ridge):
     assert fastlazy.nt_risk(target, W, "he2", ridge=ridge) == expected
     for activation in (lambda x: x * x, lambda x: x * x + 1.0):
         for limit in (0, 10**9):
-            monkeypatch.setattr(tangent_solver, "_SMALL", limit)
+            monkeypatch.setattr(nt_solver, "_SMALL", limit)
             found = fastlazy.nt_risk(target, W, fastlazy.Activation("other", activation), ridge=ridge)
             assert found == pytest.approx(expected, rel=1e-8)
 
@@ -273,7 +275,7 @@ def test_preconditioning_spares_more_than_half_of_the_products(monkeypatch):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         fastlazy.nt_risk(target, W, "relu", max_iterations=25)
-    monkeypatch.setattr(tangent_solver, "_inverse", lambda *_: np.copy)
+    monkeypatch.setattr(nt_solver, "_inverse", lambda *_: np.copy)
     with pytest.warns(RuntimeWarning, match="did not converge in 50 iterations"):
         fastlazy.nt_risk(target, W, "relu", max_iterations=50)
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import fastlazy
-from fastlazy import tangent_limit
-from fastlazy.tangent_limit import tangent_ratio
+from fastlazy.risk import nt_limit
+from fastlazy.risk.nt_limit import tangent_ratio
 
 FAST = fastlazy.Activation("cos 3x", lambda x: math.cos(3 * x), lambda x: -3 * math.sin(3 * x))
 CUBIC = fastlazy.Activation("He_2 + He_3", lambda x: x**3 - 3 * x + x * x, lambda x: 3 * x * x - 3 + 2 * x)
@@ -56,7 +56,7 @@ def test_it_is_the_least_penalised_distance(monkeypatch, activation, N, d, commo
     solution = np.linalg.lstsq(np.array(rows).T, wanted)[0]
     ratio = np.sum((np.array(rows).T @ solution - wanted) ** 2) / (2 * np.sum(B**2))
     if common:
-        monkeypatch.setattr(tangent_limit, "_spectrum", lambda rho: (values, np.full(d, 1 / d)))
+        monkeypatch.setattr(nt_limit, "_spectrum", lambda rho: (values, np.full(d, 1 / d)))
         assert tangent_ratio(sigma, 1.0, N, d, 1.0, refined=False) == pytest.approx(ratio, rel=1e-6)
     else:
         ridge = mu / g[1] ** 2 if abs(g[1]) > 1e-6 else np.inf
@@ -67,7 +67,7 @@ def test_it_is_the_least_penalised_distance(monkeypatch, activation, N, d, commo
 
 @pytest.mark.parametrize("rho", [0.01, 0.5, 0.999, 1.0, 1.001, 30.0])
 def test_the_spectrum_is_that_of_marchenko_and_pastur(rho):
-    x, weights = tangent_limit._spectrum(rho)
+    x, weights = nt_limit._spectrum(rho)
     moments = [weights @ x**k for k in range(4)]
     np.testing.assert_allclose(moments, [1, rho, rho + rho**2, rho + 3 * rho**2 + rho**3], rtol=1e-12)
     assert weights[-1] == pytest.approx(max(0, 1 - rho))

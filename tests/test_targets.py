@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 import fastlazy
-from fastlazy.targets import QuadraticTarget, draw_weights, exponential_target
+from fastlazy.targets.library import exponential_target
+from fastlazy.targets.quadratic import QuadraticTarget
+from fastlazy.targets.weights import draw_weights
 
 
 def symmetric(d, seed=0):

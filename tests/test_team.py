@@ -12,7 +12,7 @@ import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 import fastlazy
-from fastlazy import _team
+from fastlazy._support import threads
 
 
 def run(program, **variables):
@@ -24,9 +24,9 @@ def run(program, **variables):
 @pytest.fixture
 def processors(monkeypatch):
     """Eight processors, whatever the machine has."""
-    for variable in _team.THREAD_VARIABLES:
+    for variable in threads.THREAD_VARIABLES:
         monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setattr(_team, "available_cores", lambda: 8)
+    monkeypatch.setattr(threads, "available_cores", lambda: 8)
 
 
 @pytest.mark.parametrize(
@@ -46,24 +46,24 @@ def processors(monkeypatch):
 def test_the_environment_limits_threads(variables, expected, processors, monkeypatch):
     for variable, value in variables.items():
         monkeypatch.setenv(variable, value)
-    assert _team.thread_limit() == expected
+    assert threads.thread_limit() == expected
 
 
 def test_a_call_takes_what_others_leave(processors):
-    assert _team.share_threads(100, 10) == 8
-    assert _team.share_threads(30, 10) == 3
-    assert _team.share_threads(19, 10) == _team.share_threads(0, 10) == 1
-    with _team.team(6):
-        assert _team.share_threads(100, 10) == 2
-        with _team.team(1), _team.team(1):
-            assert _team.share_threads(100, 10) == 1
-    assert _team.share_threads(100, 10) == 8
+    assert threads.share_threads(100, 10) == 8
+    assert threads.share_threads(30, 10) == 3
+    assert threads.share_threads(19, 10) == threads.share_threads(0, 10) == 1
+    with threads.team(6):
+        assert threads.share_threads(100, 10) == 2
+        with threads.team(1), threads.team(1):
+            assert threads.share_threads(100, 10) == 1
+    assert threads.share_threads(100, 10) == 8
 
 
 def test_affinity_counts():
     program = (
         "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
-        "from fastlazy import _team; print(_team.available_cores())"
+        "from fastlazy._support import threads; print(threads.available_cores())"
     )
     if not hasattr(os, "sched_setaffinity"):
         pytest.skip("this system has no affinity")
@@ -73,10 +73,11 @@ def test_affinity_counts():
 SHRINKING = """
 import numpy as np
 import fastlazy
-from fastlazy import _team
+from fastlazy._support import threads
+from fastlazy._support import threads
 
 limit = [3]
-_team.thread_limit = lambda: limit[0]
+threads.thread_limit = lambda: limit[0]
 rng = np.random.default_rng(0)
 X, W = rng.standard_normal((5000, 40)), rng.standard_normal((300, 40))
 
@@ -102,9 +103,11 @@ import atexit
 import threading
 import numpy as np
 import fastlazy
-from fastlazy import _blocks, _team
-_team.thread_limit = lambda: 3
-_blocks._SHARE = 1
+from fastlazy._support import threads
+from fastlazy.kernels import operands
+from fastlazy._support import threads
+threads.thread_limit = lambda: 3
+operands._SHARE = 1
 
 X = np.random.default_rng(0).standard_normal((40, 30))
 
@@ -132,9 +135,9 @@ def test_no_threads_to_be_had(monkeypatch):
     def refuse(self, *arguments):
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(_team.ThreadPoolExecutor, "submit", refuse)
+    monkeypatch.setattr(threads.ThreadPoolExecutor, "submit", refuse)
     called = []
-    with _team.team(3) as together:
+    with threads.team(3) as together:
         together(lambda member, members, board: called.append((member, members)))
     assert (together.members, called) == (1, [(0, 1)])
 
@@ -168,8 +171,9 @@ import signal, sys
 import numpy as np
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 import fastlazy
-from fastlazy import _team
-_team.thread_limit = lambda: max(MEMBERS, 1)
+from fastlazy._support import threads
+from fastlazy._support import threads
+threads.thread_limit = lambda: max(MEMBERS, 1)
 X, W = np.random.default_rng(0).standard_normal((2, 6000, 1000))
 fastlazy.rf_kernel(X[:9], W[:9], "tanh")
 print("begin", flush=True)
@@ -201,7 +205,7 @@ def test_joblib_workers_do_not_compete(monkeypatch):
 
 
 def _limit():
-    return _team.thread_limit()
+    return threads.thread_limit()
 
 
 def test_results_do_not_depend_on_the_limit(monkeypatch):

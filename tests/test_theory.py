@@ -5,9 +5,12 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from fastlazy.risk import nn_risk, nt_risk, rf_risk
-from fastlazy.targets import QuadraticTarget, draw_weights
-from fastlazy.theory import nn_risk_limit, nt_risk_limit, rf_risk_limit
+from fastlazy.risk.limits import nt_risk_limit, rf_risk_limit
+from fastlazy.risk.nn import nn_risk, nn_risk_limit
+from fastlazy.risk.nt import nt_risk
+from fastlazy.risk.rf import rf_risk
+from fastlazy.targets.quadratic import QuadraticTarget
+from fastlazy.targets.weights import draw_weights
 
 
 @pytest.fixture(autouse=True)

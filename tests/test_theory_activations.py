@@ -7,9 +7,11 @@ import pytest
 from test_theory import COVS, drawn_covs, drawn_target, matrix, printed, published_target
 from threadpoolctl import threadpool_limits
 
-from fastlazy.activations import Activation, get_activation
-from fastlazy.targets import QuadraticTarget, draw_weights
-from fastlazy.theory import rf_risk_limit
+from fastlazy.activations.activation import Activation
+from fastlazy.activations.builtin import get_activation
+from fastlazy.risk.limits import rf_risk_limit
+from fastlazy.targets.quadratic import QuadraticTarget
+from fastlazy.targets.weights import draw_weights
 
 
 @pytest.fixture(autouse=True)

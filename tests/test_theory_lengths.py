@@ -11,10 +11,11 @@ from mpmath import mp
 from test_theory import drawn_target
 
 import fastlazy
-from fastlazy import Activation, QuadraticTarget, sectors
-from fastlazy.hermite import expansion
-from fastlazy.tangent_limit import _prices
-from fastlazy.theory import nt_risk_limit, rf_risk_limit
+from fastlazy import Activation, QuadraticTarget
+from fastlazy.activations.moments import expansion
+from fastlazy.risk import sectors
+from fastlazy.risk.limits import nt_risk_limit, rf_risk_limit
+from fastlazy.risk.nt_limit import _prices
 
 LENGTHS = [1e-100, 1e-30, 1e-12, 1e-8, 1e-5, 1e-3, 0.02, 0.3, 1.0]
 SMOOTH = ["cos", "exp", "softplus", "gelu", "silu"]

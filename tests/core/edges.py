@@ -7,11 +7,13 @@ import math
 import numpy as np
 
 import fastlazy
-from fastlazy import centred, epochs, models, normal_equations
 from fastlazy._core import gram as core
 from fastlazy._core import tangent as core_tangent
 from fastlazy._core.geometry import HEIGHT, NARROW, REGISTER_BYTES, WIDE
-from fastlazy.activations import get_activation
+from fastlazy.activations.builtin import get_activation
+from fastlazy.kernels import centred, normal_equations
+from fastlazy.kernels import features as features_module
+from fastlazy.training import epochs
 from tests import naive, naive_gram
 from tests.sgd_samples import drawn_samples
 
@@ -77,12 +79,15 @@ def _models(n, m, N, d, dtype, **options):
     a, b, u = (rng.standard_normal(shape) for shape in ((t, N), (t, N, d), (n, t)))
     tanh = get_activation("tanh")
     features, slopes = np.tanh(x @ w.T), 1 / np.cosh(x @ w.T) ** 2
-    yield models.features(X, W, tanh, **options), features
-    yield models.features(X, W, tanh, derivative=1, **options), slopes
-    yield models.rf_values(X, W, a, tanh, **options), features @ a.T
-    yield models.nt_values(X, W, b, tanh, **options), np.einsum("ni,nj,tij->nt", slopes, x, b, optimize=True)
-    yield models.rf_coefficients(X, u, W, tanh, **options), u.T @ features
-    yield models.nt_coefficients(X, u, W, tanh, **options), np.einsum("nt,ni,nj->tij", u, slopes, x, optimize=True)
+    yield features_module.features(X, W, tanh, **options), features
+    yield features_module.features(X, W, tanh, derivative=1, **options), slopes
+    yield features_module.rf_values(X, W, a, tanh, **options), features @ a.T
+    yield features_module.nt_values(X, W, b, tanh, **options), np.einsum("ni,nj,tij->nt", slopes, x, b, optimize=True)
+    yield features_module.rf_coefficients(X, u, W, tanh, **options), u.T @ features
+    yield (
+        features_module.nt_coefficients(X, u, W, tanh, **options),
+        np.einsum("nt,ni,nj->tij", u, slopes, x, optimize=True),
+    )
 
 
 def _centred(n, m, N, d, dtype, **options):

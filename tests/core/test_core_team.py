@@ -7,7 +7,7 @@ import pytest
 
 from fastlazy._core.jit import jit
 from fastlazy._core.team import board_size, meet, stop, take
-from fastlazy._team import available_cores, team
+from fastlazy._support.threads import available_cores, team
 
 
 @jit

@@ -6,7 +6,8 @@ import edges
 import numpy as np
 import pytest
 
-from fastlazy import _blocks, _team, sgd
+from fastlazy.kernels import operands
+from fastlazy.training import fit_nn
 
 TOLERANCE = {np.float64: 1e-12, np.float32: 1e-5}  # relative to the largest entry
 DTYPES = [np.float32, np.float64]
@@ -52,13 +53,13 @@ def test_equals_its_slow_twin(name, sizes, dtype):
 @pytest.mark.parametrize("name", edges.COMPUTATIONS)
 def test_same_bits_for_any_number_of_threads(name, dtype, monkeypatch):
     """Every piece of work is taken to be worth a thread, however small."""
-    monkeypatch.setattr(_blocks, "_SHARE", 1e-9)
-    for module in (sgd, edges.epochs):
+    monkeypatch.setattr(operands, "_SHARE", 1e-9)
+    for module in (fit_nn, edges.epochs):
         monkeypatch.setattr(module, "SHARE", 1e-9)
     for case in list(cases(dtype, "near"))[::3] + list(cases(dtype, "far"))[::7]:
         results = []
         for threads in (1, 2, 3):
-            monkeypatch.setattr(_team, "thread_limit", lambda threads=threads: threads)
+            monkeypatch.setattr(threads, "thread_limit", lambda threads=threads: threads)
             results.append([found for found, _ in edges.COMPUTATIONS[name](*case, dtype)])
         for alone, *others in zip(*results, strict=True):
             assert all(alone.tobytes() == other.tobytes() for other in others), case

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from unittest import mock
 
-import fastlazy.sweep
+import fastlazy.sweeps.driver
 from fuzz.grammar import Entry
 from fuzz.grammar_sweeps import small_store
 from fuzz.judge import Call, ClearExitError
@@ -69,12 +69,12 @@ def command(draw: Draw) -> Call:
 
 def main_of(argv: list[str]) -> str:
     """What the command prints; a `ClearExitError` if it refuses."""
-    from fastlazy.cli import main
-    from fastlazy.engines import open_engine
+    from fastlazy.cli.main import main
+    from fastlazy.sweeps.engines import open_engine
 
     printed, told = io.StringIO(), io.StringIO()
     threads = mock.patch.object(
-        fastlazy.sweep, "open_engine", lambda executor, n: open_engine(executor or ThreadPoolExecutor(1), n)
+        fastlazy.sweeps.driver, "open_engine", lambda executor, n: open_engine(executor or ThreadPoolExecutor(1), n)
     )
     with threads, contextlib.redirect_stdout(printed), contextlib.redirect_stderr(told):
         try:

@@ -1,0 +1,1 @@
+"""What every other folder may use: arguments checked, threads, files, errors of rounding; nothing of networks."""

@@ -1,0 +1,148 @@
+"""The non-linearities that have a name: one row of `_BUILTINS` each.
+
+Here they are NumPy expressions, for the theory; `fastlazy._core.activation` has them as compiled functions, for the
+kernels, and a test holds both together.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from scipy import special
+
+from fastlazy._support.arguments import Array, check_choice, shown
+from fastlazy.activations.activation import Activation, Function
+
+
+class _Builtin(Activation):
+    """A non-linearity of the package: its functions take arrays, and the compiled ones go by its name."""
+
+    _degree: int | None
+
+    def __init__(self, name: str, function: Function, derivative: Function | None, degree: int | None = None) -> None:
+        for field, value in (("name", name), ("function", function), ("derivative", derivative), ("_degree", degree)):
+            object.__setattr__(self, field, value)
+
+    def __repr__(self) -> str:
+        return f"get_activation({self.name!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return get_activation, (self.name,)
+
+    @property
+    def _content(self) -> str:
+        return self.name
+
+    @property
+    def degree(self) -> int | None:
+        return self._degree
+
+    @cached_property
+    def compiled(self) -> Any:
+        from fastlazy._core import activation
+
+        return getattr(activation, self.name)
+
+    @cached_property
+    def compiled_derivative(self) -> Any:
+        from fastlazy._core import activation
+
+        if self.derivative is None:
+            raise ValueError(
+                f"activation {self.name!r} jumps, so its derivative is no function and it has no tangent model; "
+                "pass one without jumps"
+            )
+        return getattr(activation, f"d_{self.name}")
+
+    def values(self, x: Array, derivative: int = 0) -> Array:
+        function: Any = self.derivative if derivative else self.function
+        with np.errstate(all="ignore"):
+            return np.asarray(function(x), np.float64)
+
+
+def get_activation(name: str) -> Activation:
+    """The non-linearity of that name.
+
+    Parameters
+    ----------
+    name : str
+        "linear", "square" (x^2), "he2" (x^2 - 1), "he3" (x^3 - 3x), "step" (1 for x > 0), "relu", "leaky_relu" (slope
+        1/100 for x < 0), "erf", "tanh", "sigmoid", "softplus" (log(1 + e^x)), "gelu" (x times the normal distribution
+        function), "silu" (x sigmoid(x)), "sin", "cos" or "exp".
+
+    Returns
+    -------
+    Activation
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no name of a non-linearity.
+    """
+    return _BUILTINS[check_choice("name", name, _BUILTINS)]
+
+
+def check_activation(value: Any) -> Activation:
+    """The non-linearity that *value*, a name or an `Activation`, stands for.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is neither, or an unknown name.
+    """
+    if isinstance(value, Activation):
+        return value
+    if not isinstance(value, str):
+        raise TypeError(
+            f"activation must be a name or an Activation, got {shown(value)}; pass e.g. 'relu', "
+            "or Activation(name, function)"
+        )
+    return _BUILTINS[check_choice("activation", value, _BUILTINS)]
+
+
+def _step(x: Any) -> Any:
+    return np.where(x > 0, 1.0, 0.0)
+
+
+def _leaky_slope(x: Any) -> Any:
+    return np.where(x > 0, 1.0, 0.01)
+
+
+def _silu_slope(x: Any) -> Any:
+    return special.expit(x) * (1 + x * special.expit(-x))
+
+
+def _gelu_slope(x: Any) -> Any:
+    return special.ndtr(x) + x * np.exp(-x * x / 2) / math.sqrt(2 * math.pi)
+
+
+_BUILTINS: dict[str, Activation] = {
+    activation.name: activation
+    for activation in [
+        _Builtin("linear", lambda x: x, np.ones_like, 1),
+        _Builtin("square", lambda x: x * x, lambda x: 2 * x, 2),
+        _Builtin("he2", lambda x: x * x - 1, lambda x: 2 * x),
+        _Builtin("he3", lambda x: x * (x * x - 3), lambda x: 3 * (x * x - 1)),
+        _Builtin("step", _step, None, 0),
+        _Builtin("relu", lambda x: np.maximum(x, 0), _step, 1),
+        _Builtin("leaky_relu", lambda x: x * _leaky_slope(x), _leaky_slope, 1),
+        _Builtin("erf", special.erf, lambda x: 2 / math.sqrt(math.pi) * np.exp(-x * x)),
+        _Builtin("tanh", np.tanh, lambda x: 4 * special.expit(2 * x) * special.expit(-2 * x)),
+        _Builtin("sigmoid", special.expit, lambda x: special.expit(x) * special.expit(-x)),
+        _Builtin("softplus", lambda x: np.logaddexp(0, x), special.expit),
+        _Builtin("gelu", lambda x: x * special.ndtr(x), _gelu_slope),
+        _Builtin("silu", lambda x: x * special.expit(x), _silu_slope),
+        _Builtin("sin", np.sin, np.cos),
+        _Builtin("cos", np.cos, lambda x: -np.sin(x)),
+        _Builtin("exp", np.exp, np.exp),
+    ]
+}
+
+
+BUILTIN_NAMES = tuple(_BUILTINS)
+
+
+TANGENT_NAMES = tuple(name for name, activation in _BUILTINS.items() if activation.derivative is not None)

@@ -1,0 +1,1 @@
+"""The command ``fastlazy``: parse, call, print."""

@@ -1,0 +1,235 @@
+"""``fastlazy figure``: the headline figure, measured or drawn again from what was measured."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+from fastlazy._support.arguments import check_count
+from fastlazy._support.files import replace_file, writable_folder
+from fastlazy.cli.output import complain, load_matplotlib, save_figure, tell
+
+_STORE = "figure.sqlite"
+_FILES = ("figure.png", "figure.pdf", "results.csv", _STORE)
+_DESCRIPTION = """\
+Draw the risk of random features (RF), the neural tangent model (NT) and the trained
+network (NN) against the number of neurons N, for y = <x, Bx> + b0 with eigenvalues of
+B iid Exp(1). RF and NT with sigma = x^2 or with --activations, NN always with x^2.
+
+Lines are analytic predictions. Dots are measured: for RF and NT the exact risk of drawn
+weights, for NN the exact risk of a network trained by SGD. Writes figure.png, figure.pdf
+and results.csv. Dots go to figure.sqlite as they are finished: the same command after an
+interruption goes on from there.
+"""
+_EPILOG = """\
+examples:
+  fastlazy figure                          the headline figure: d = 450, 12 widths from 30 to 4500
+  fastlazy figure --preset paper           25 widths, 10 draws, 10 million samples for each NN dot
+  fastlazy figure --d 100 --widths 10,30,100,300 --out small
+  fastlazy figure --activations square,relu,gelu --out regardless
+  fastlazy figure --from sweep.sqlite      draw what a sweep has measured, measure nothing
+  fastlazy figure --from sweep.sqlite --where target=identity --where ridge=0.1
+"""
+
+
+def add_figure_command(commands: Any) -> None:
+    """Add ``fastlazy figure`` to the *commands* of a parser, in place."""
+    parser = commands.add_parser(
+        "figure",
+        help="draw risk against the number of neurons for RF, NT and NN",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--preset", choices=["quick", "paper"], default="quick",
+        help="quick: two minutes on two cores; paper: as in the paper, some twenty minutes (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--out", metavar="DIR", default="fastlazy-figure", help="folder to write to (default: %(default)s)"
+    )
+    parser.add_argument("--d", type=int, help="input dimension (default: 450)")
+    parser.add_argument("--widths", metavar="N,N,...", help="numbers of neurons (default: the preset's, d/15 to 10 d)")
+    parser.add_argument("--draws", type=int, help="draws of the weights for each RF and NT dot (default: 4; paper: 10)")
+    parser.add_argument(
+        "--activations", metavar="NAME,...",
+        help="non-linearities of RF and NT, a panel for each (default: square; with --from: all)",
+    )  # fmt: skip
+    parser.add_argument("--seed", type=int, help="seed of everything that is drawn (default: 0)")
+    parser.add_argument("--workers", type=int, help="processes to measure with (default: one for each core)")
+    parser.add_argument(
+        "--from", dest="store", metavar="STORE",
+        help="draw the cells of this store, all or those of --d and --seed (default: measure)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--where", metavar="KEY=VALUE", action="append", default=[],
+        help="with --from: only cells with this parameter, which may be given several times (default: those of the "
+        "population, without ridge and scale)",
+    )  # fmt: skip
+    parser.set_defaults(run=run_figure)
+
+
+def run_figure(arguments: argparse.Namespace) -> int:
+    """Measure or read, write and print the figure; the exit status."""
+    start = time.perf_counter()
+    out = Path(arguments.out)
+    try:
+        for name, minimum in (("d", 1), ("draws", 1), ("seed", 0), ("workers", 1)):
+            if getattr(arguments, name) is not None:
+                check_count(f"--{name}", getattr(arguments, name), minimum)
+        widths = None if arguments.widths is None else _parse_widths(arguments.widths)
+        names = None if arguments.activations is None else _parse_activations(arguments.activations)
+        where = parse_where(arguments.where)
+        if where and arguments.store is None:
+            raise ValueError("--where chooses among the cells of a store; pass --from STORE, too")
+        writable_folder(arguments.out, _FILES)
+        load_matplotlib()
+        table = (
+            _measured(arguments, widths, names, out)
+            if arguments.store is None
+            else _stored(arguments, widths, names, where)
+        )
+    except (ValueError, OSError, RuntimeError) as error:
+        complain(f"fastlazy figure: {error}")
+        return 2
+    except KeyboardInterrupt:
+        complain(f"\ninterrupted: dots are in {out / _STORE}; the same command goes on from there")
+        return 130
+
+    failed = table[table["status"] != "done"]
+    for row in failed.itertuples():
+        complain(f"fastlazy figure: no dot {row.regime} N = {row.N}: {row.error}")
+    if len(failed) == len(table):
+        return 1
+    try:
+        printed = _write(table, names, out)
+    except OSError as error:
+        again = f"fastlazy figure --from {arguments.store or out / _STORE} --out ELSEWHERE"
+        complain(f"fastlazy figure: the figure cannot be written ({error}). All dots are kept; make room, and: {again}")
+        return 2
+    tell(f"{printed} in {time.perf_counter() - start:.0f} s: {out / 'figure.png'}, figure.pdf, results.csv")
+    return 1 if len(failed) else 0
+
+
+def _write(table: Any, names: list[str] | None, out: Path) -> str:
+    """Write dots and figure into *out*; the printed table, and the number of dots."""
+    from fastlazy.figures import risk_table
+
+    dots = risk_table.figure_dots(table)
+    target = risk_table.figure_target(table)
+    results = out / "results.csv"
+    several = dots["activation"].nunique() > 1
+    text = (dots if several else dots.drop(columns="activation")).to_csv(index=False)
+    if results.exists() and results.read_text() != text:
+        results.replace(out / "results.previous.csv")
+    replace_file(results, lambda path: path.write_text(text))
+    if names is not None:  # the panels in the order asked for
+        place = {name: k for k, name in enumerate(names)}
+        dots = dots.sort_values("activation", key=lambda column: column.map(place), kind="stable", ignore_index=True)
+    lines = risk_table.figure_lines(target, dots)
+    save_figure(lambda: _figure(dots, lines, target.d), out, "figure")
+    return f"{_format_summary(risk_table.summary(dots), target.d)}\n{len(dots)} dots"
+
+
+def _measured(arguments: argparse.Namespace, widths: list[int] | None, activations: list[str] | None, out: Path) -> Any:
+    """The rows of the figure's sweep, whose store is in the folder *out*."""
+    # The heavy modules are loaded once the arguments are known to be good.
+    from fastlazy.figures import risk_table
+    from fastlazy.sweeps.driver import run_sweep
+
+    paper = arguments.preset == "paper"
+    d, seed = 450 if arguments.d is None else arguments.d, arguments.seed or 0
+    draws = (10 if paper else 4) if arguments.draws is None else arguments.draws
+    if widths is None:
+        widths = risk_table.authors_widths(d) if paper else risk_table.geometric_widths(d, 12)
+    samples = [10_000_000 if paper else risk_table.quick_samples(N, d) for N in widths]
+    cells = risk_table.figure_cells(d, widths, draws, samples, seed, activations or ["square"])
+    return run_sweep(cells, out / _STORE, n_workers=arguments.workers, rerun_failed=True)
+
+
+def _stored(
+    arguments: argparse.Namespace, widths: list[int] | None, activations: list[str] | None, where: dict[str, Any]
+) -> Any:
+    """The rows of a store that make one figure."""
+    from fastlazy.figures import risk_table
+    from fastlazy.sweeps.driver import load_sweep
+
+    table = load_sweep(arguments.store)
+    risk_table.check_columns(table)
+    if widths is not None:
+        table = table[table["N"].isin(widths)]
+    if activations is not None:
+        table = table[(table["regime"] == "NN") | table["activation"].isin(activations)]
+    return risk_table.one_figure(table, d=arguments.d, seed=arguments.seed, where=where)
+
+
+def parse_where(texts: list[str]) -> dict[str, Any]:
+    """The values of keys that *texts* such as "ridge=0.1" give.
+
+    Raises
+    ------
+    ValueError
+        If one of them is not of this form, or has a key or a value that no cell can have.
+    """
+    from fastlazy.sweeps.cells import KEYS
+
+    found: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or name not in KEYS:
+            raise ValueError(f"--where must be KEY=VALUE, got {text!r}; a KEY is one of {', '.join(KEYS)}")
+        kind = KEYS[name].kind
+        try:
+            found[name] = kind(value) if kind in (int, float) else value
+        except ValueError:
+            raise ValueError(f"--where {text}: {name} must be a number, got {value!r}; pass one") from None
+    return found
+
+
+def _parse_widths(text: str) -> list[int]:
+    try:
+        widths = sorted({int(part) for part in text.replace(",", " ").split()})
+    except ValueError:
+        raise ValueError(
+            f"--widths must be whole numbers separated by commas, got {text!r}; try --widths 30,450,4500"
+        ) from None
+    if not widths or widths[0] < 1:
+        raise ValueError(f"--widths must be numbers of at least 1, got {text!r}; try --widths 30,450,4500")
+    return widths
+
+
+def _parse_activations(text: str) -> list[str]:
+    from fastlazy.activations.builtin import BUILTIN_NAMES
+
+    names = list(dict.fromkeys(text.replace(",", " ").split()))
+    unknown = [name for name in names if name not in BUILTIN_NAMES]
+    if unknown or not names:
+        raise ValueError(
+            f"--activations must be names separated by commas, got {text!r}; choose among {', '.join(BUILTIN_NAMES)}"
+        )
+    return names
+
+
+def _figure(dots: Any, lines: Any, d: int) -> Any:
+    from fastlazy.figures.risk_curves import plot_activations, plot_risk_curves
+
+    several = dots["activation"].nunique() > 1
+    ax = plot_activations(dots, lines, d)[0] if several else plot_risk_curves(dots, lines, d)
+    return ax.get_figure(root=True)
+
+
+def _format_summary(summary: Any, d: int) -> str:
+    """The table of measured beside predicted."""
+    several = summary["activation"].nunique() > 1
+    width = 2 + max(map(len, summary["activation"])) if several else 0
+    head = f"{'':6}{'':{width}}{'N':>6}{'N/d':>8}{'measured':>11}{'+-':>8}{'predicted':>11}{'difference':>12}"
+    lines = [head]
+    for row in summary.itertuples():
+        spread = f"{row.std:8.4f}" if row.dots > 1 else " " * 8
+        lines.append(
+            f"{row.regime:6}{row.activation if several else '':{width}}{row.N:6d}{row.N / d:8.3f}{row.measured:11.4f}"
+            f"{spread}{row.predicted:11.4f}{row.difference:+12.4f}"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,208 @@
+"""Figures: tables in, Axes out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from fastlazy._support.arguments import check_count
+from fastlazy.figures.risk_table import check_one_setting
+
+# Told apart by line, marker and filling as well as by colour (a palette for colour-blind readers).
+STYLES: dict[str, dict[str, Any]] = {
+    "RF": {"color": "#0072B2", "linestyle": "-", "marker": "s", "label": "RF: random features"},
+    "NT": {"color": "#D55E00", "linestyle": "--", "marker": "^", "label": "NT: neural tangent"},
+    "NN": {"color": "#111111", "linestyle": "-.", "marker": "o", "label": "NN: trained by SGD"},
+}
+
+
+def plot_risk_curves(
+    dots: pd.DataFrame, lines: pd.DataFrame | None = None, d: int | None = None, *, ax: Axes | None = None
+) -> Axes:
+    """Axes with risk ratio against N / d: measured dots, predicted lines.
+
+    Parameters
+    ----------
+    dots : DataFrame
+        The table of a sweep of one target, of which the finished cells are drawn. Or any with columns regime
+        ("RF", "NT", "NN"), N, measured (risk / null risk). Several rows with the same regime and N, which may differ
+        in their draw and seed alone, become their mean with an error bar of one standard deviation.
+    lines : DataFrame, optional
+        Columns regime, N, predicted (risk / null risk). Default for a sweep the predictions at its widths,
+        otherwise none.
+    d : int, optional
+        Input dimension; default for a sweep the one that it has.
+    ax : Axes, optional
+        Where to draw; default a new figure.
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    KeyError
+        If a table lacks one of its columns.
+    TypeError
+        If *dots* or *lines* is no DataFrame, or a column of it that must hold numbers does not.
+    ValueError
+        If d is not a positive whole number, or missing where the table does not have one; a regime is not known, or a
+        number not finite; there is nothing to draw; or dots would be means over cells that differ in more than
+        their draw and seed, such as several targets or ridges.
+    """
+    dots, lines, d = _check_tables(dots, lines, d)
+    if not isinstance(ax, Axes | None):
+        raise TypeError(f"ax must be Axes or None, got {type(ax).__name__}; pass one of plt.subplots()")
+    if len(_activations(dots)) > 1:
+        raise ValueError(
+            f"the table has RF or NT with {len(_activations(dots))} non-linearities, these axes are for one; pass rows "
+            "of one, or use plot_activations"
+        )
+    if ax is None:
+        _, ax = plt.subplots(figsize=(7.2, 4.8), layout="constrained")
+    _draw(ax, dots, lines, d)
+    _add_legend(ax)
+    return ax
+
+
+def plot_activations(dots: pd.DataFrame, lines: pd.DataFrame | None = None, d: int | None = None) -> list[Axes]:
+    """Axes with risk ratio against N / d, one for each non-linearity of RF and NT, with the same NN in all.
+
+    Parameters
+    ----------
+    dots, lines, d
+        As `plot_risk_curves` takes them, with a column activation in both tables.
+
+    Returns
+    -------
+    list of Axes
+        Of one new figure, in the order in which the non-linearities come in the table. NN's own is x^2.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError
+        As `plot_risk_curves`.
+    """
+    dots, lines, d = _check_tables(dots, lines, d)
+    names = _activations(dots) or ["square"]
+    columns = min(len(names), 3)
+    rows = -(-len(names) // columns)
+    size = 4.4 * columns, 0.6 + 3.6 * rows
+    _, grid = plt.subplots(rows, columns, figsize=size, layout="constrained", sharex=True, sharey=True, squeeze=False)
+    axes = list(grid.flat)
+    for ax, name in zip(axes, names, strict=False):
+        own, known = (
+            None if table is None else table[(table["regime"] == "NN") | (table["activation"] == name)]
+            for table in (dots, lines)
+        )
+        assert own is not None
+        _draw(ax, own, known, d)
+        ax.set_title(name, fontsize="medium")
+        ax.label_outer()
+    for ax in axes[len(names) :]:
+        ax.set_visible(False)
+    _add_legend(axes[0], of_nn=", x²")
+    return axes[: len(names)]
+
+
+def _check_tables(
+    dots: pd.DataFrame, lines: pd.DataFrame | None, d: int | None
+) -> tuple[pd.DataFrame, pd.DataFrame | None, int]:
+    """Dots, lines and dimension, from a table of a sweep or as given."""
+    if isinstance(dots, pd.DataFrame) and "ratio" in dots:
+        _check_table("dots", dots, ["status", "regime", "N", "predicted", "d", "activation"])
+        dots = dots[dots["status"] == "done"].rename(columns={"ratio": "measured"})
+        lines = dots.drop_duplicates(["regime", "activation", "N"]) if lines is None else lines
+        d = _only_dimension(dots) if d is None else d
+    _check_table("dots", dots, ["regime", "N", "measured"])
+    if dots.empty:
+        raise ValueError("dots has no rows to draw; of a sweep these are those with status 'done'")
+    _check_numbers("dots", dots, "measured")
+    if lines is not None:
+        _check_table("lines", lines, ["regime", "N", "predicted"])
+        _check_numbers("lines", lines, "predicted", may_lack=True)
+    check_one_setting(dots, "drop the rows of all but one {name}, or draw each by itself")
+    return dots, lines, check_count("d", d)
+
+
+def _check_table(name: str, table: Any, columns: list[str]) -> None:
+    if not isinstance(table, pd.DataFrame):
+        raise TypeError(f"{name} must be a DataFrame, got {type(table).__name__}; pass e.g. the table of run_sweep")
+    if missing := [column for column in columns if column not in table]:
+        raise KeyError(f"{name} has no column {', '.join(map(repr, missing))}")
+
+
+def _check_numbers(name: str, table: pd.DataFrame, height: str, may_lack: bool = False) -> None:
+    """Check regimes, widths and heights of a table; only lines *may_lack* some heights."""
+    unknown = sorted({str(regime) for regime in table["regime"]} - {*STYLES})
+    if unknown:
+        raise ValueError(f"regime must be one of 'RF', 'NT', 'NN', got {', '.join(unknown)}; rename or drop these rows")
+    for column, minimum in (("N", 1.0), (height, -np.inf)):
+        if not pd.api.types.is_numeric_dtype(table[column]):
+            raise TypeError(f"column {column} of {name} must hold numbers, got dtype {table[column].dtype}; convert it")
+        numbers = table[column].to_numpy(float, na_value=np.nan)
+        lacks = may_lack and column == height
+        good = (numbers >= minimum) & (numbers < np.inf) & (numbers > -np.inf) | (np.isnan(numbers) & lacks)
+        if not good.all():
+            least = " of at least 1" if minimum == 1 else ""
+            raise ValueError(f"column {column} of {name} must hold finite numbers{least}, got {numbers[~good][0]:g}")
+
+
+def _activations(dots: pd.DataFrame) -> list[str]:
+    """The non-linearities of RF and NT, in their order; none if the table does not have them."""
+    return list(dots.loc[dots["regime"] != "NN", "activation"].unique()) if "activation" in dots else []
+
+
+def _draw(ax: Axes, dots: pd.DataFrame, lines: pd.DataFrame | None, d: int) -> None:
+    """Draw dots and lines, and name the axes, in place."""
+    for regime, style in STYLES.items():
+        if lines is not None:
+            line = lines[lines["regime"] == regime].sort_values("N")
+            ax.plot(line["N"] / d, line["predicted"], color=style["color"], linestyle=style["linestyle"], zorder=2)
+        groups = dots[dots["regime"] == regime].groupby("N")["measured"]
+        if groups.ngroups:
+            ax.errorbar(
+                groups.mean().index / d,
+                groups.mean(),
+                yerr=groups.std().fillna(0.0),
+                color=style["color"],
+                linestyle="none",
+                marker=style["marker"],
+                markersize=6.5,
+                markerfacecolor="white",
+                markeredgewidth=1.5,
+                capsize=2.5,
+                zorder=3,
+            )
+        # One legend entry for the line and the dots of a regime.
+        ax.plot([], [], **style, markersize=6.5, markerfacecolor="white", markeredgewidth=1.5)
+    ax.set_xscale("log")
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.set_ylim(-0.03, max(1.03, 1.03 * float(dots["measured"].max())))
+    ax.set_xlabel("neurons / dimension,  N / d")
+    ax.set_ylabel("risk / null risk")
+    ax.grid(True, which="major", color="0.9")
+    ax.spines[["top", "right"]].set_visible(False)
+
+
+def _add_legend(ax: Axes, of_nn: str = "") -> None:
+    """Explain lines and markers above the axes, where there is no data to cover, in place."""
+    handles, labels = ax.get_legend_handles_labels()
+    labels = [label + of_nn * label.startswith("NN") for label in labels]
+    ax.figure.legend(
+        handles, labels, loc="outside upper center", ncols=3, frameon=False, fontsize="small", handlelength=3.2,
+        columnspacing=1.5,
+    )  # fmt: skip
+
+
+def _only_dimension(table: pd.DataFrame) -> int:
+    dimensions = table["d"].unique()
+    if len(dimensions) != 1:
+        raise ValueError(
+            f"the table has finished cells of {len(dimensions)} dimensions d, a figure is of one; pass rows of one d"
+        )
+    return int(dimensions[0])

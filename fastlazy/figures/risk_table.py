@@ -1,0 +1,248 @@
+"""The dots and the lines of the headline figure: risk of RF, NT and NN against the number of neurons.
+
+A dot of RF or NT is the exact risk of drawn weights; a dot of NN is a network trained by SGD. Dots are cells of
+a sweep (`fastlazy.sweeps.driver`).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fastlazy.activations.builtin import TANGENT_NAMES
+from fastlazy.sweeps.cells import KEYS, REGIMES, REPEATS, canonical_cell, cell_target, check_number_of_cells
+from fastlazy.sweeps.measure import predicted_ratio
+from fastlazy.targets.quadratic import QuadraticTarget
+
+_DOT = {"ratio": "measured", "stream": "seed"}  # a column of a sweep, and what it is called of a dot
+DOT_COLUMNS = ["regime", "N", "draw", "measured", "predicted", "seconds", "seed", "activation"]
+_ALWAYS = ["regime", "N", "draw", "seed"]
+_SETTING = ["target", "target_seed", "exponent", "d"]  # what all dots of one figure have in common
+
+
+def geometric_widths(d: int, count: int) -> list[int]:
+    """Up to *count* widths in equal ratios from d / 15 to 10 d: 30 to 4500 at d = 450."""
+    return sorted({max(1, round(N)) for N in np.geomspace(d / 15, 10 * d, count)})
+
+
+def authors_widths(d: int) -> list[int]:
+    """The 25 widths of the authors' scripts, 30 to 4767 at d = 450, in proportion to d."""
+    return sorted({max(1, int(30 * 1.5**power * d / 450)) for power in np.linspace(0, 12.5, 25)})
+
+
+def quick_samples(N: int, d: int) -> int:
+    """Samples that bring an NN dot of width N within about .005 of its optimum, as `fastlazy figure` prints.
+
+    In units of d (d + 150), about d b s, in which all directions are learned once (see `fastlazy.training.steps`): few
+    for N >= d, where no noise remains, more the narrower the network.
+    """
+    narrowness = float(np.clip(1 - N / d, 0, 1))
+    return max(200_000, math.ceil((2.6 + 37 * math.pow(narrowness, 1.45)) * d * (d + 150)))
+
+
+def figure_cells(
+    d: int,
+    widths: Sequence[int],
+    draws: int,
+    n_samples: Sequence[int],
+    seed: int,
+    activations: Sequence[str] = ("square",),
+) -> list[dict[str, Any]]:
+    """The cells of a figure: for each width *draws* of RF and NT, with the same weights for all sigma, and one NN."""
+    common = {"d": d, "target_seed": seed, "seed": seed}
+    lazy = [
+        {"regime": regime, "activation": name, **common}
+        for name in activations
+        for regime in ("RF", "NT")
+        if regime == "RF" or name in TANGENT_NAMES
+    ]
+    check_number_of_cells(len(widths) * (draws * len(lazy) + 1), f"{draws} draws at {len(widths)} widths")
+    cells: list[dict[str, Any]] = []
+    for N, samples in zip(widths, n_samples, strict=True):
+        cells += [{**cell, "N": N, "draw": k} for cell in lazy for k in range(draws)]
+        cells.append({"regime": "NN", "N": N, "n_samples": samples, **common})
+    return cells
+
+
+def figure_dots(table: pd.DataFrame) -> pd.DataFrame:
+    """The dots among the rows of a sweep: columns as in `DOT_COLUMNS`, ordered by regime, sigma, N and draw."""
+    done = table[table["status"] == "done"].drop(columns=list(_DOT.values()), errors="ignore").rename(columns=_DOT)
+    return done[DOT_COLUMNS].sort_values(["regime", "activation", "N", "draw"], ignore_index=True)
+
+
+def one_figure(
+    table: pd.DataFrame, *, d: int | None = None, seed: int | None = None, where: Mapping[str, Any] | None = None
+) -> pd.DataFrame:
+    """The rows of a sweep that make one figure: finished, without ridge or scale, of one target, best trained.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As `load_sweep` returns it.
+    d, seed : int, optional
+        Only cells of this dimension; of this seed.
+    where : mapping, optional
+        Only cells that have these values of these keys, if their regime has the key. A ridge, a scale or n_samples
+        of RF and NT that are given here are drawn.
+
+    Raises
+    ------
+    ValueError
+        If no row is left, rows of several targets are, dots would be means over different cells, or a row is not
+        what a sweep measures.
+    """
+    wanted = {name: value for name, value in {"d": d, "seed": seed, **(where or {})}.items() if value is not None}
+    check_columns(table, wanted)
+    rows = done = table[table["status"] == "done"]
+    for name, value in {"ridge": 0.0, "scale": None, "init": "orthogonal", **wanted}.items():
+        if name in rows or name in wanted:
+            rows = rows[_has(rows, name, value)]
+    settings = rows[_SETTING].drop_duplicates()
+    if len(settings) > 1:
+        listed = "; ".join(
+            ", ".join(f"{name} = {value}" for name, value in row.items() if not pd.isna(value))
+            for row in settings.head(5).to_dict("records")
+        )
+        raise ValueError(
+            f"the store has finished cells of {len(settings)} targets, a figure is of one"
+            f" ({listed}); choose with --d and --seed, or --where KEY=VALUE"
+        )
+    trained = rows["n_samples"].astype(float)
+    most = trained.groupby([rows["regime"], rows["N"]]).transform("max")
+    is_trained = rows["regime"] == "NN"
+    if "n_samples" not in wanted:  # of the others only what is of the population
+        rows = rows[(is_trained & (trained == most)) | (~is_trained & trained.isna())]
+    if rows.empty:
+        raise ValueError(
+            f"of the {len(done)} finished cells of the store none is for this figure, which shows those of the "
+            "population without ridge and scale; run a sweep, or choose others with --where KEY=VALUE"
+        )
+    activation = rows["activation"].fillna("square") if "activation" in rows else "square"  # as before there were more
+    rows = rows.assign(activation=activation)
+    _check_rows(rows)
+    check_one_setting(rows, "choose one with --where {name}={value}")
+    return rows
+
+
+def check_columns(table: pd.DataFrame, names: Iterable[str] = ()) -> None:
+    """Check that a *table* of a sweep has the columns that a figure needs, and *names*.
+
+    Raises
+    ------
+    ValueError
+        If it has not.
+    """
+    needed = [*names, "status", "ratio", "predicted", "seconds", "stream", "ridge", "n_samples", *_SETTING, *_ALWAYS]
+    if missing := [name for name in needed if name not in table]:
+        raise ValueError(
+            f"the store has no column {', '.join(map(repr, missing))}; a sweep into it, or into another, makes them"
+        )
+
+
+def check_one_setting(rows: pd.DataFrame, advice: str) -> None:
+    """Check that cells which share a dot, by regime, sigma and N, differ in their draw and seed alone.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Of a sweep, or with some of its columns.
+    advice : str
+        What to do about it, with places for {name} and {value}.
+
+    Raises
+    ------
+    ValueError
+        If they do not.
+    """
+    by = [name for name in ("regime", "activation", "N") if name in rows]
+    for name in KEYS:
+        if name in rows and name not in (*by, *REPEATS):
+            groups = [rows[name]] if name in _SETTING else [column for _, column in rows.groupby(by)[name]]
+            for column in groups:
+                if column.nunique(dropna=False) > 1:
+                    values = column.drop_duplicates().tolist()
+                    known = next(value for value in values if not pd.isna(value))
+                    raise ValueError(
+                        f"the table has rows with different {name} ({', '.join(map(str, values[:5]))}), of which a "
+                        f"figure would show the mean; {advice.format(name=name, value=known)}"
+                    )
+
+
+def _has(rows: pd.DataFrame, name: str, value: Any) -> pd.Series:
+    """Which *rows* have this value of a key, or are of a regime that has no such key."""
+    column, key = rows[name], KEYS[name]
+    if key.later and key.default is not None:  # in stores from before there was the key it is empty
+        column = column.fillna(key.default)
+    equal = column.isna() if value is None else (column == value).fillna(False).astype(bool)
+    without = ~rows["regime"].isin([regime for regime, keys in REGIMES.items() if name in keys])
+    return equal | (without & rows[name].isna())
+
+
+def _check_rows(rows: pd.DataFrame) -> None:
+    """Check that finished *rows* are of cells that can be, with finite results.
+
+    Raises
+    ------
+    ValueError
+        If they are not.
+    """
+    keys = [name for name in KEYS if name in rows]
+    for cell in rows[keys].drop_duplicates().to_dict("records"):
+        try:
+            canonical_cell(_stored_cell(cell))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"the store has a row that is of no cell ({error}); mend or remove it") from None
+    if not np.isfinite(rows["ratio"].to_numpy(float)).all():
+        raise ValueError("the store has finished rows whose ratio is not a finite number; mend or remove them")
+
+
+def _stored_cell(row: Mapping[Any, Any]) -> dict[str, Any]:
+    """The cell of a *row*, whose lists are JSON and whose numbers may be text."""
+    cell = {str(name): value for name, value in row.items() if name in KEYS and not pd.isna(value)}
+    for name in ("target", "step_size"):
+        with suppress(TypeError, ValueError):  # names, which are no JSON
+            cell[name] = json.loads(cell.get(name, ""))
+    return cell
+
+
+def figure_target(rows: pd.DataFrame) -> QuadraticTarget:
+    """The target that *rows* of a sweep have in common."""
+    return cell_target(canonical_cell(_stored_cell(rows.iloc[0].to_dict())))
+
+
+def figure_lines(target: QuadraticTarget, dots: pd.DataFrame) -> pd.DataFrame:
+    """The lines of a figure with these *dots*."""
+    low, high = dots["N"].min(), dots["N"].max()
+    fine = {*dots["N"], *geometric_widths(target.d, 200), *range(1, min(target.d, high) + 1)}
+    activations = list(dots.loc[dots["regime"] != "NN", "activation"].unique())
+    return predictions(target, [N for N in sorted(fine) if low <= N <= high], activations)
+
+
+def predictions(
+    target: QuadraticTarget, widths: Sequence[int], activations: Sequence[str] = ("square",)
+) -> pd.DataFrame:
+    """Lines at these *widths*: columns regime, activation, N, predicted (ratio)."""
+    lines = [("RF", name) for name in activations]
+    lines += [("NT", name) for name in activations if name in TANGENT_NAMES] + [("NN", "square")]
+    rows = [(regime, name, N, predicted_ratio(target, regime, N, name)) for regime, name in lines for N in widths]
+    return pd.DataFrame(rows, columns=["regime", "activation", "N", "predicted"])
+
+
+def summary(dots: pd.DataFrame) -> pd.DataFrame:
+    """One row for each regime, sigma and N: dots, mean and standard deviation of the measured ratio, prediction."""
+    table = dots.groupby(["regime", "activation", "N"], as_index=False).agg(
+        dots=("measured", "size"),
+        measured=("measured", "mean"),
+        std=("measured", "std"),
+        predicted=("predicted", "first"),
+    )
+    table["difference"] = table["measured"] - table["predicted"]
+    order = {regime: place for place, regime in enumerate(REGIMES)}
+    by = ["regime", "activation", "N"]
+    return table.sort_values(by, key=lambda column: column.replace(order)).reset_index(drop=True)

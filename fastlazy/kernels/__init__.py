@@ -1,0 +1,1 @@
+"""Gram matrices between features, kernels between samples, features themselves: allocated here, filled by `_core`."""

@@ -1,0 +1,231 @@
+"""The population Gram matrix of the neural tangent model, (N d, N d), as an operator: its matrix is never formed."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.sparse.linalg import LinearOperator
+
+from fastlazy._core import tangent as core
+from fastlazy._core.gram import Operand
+from fastlazy._support.arguments import Array, check_array, check_flag
+from fastlazy._support.threads import Team
+from fastlazy.activations.activation import Activation
+from fastlazy.activations.builtin import check_activation
+from fastlazy.activations.moments import hermite_coefficients, square_moments
+from fastlazy.activations.nt_pairs import block_moments, differentiated
+from fastlazy.activations.rf_pairs import Indices, steep_pairs, unit_rows
+from fastlazy.kernels.operands import dtype_of, in_panels, operand, scratch, threads
+
+_TERMS = 64
+_TOLERANCE = {np.dtype(np.float64): 1e-15, np.dtype(np.float32): 1e-8}  # of what is left out, relative to norms
+
+
+def nt_gram(
+    W: ArrayLike, activation: str | Activation = "square", *, center: bool = False, parallel: bool = True
+) -> LinearOperator:
+    """Population Gram matrix of the tangent features sigma'(<w_i, x>) x, x ~ N(0, I), as a linear operator.
+
+    Parameters
+    ----------
+    W : array_like, shape (N, d)
+        Weights at the initialisation, one neuron per row. float32 gives a float32 operator, all else float64.
+    activation : str or Activation
+        The non-linearity sigma. One without a derivative is differentiated numerically, to about 1e-11.
+    center : bool
+        Whether the fitted offset is taken out: covariances of the features.
+    parallel : bool
+        False: products on the calling thread alone, for use inside sweeps.
+
+    Returns
+    -------
+    LinearOperator, shape (N d, N d)
+        Symmetric, for coefficients b (N, d) in row-major order: <b, K b> is E f^2, or Var f, of the function
+        f(x) = sum_i <b_i, x> sigma'(<w_i, x>). It holds some 4 N^2 numbers; a product takes about 6 N^2 d
+        operations and gives the same bits for any number of threads.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If W is not a finite (N, d) array, the activation is not known, jumps or has no finite Gaussian moments, or
+        a moment overflows.
+
+    Notes
+    -----
+    With r_i = |w_i|, u_i = w_i / r_i and derivatives of sigma at <w_i, x> and <w_j, x>, block (i, j) is A I +
+    b_ij u_i u_i^T + b_ji u_j u_j^T + D (u_i u_j^T + u_j u_i^T), where A = E[sigma' sigma'], b_ij = r_i^2 E[sigma'''
+    sigma'] and D = r_i r_j E[sigma'' sigma''], by Mehler's formula, to about 1e-13 of the roots of the diagonal. Rows
+    that differ in direction by less than 1e-7 count as parallel, or opposite, where sigma has kinks.
+
+    References
+    ----------
+    arXiv:1906.08899, the class NT of eq. (1).
+    """
+    weights = check_array("W", W, 2, dtype_of(W))
+    return _Operator(
+        weights, check_activation(activation), check_flag("center", center), check_flag("parallel", parallel)
+    )
+
+
+class _Operator(LinearOperator):
+    """The Gram matrix as an operator; pickled by its arguments, and made again from them."""
+
+    def __init__(self, W: Array, activation: Activation, center: bool, parallel: bool) -> None:
+        self._arguments = W.copy(), activation, center, parallel
+        self._gram = tangent_gram(W, activation, center, parallel)
+        super().__init__(W.dtype, (W.size, W.size))  # type: ignore[call-arg]  # as SciPy documents it
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Operator, self._arguments
+
+    def _matvec(self, v: Array) -> Array:
+        if np.iscomplexobj(v):
+            return self._matvec(v.real) + 1j * self._matvec(v.imag)
+        return tangent_product(self._gram, np.reshape(v, self._gram.mean.shape)).ravel()
+
+    def _matmat(self, V: Array) -> Array:
+        return np.stack([self._matvec(v) for v in V.T], axis=1)
+
+    def _adjoint(self) -> LinearOperator:
+        return self
+
+    _transpose = _adjoint
+
+
+class TangentGram(NamedTuple):
+    """What a product with the Gram matrix takes, and what was found on the way."""
+
+    unit: Array  # (N, d) directions of the rows
+    g: Array  # (N, K) normalised Hermite coefficients of sigma' at the lengths of the rows
+    squares: Array  # (N,) E sigma'^2
+    mean: Array  # (N, d) means of the features, zero if not centred; its dtype is the operator's
+    blocks: core.Coefficients
+    operand: Operand  # of the directions
+    columns: Array  # (panels, k4, width), the columns of the same
+    parallel: bool
+
+
+def tangent_gram(W: Array, activation: Activation, center: bool, parallel: bool) -> TangentGram:
+    """The Gram matrix of the tangent features for checked W (N, d), ready for `tangent_product`."""
+    N, d = W.shape
+    unit, r = unit_rows(W)
+    g = hermite_coefficients(activation, r, _TERMS + 2, derivative=1)
+    squares, own_squares = (square_moments(activation, r, derivative=1, power=power) for power in (0, 2))
+    rows = unit.astype(W.dtype)
+    with threads(N * N * d, parallel) as together:
+        unit_operand = operand(together, rows)
+        columns = operand(together, rows.T).panels
+        blocks, cut = _fill(together, unit_operand, g, squares)
+    own = (own_squares - squares) / 2
+    _set(blocks, np.arange(N), np.arange(N), np.stack([squares, own, own, np.zeros(N)]))
+    if cut < 1:
+        for i, j, theta in steep_pairs(unit, cut):
+            A, own, other, cross = block_moments(activation, r[i], r[j], theta)
+            _set(blocks, i, j, np.stack([A, own, other, cross]))
+            _set(blocks, j, i, np.stack([A, other, own, cross]))
+    if not all(np.isfinite(part).all() for part in blocks):
+        raise ValueError(
+            f"the moments of activation {activation.name!r} overflow {W.dtype} for rows of W of length "
+            f"{r.max():.3g}; divide W by a number"
+        )
+    mean = (g[:, 1:2] * unit if center else np.zeros_like(unit)).astype(W.dtype)
+    return TangentGram(unit, g, squares, mean, blocks, unit_operand, columns, parallel)
+
+
+def tangent_product(gram: TangentGram, b: Array) -> Array:
+    """K b for coefficients b (N, d), as (N, d)."""
+    X = np.ascontiguousarray(b, gram.mean.dtype)
+    N, d = X.shape
+    panels, k4, width = gram.columns.shape
+    along = np.zeros(k4, X.dtype)
+    along[:N] = np.einsum("ij,ij->i", gram.unit, X)
+    result = np.empty_like(X)
+    with threads(3 * N * N * d, gram.parallel) as together:
+        space = core.allocate_room(gram.operand.panels.shape[2], (panels, width), together.members, X.dtype)
+        columns = operand(together, X.T).panels
+        rows = operand(together, X, left_only=True).rows
+        together(core.add_tangent, gram.blocks, gram.operand, gram.columns, rows, columns, along, space, result)
+    result -= gram.mean * np.vdot(gram.mean, X)
+    return result
+
+
+def tangent_rounding(gram: TangentGram, b: Array) -> float:
+    """How far <b, K b> may be off for coefficients b (N, d), if the numbers of each block are off by rounding.
+
+    Blocks of rows that nearly agree have numbers that grow as 1 / angle and cancel; b grows as well where K is nearly
+    singular. Errors of different blocks are taken for independent.
+    """
+    squares = np.zeros(gram.blocks.A.shape[0] * 4)
+    squares[: len(b)] = np.einsum("ij,ij->i", b, b)
+    total = 0.0
+    for part in gram.blocks:  # (groups of i, j, i within the group)
+        rows = squares.reshape(len(part), part.shape[2])
+        total += float(np.einsum("pji,pji,pi,j->", part, part, rows, squares[: part.shape[1]]))
+    return 4 * float(np.finfo(gram.mean.dtype).eps) * math.sqrt(total)
+
+
+def rotate(gram: TangentGram, basis: Array) -> TangentGram:
+    """The Gram matrix for coefficients b_i in an orthonormal *basis* (d, d), its columns."""
+    unit = gram.unit @ basis
+    rows = unit.astype(gram.mean.dtype)
+    with threads(unit.size, gram.parallel) as together:
+        both = operand(together, rows), operand(together, rows.T).panels
+    return gram._replace(unit=unit, mean=(gram.mean @ basis).astype(gram.mean.dtype), operand=both[0], columns=both[1])
+
+
+def dense(gram: TangentGram) -> Array:
+    """The whole matrix K, (N d, N d); for small ones."""
+    N = len(gram.mean)
+    A = gram.blocks.A.transpose(0, 2, 1).reshape(-1, gram.blocks.A.shape[1])[:N, :N]
+    own, other, cross = (part.transpose(0, 2, 1).reshape(-1, part.shape[1])[:N, :N] for part in gram.blocks[1:])
+    return assemble(gram.unit, A, own, other, cross) - np.outer(gram.mean, gram.mean)
+
+
+def assemble(u: Array, A: Array, own: Array, other: Array, cross: Array) -> Array:
+    """The matrix (N d, N d) of blocks, from directions u (N, d) and their numbers A, b_ij, b_ji and D (N, N)."""
+    N, d = u.shape
+    K = np.einsum("ij,kl->ikjl", A, np.eye(d))
+    K += np.einsum("ij,ik,il->ikjl", own, u, u) + np.einsum("ij,jk,jl->ikjl", other, u, u)
+    K += np.einsum("ij,ik,jl->ikjl", cross, u, u) + np.einsum("ij,jk,il->ikjl", cross, u, u)
+    return K.reshape(N * d, N * d)
+
+
+def _fill(together: Team, unit: Operand, g: Array, squares: Array) -> tuple[core.Coefficients, float]:
+    """The coefficients off the diagonal, and the |cosine| beyond which they are not good, or 1 if there is none."""
+    N, dtype = len(g), unit.panels.dtype
+    tables = differentiated(g)
+    # With g_k small from k = K on, |g_{k+2} g_k| is no larger than what is left of E sigma'^2, and k^2 cos^k falls.
+    rest = np.maximum(squares - np.sum(g**2, axis=1), 0)
+    rest[rest < 1e-14 * squares] = 0  # rounding
+    tails = rest[:, None] + np.cumsum(g[:, ::-1] ** 2, axis=1)[:, ::-1]
+    share = np.max(tails / np.where(squares > 0, squares, 1)[:, None], axis=0)[1 : _TERMS + 2]
+    terms = np.arange(1, _TERMS + 2)
+    with np.errstate(divide="ignore"):
+        cuts = np.minimum((_TOLERANCE[dtype] / (10 * (terms + 2) ** 2 * share)) ** (1 / terms), 1.0)
+    cuts = np.maximum.accumulate(cuts).astype(dtype)
+    blocks = core.allocate_coefficients(N, unit.panels.shape[2], dtype)
+    spaces = scratch(together, unit.panels.shape[2], dtype)
+    steep = np.zeros(len(spaces), np.int64)
+    with np.errstate(over="ignore"):  # looked for by the caller
+        left = np.stack(tables).astype(dtype)
+        right = np.stack([in_panels(table, unit) for table in tables])
+    together(core.fill_coefficients, unit, left, right, cuts, spaces, blocks, steep)
+    return blocks, float(cuts[-1]) if steep.any() else 1.0
+
+
+def block_numbers(gram: TangentGram, i: Indices, j: Indices) -> Array:
+    """The numbers A, b_ij, b_ji and D of the blocks (i, j), shape (4, m)."""
+    width = gram.blocks.own.shape[2]
+    return np.stack([gram.blocks.A[i // 4, j, i % 4], *(part[i // width, j, i % width] for part in gram.blocks[1:])])
+
+
+def _set(blocks: core.Coefficients, i: Indices, j: Indices, values: Array) -> None:
+    """Set entries (i, j) of A, b_ij, b_ji and D to *values* (4, m), in place."""
+    width = blocks.own.shape[2]
+    with np.errstate(over="ignore"):  # looked for by the caller
+        blocks.A[i // 4, j, i % 4] = values[0]
+        for part, value in zip(blocks[1:], values[1:], strict=True):
+            part[i // width, j, i % width] = value

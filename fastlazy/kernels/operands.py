@@ -1,0 +1,133 @@
+"""What the public functions on Gram matrices and kernels share: operands, threads, checks, a result in blocks."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastlazy._core import gram as core
+from fastlazy._support.arguments import Array, check_flag
+from fastlazy._support.threads import Team, share_threads, team
+
+_SHARE = 2e6  # multiply-adds that are worth a thread
+_LONG = 1e10  # that take so long that someone may want to stop them
+
+
+class Blocks:
+    """A result that is filled block by block (see `fastlazy._core.gram.fill_blocks`)."""
+
+    def __init__(self, together: Team, out: Array, symmetric: bool) -> None:
+        self.together, self.out, self.symmetric = together, out, symmetric
+        self.errors = np.zeros(together.members, np.int64)
+
+    @property
+    def failed(self) -> bool:
+        """Whether sigma raised an error, or an entry was not finite."""
+        return bool(self.errors.any())
+
+    def add(
+        self,
+        left: core.Operand,
+        right: core.Operand,
+        *,
+        k: int | None = None,
+        begin: bool = True,
+        finish: bool = True,
+        how: int = core.PLAIN,
+        scale: float = 1.0,
+        bits: tuple[Any, Any] | None = None,
+        others: tuple[core.Operand, core.Operand] | None = None,
+        shift: Array | None = None,
+    ) -> None:
+        """Add left right^T to the result, in place; finish it with the last part."""
+        dtype, width = self.out.dtype, right.panels.shape[2]
+        nothing = core.allocate_operand(0, 0, dtype)
+        first, second = others or (nothing, nothing)
+        self.together(
+            core.fill_blocks,
+            self.symmetric,
+            begin,
+            finish,
+            how,
+            scale,
+            (left.rows, right.panels),
+            right.panels.shape[1] if k is None else k,
+            bits or (np.zeros((0, 0), np.uint64),) * 2,
+            (first.rows, second.panels),
+            np.zeros(0, dtype) if shift is None else shift,
+            scratch(self.together, width, dtype),
+            self.out,
+            self.errors,
+        )
+
+
+@contextmanager
+def threads(work: float, parallel: bool) -> Iterator[Team]:
+    """A team for so much *work* (multiply-adds)."""
+    members = share_threads(work, _SHARE) if check_flag("parallel", parallel) else 1
+    # Only the main thread sees Ctrl-C, and not while it runs compiled code.
+    interruptible = work > _LONG and threading.current_thread() is threading.main_thread()
+    with team(members, interruptible=interruptible) as together:
+        yield together
+
+
+def scratch(together: Team, width: int, dtype: Any) -> Array:
+    """Temporary memory for the blocks of every member of a team."""
+    return core.allocate_blocks(width, together.members, dtype)
+
+
+def operand(together: Team, matrix: Array, *, left_only: bool = False) -> core.Operand:
+    """A matrix (n, k) in the layouts of the core, or in that of the left side only."""
+    n, k = matrix.shape
+    result = core.allocate_operand(n, k, matrix.dtype, left_only)
+    together(core.fill_operand, np.ascontiguousarray(matrix), result)
+    return result
+
+
+def in_panels(table: Array, rows: core.Operand) -> Array:
+    """The numbers (n, K) of the n rows of an operand as (panels, K, width), one column for each, of its dtype."""
+    panels, _, width = rows.panels.shape
+    columns = np.zeros((panels * width, table.shape[1]), rows.panels.dtype)
+    columns[: len(table)] = table
+    return np.ascontiguousarray(columns.reshape(panels, width, -1).transpose(0, 2, 1))
+
+
+def dtype_of(*arrays: ArrayLike | None) -> np.dtype[Any]:
+    """float32 if all arrays are, else float64."""
+    single = all(getattr(array, "dtype", None) == np.float32 for array in arrays if array is not None)
+    return np.dtype(np.float32 if single else np.float64)
+
+
+def check_products(X: Array, W: Array) -> None:
+    """Raise if an inner product could overflow: that must not look like a large feature."""
+    sizes = float(np.abs(X).max()), float(np.abs(W).max())
+    if sizes[0] * sizes[1] * X.shape[1] > float(np.finfo(W.dtype).max):
+        raise ValueError(
+            f"entries of size {sizes[0]:.3g} in the samples and {sizes[1]:.3g} in W have inner products that overflow "
+            f"{W.dtype}; divide one of them by a number{overflow_remedy(W.dtype)}"
+        )
+
+
+def overflow_remedy(dtype: Any) -> str:
+    """What else helps against an overflow of *dtype*, to end a message with."""
+    return ", or pass float64" if np.dtype(dtype) == np.float32 else ""
+
+
+def check_out(out: Any, shape: tuple[int, int], dtype: np.dtype[Any]) -> Array:
+    """Where to write a result: *out*, or a new array."""
+    if out is None:
+        return np.empty(shape, dtype)
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out must be a NumPy array, got {type(out).__name__}; pass np.empty({shape}, np.{dtype})")
+    fits = out.shape == shape and out.dtype == dtype and out.flags.c_contiguous and out.flags.writeable
+    if not fits:
+        raise ValueError(
+            f"out must be a writeable C-contiguous array of shape {shape} and dtype {dtype}, got shape {out.shape}, "
+            f"dtype {out.dtype}, strides {out.strides}; pass np.empty({shape}, np.{dtype})"
+        )
+    return out

@@ -1,0 +1,1 @@
+"""Ridge regression on the features of RF and NT, fitted to samples."""

@@ -1,0 +1,311 @@
+"""Ridge regression from a symmetric matrix: one penalty by Cholesky, many with leave-one-out errors by one eigh.
+
+Minimised is |y - Phi theta - c|^2 + alpha |theta|^2 over theta and, if it is fitted, the offset c, which is not
+penalised. With centred features Phi_c (and y_c) the offset drops out, and theta is in one of two forms:
+
+    primal    (Phi_c^T Phi_c + alpha) theta = Phi_c^T y_c,    c = mean(y) - <mean of Phi, theta>
+    dual      (K_c + alpha) u = y_c,  theta = Phi^T u,        c = mean(y) - <mean of the rows of K, u>
+
+with K = Phi Phi^T and K_c = Phi_c Phi_c^T. The row 1 is in the null space of K_c; it is given an eigenvalue like the
+others', which changes no u, so that a matrix found singular is one whose features or samples depend on each other.
+
+Leave-one-out errors are (y_i - f_i) / (1 - h_i) with h the diagonal of the matrix that takes y to f, offset
+included: exact, for every alpha from the same eigenvectors.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.linalg
+from scipy.linalg import lapack
+
+from fastlazy._support.arguments import Array
+
+Blocks = Callable[[], Iterator[tuple[slice, Array]]]
+"""Centred features (s, P), block by block, with the samples that each block is of."""
+
+_MIXED = 1500  # unknowns from which a factor in single precision and refinement are faster
+_STEPS = 40  # of refinement, at most: half the time of a factor in double precision
+
+
+class Ridge(NamedTuple):
+    """A solved problem."""
+
+    coefficients: Array  # (P, t) or (n, t): theta or u
+    offset: Array  # (t,): c
+    alpha: float
+    jitter: float  # added to the diagonal besides alpha, 0 if the problem is regular
+    score: float | None  # minus the mean squared leave-one-out error, if there were several alphas
+
+
+def solve_dual(K: Array, y: Array, alphas: Array, *, intercept: bool) -> Ridge:
+    """The dual solution u for the kernel matrix K (n, n) of responses y (n, t); K is overwritten, in place.
+
+    Parameters
+    ----------
+    K : ndarray, shape (n, n)
+        Phi Phi^T, symmetric, C-contiguous.
+    y : ndarray, shape (n, t)
+    alphas : ndarray, shape (k,)
+        Penalties, >= 0. The best of several is the one with the least leave-one-out error.
+    intercept : bool
+        Whether c is fitted; else 0.
+
+    Returns
+    -------
+    Ridge
+
+    Raises
+    ------
+    ValueError
+        If the matrix is not finite.
+    """
+    _check_finite(K)
+    n = len(K)
+    rows = np.zeros(n)
+    shift, level = np.zeros(y.shape[1]), 0.0
+    if intercept:
+        rows, shift = K.mean(axis=0, dtype=np.float64), y.mean(axis=0, dtype=np.float64)
+        level = float(np.trace(K) / n - rows.mean()) or 1.0  # the mean eigenvalue of K_c
+        _center(K, rows, level / n)
+    with np.errstate(over="ignore", invalid="ignore"):  # looked for by _check
+        centred = (y - shift).astype(K.dtype)
+    _check(K, centred, len(alphas) > 1)
+    if len(alphas) == 1:
+        alpha, score = float(alphas[0]), None
+        u, jitter = solve(K, centred, alpha)
+    else:
+        values, vectors = _eigh(K)
+        floor = _floor(values)
+        rotated, squares = vectors.T @ centred, vectors**2
+
+        def errors(alpha: float) -> Array:
+            inverse = 1 / np.maximum(values + alpha, floor)
+            diagonal = squares @ inverse
+            if intercept:  # the eigenvalue of 1 is level, which stands for no feature
+                diagonal -= 1 / (n * max(level + alpha, floor))
+            return np.asarray((vectors @ (rotated * inverse[:, None])) / diagonal[:, None])
+
+        alpha, score = _best(alphas, errors)
+        jitter = max(0.0, floor - float(values[0] + alpha))
+        u = vectors @ (rotated / np.maximum(values + alpha, floor)[:, None])
+    if intercept:
+        u -= u.mean(axis=0)
+    return _finished(u, shift - rows @ u, alpha, jitter, score)
+
+
+def solve_primal(
+    gram: Array, moments: Array, means: Array, y: Array, alphas: Array, blocks: Blocks, *, intercept: bool
+) -> Ridge:
+    """The primal solution theta for Phi_c^T Phi_c = *gram* (P, P), which is overwritten, in place.
+
+    Parameters
+    ----------
+    gram : ndarray, shape (P, P)
+        Symmetric, C-contiguous; of the features as they are if there is no intercept.
+    moments : ndarray, shape (P, t)
+        Phi_c^T y_c.
+    means : ndarray, shape (P,)
+        Means of the features; zero without an intercept.
+    y : ndarray, shape (n, t)
+    alphas : ndarray, shape (k,)
+        As `solve_dual` takes them.
+    blocks : callable
+        Gives the centred features anew, for leave-one-out errors.
+    intercept : bool
+        As above.
+
+    Returns
+    -------
+    Ridge
+
+    Raises
+    ------
+    ValueError
+        If the matrix is not finite.
+    """
+    _check_finite(gram)
+    n = len(y)
+    shift = y.mean(axis=0, dtype=np.float64) if intercept else np.zeros(y.shape[1])
+    _check(gram, moments, False)
+    _check(gram, y, len(alphas) > 1)
+    if len(alphas) == 1:
+        alpha, score = float(alphas[0]), None
+        theta, jitter = solve(gram, moments, alpha)
+    else:
+        values, vectors = _eigh(gram)
+        floor = _floor(values)
+        rotated = vectors.T @ moments
+        inverses = 1 / np.maximum(values[:, None] + alphas, floor)  # (P, k)
+        leverage, fitted = np.full((n, len(alphas)), 1 / n if intercept else 0.0), np.empty((len(alphas), *y.shape))
+        for samples, features in blocks():
+            turned = features @ vectors
+            leverage[samples] += turned**2 @ inverses
+            for k in range(len(alphas)):
+                fitted[k, samples] = turned @ (rotated * inverses[:, k : k + 1])
+        known = alphas.tolist()
+
+        def errors(alpha: float) -> Array:
+            k = known.index(alpha)
+            left = np.maximum(1 - leverage[:, k], np.finfo(float).eps)  # 0: the sample has a feature for itself
+            return np.asarray((y - shift - fitted[k]) / left[:, None])
+
+        alpha, score = _best(alphas, errors)
+        jitter = max(0.0, floor - float(values[0] + alpha))
+        theta = vectors @ (rotated / np.maximum(values + alpha, floor)[:, None])
+    return _finished(theta, shift - means @ theta, alpha, jitter, score)
+
+
+def solve(A: Array, B: Array, alpha: float) -> tuple[Array, float]:
+    """The solution of (A + alpha) X = B for symmetric A >= 0 (overwritten), and the jitter it took.
+
+    The first of a ladder of jitters, from 0 on, for which a Cholesky factor exists and rounding leaves something of
+    the solution. If none does, the least squares solution of least norm; the jitter is then the size of the
+    eigenvalues that were taken for zero. A warning says what was done.
+    """
+    n, eps = len(A), float(np.finfo(A.dtype).eps)
+    diagonal = A.diagonal().astype(np.float64) + alpha
+    norm = max(float(_lapack("lange", A)("1", A.T)) + alpha, float(np.finfo(A.dtype).tiny))
+    A.flat[:: n + 1] = diagonal
+    if n >= _MIXED and A.dtype == np.float64 and (X := _solve_mixed(A, B, norm)) is not None:
+        return X, 0.0
+    for factor in (0.0, 10 * eps, eps**0.75, eps**0.5):
+        jitter = factor * norm
+        if jitter:  # the factor took one triangle
+            _mirror(A)
+            A.flat[:: n + 1] = diagonal + jitter
+        lower, info = _lapack("potrf", A)(A.T, lower=1, overwrite_a=1, clean=0)
+        if info != 0 or _lapack("pocon", A)(lower, norm + jitter, uplo="L")[0] < eps:
+            continue
+        X = _lapack("potrs", A)(lower, B, lower=1)[0]
+        amplified = eps * norm * float(np.abs(X).max(initial=0)) > eps**0.375 * float(np.abs(B).max(initial=0))
+        if jitter == 0 or not amplified:
+            _tell(jitter, "was added to the diagonal")
+            return np.ascontiguousarray(X), jitter
+    _mirror(A)
+    A.flat[:: n + 1] = diagonal
+    values, vectors = _eigh(A)
+    cut = n * eps * float(np.abs(values).max())
+    kept = values > cut
+    _tell(cut, "is the size up to which eigenvalues were taken for zero")
+    return (vectors[:, kept] / values[kept]) @ (vectors[:, kept].T @ B), cut
+
+
+def _check_finite(A: Array) -> None:
+    """Raise ValueError if a sum of the sizes of a row's entries is beyond the dtype of symmetric A."""
+    if not np.isfinite(_lapack("lange", A)("1", A.T)):
+        single = ", or pass float64" if A.dtype == np.float32 else ""
+        raise ValueError(f"products of the features overflow {A.dtype}; divide X or W by a number{single}")
+
+
+def _solve_mixed(A: Array, B: Array, norm: float) -> Array | None:
+    """The solution of A X = B to float64's rounding by a factor in float32 and conjugate gradients, or None.
+
+    The factor preconditions A to the identity up to the condition number times 1e-7, so a few products do.
+    """
+    single = A.astype(np.float32)
+    lower, info = lapack.spotrf(single.T, lower=1, overwrite_a=1, clean=0)
+    if info != 0 or lapack.spocon(lower, np.float32(norm), uplo="L")[0] < 0.1 * np.finfo(np.float32).eps:
+        return None
+    X, eps = np.zeros_like(B), float(np.finfo(float).eps)
+    R = B.copy()
+    scale = np.maximum(np.abs(B).max(axis=0), np.finfo(float).tiny)  # float32's range is small
+    P, before = np.zeros_like(B), np.ones(B.shape[1])
+    for _ in range(_STEPS):
+        Z = lapack.spotrs(lower, (R / scale).astype(np.float32), lower=1)[0] * scale
+        now = np.einsum("ij,ij->j", R, Z)
+        P = Z + P * (now / before)
+        AP = A @ P
+        curvature = np.einsum("ij,ij->j", P, AP)
+        if not (np.all(curvature >= 0) and np.isfinite(curvature).all()):
+            return None
+        step = now / np.where(curvature > 0, curvature, 1)
+        X += P * step
+        R -= AP * step
+        before = np.where(now > 0, now, 1)
+        # as small as what a factor in float64 leaves
+        if np.all(
+            np.linalg.norm(R, axis=0) <= 4 * eps * (norm * np.linalg.norm(X, axis=0) + np.linalg.norm(B, axis=0))
+        ):
+            return X
+        scale = np.maximum(np.abs(R).max(axis=0), np.finfo(float).tiny)
+    return None
+
+
+def _check(A: Array, B: Array, squared: bool) -> None:
+    """Raise ValueError if the matrix or the right-hand side has overflown, or will where errors are *squared*."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        large = float(np.abs(B).max(initial=0))
+        size = float(A.trace()) + (large * large if squared else large)
+    if not math.isfinite(size):
+        raise ValueError(
+            f"the products of the features, or what is made of them and y, overflow {A.dtype}; divide X, W or y by a "
+            "number"
+        )
+
+
+def _center(K: Array, rows: Array, constant: float) -> None:
+    """Take the means of rows and columns out of K and add a constant to each entry, in place."""
+    means = rows.astype(K.dtype)
+    left = (rows - rows.mean() - constant).astype(K.dtype)
+    for start in range(0, len(K), 64):  # rows that stay in the cache
+        part = K[start : start + 64]
+        part -= means
+        part -= left[start : start + 64, None]
+
+
+def _mirror(A: Array) -> None:
+    """Copy the triangle below the diagonal, which no factor takes, to the one above, in place."""
+    for start in range(0, len(A), 512):
+        stop = min(start + 512, len(A))
+        A[:start, start:stop] = A[start:stop, :start].T
+        block = A[start:stop, start:stop]
+        A[start:stop, start:stop] = np.tril(block) + np.tril(block, -1).T
+
+
+def _eigh(A: Array) -> tuple[Array, Array]:
+    """Eigenvalues, ascending, and eigenvectors of symmetric A, which is overwritten."""
+    values, vectors = scipy.linalg.eigh(A.T, overwrite_a=True, check_finite=False, driver="evd")
+    return values, vectors
+
+
+def _floor(values: Array) -> float:
+    """What eigenvalues are raised to at least, which rounding has left nothing of below."""
+    return len(values) * float(np.finfo(values.dtype).eps) * float(np.abs(values).max()) or 1.0
+
+
+def _best(alphas: Array, errors: Callable[[float], Array]) -> tuple[float, float]:
+    """The alpha of the least mean squared leave-one-out error, and minus that error."""
+    losses = [float(np.mean(errors(alpha) ** 2, dtype=np.float64)) for alpha in alphas.tolist()]
+    best = int(np.argmin(losses))
+    return float(alphas[best]), -losses[best]
+
+
+def _finished(coefficients: Array, offset: Array, alpha: float, jitter: float, score: float | None) -> Ridge:
+    if not (np.isfinite(coefficients).all() and np.isfinite(offset).all()):
+        raise ValueError(
+            f"the coefficients of the ridge problem overflow {coefficients.dtype}; divide y by a number or pass a "
+            "larger alpha"
+        )
+    if score is not None:
+        _tell(jitter, "is what the smallest eigenvalues were raised by")
+    return Ridge(coefficients, np.asarray(offset, np.float64), alpha, jitter, score)
+
+
+def _tell(jitter: float, what: str) -> None:
+    if jitter:
+        warnings.warn(
+            f"the ridge problem is singular to rounding: a jitter of {jitter:.3g} {what}. Pass a larger alpha, fewer "
+            "neurons, or leave out repeated samples",
+            scipy.linalg.LinAlgWarning,
+            stacklevel=4,
+        )
+
+
+def _lapack(name: str, A: Array) -> Any:
+    return lapack.get_lapack_funcs(name, (A,))

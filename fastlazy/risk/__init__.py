@@ -1,0 +1,1 @@
+"""Exact population risks of given weights, and their analytic predictions."""

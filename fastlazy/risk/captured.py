@@ -1,0 +1,139 @@
+"""What a function has captured of each eigendirection of B: measured, and predicted for RF and NT.
+
+"NT fits random directions, NN learns the most important ones": of v_j, B v_j = lambda_j v_j, a function with the
+matrix S has captured the share <v_j, S v_j> / lambda_j. The predictions are ours; so far as they go, they follow from
+arXiv:1906.08899, Theorems 1 and 2, whose risks are sums over the same directions.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastlazy._support.arguments import Array, check_count, check_flag
+from fastlazy.targets.quadratic import QuadraticTarget, check_target
+
+
+def captured_share(target: QuadraticTarget, f: QuadraticTarget) -> Array:
+    """Share of each eigendirection of B that a function has captured.
+
+    Parameters
+    ----------
+    target : QuadraticTarget
+    f : QuadraticTarget
+        The function: `network_function`, `rf_function`, `nt_function`, or the `function` of a `Fit`.
+
+    Returns
+    -------
+    ndarray, shape (d,)
+        <v_j, S v_j> / lambda_j, S the matrix of f, in the order of `target.eigenvalues`: 1 where f has all
+        of it, 0 where nothing, or where lambda_j = 0 and there is nothing to capture.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If one is not a QuadraticTarget, or they are of different dimensions, or a share overflows.
+    """
+    check_target(target)
+    check_target(f, "f")
+    if f.d != target.d:
+        raise ValueError(f"f has d = {f.d}, but the target has d = {target.d}; pass functions of the same x")
+    vectors = eigendirections(target)
+    found = shares(np.einsum("ij,ij->j", vectors, f.B @ vectors), target.eigenvalues)
+    if not np.isfinite(found).all():
+        j = int(np.argmin(np.isfinite(found)))
+        raise ValueError(
+            f"the share of eigendirection {j} overflows: lambda = {target.eigenvalues[j]:.3g} is too small beside what "
+            "f has there; set eigenvalues of B that small to 0"
+        )
+    return found
+
+
+def rf_captured_limit(target: QuadraticTarget, N: int) -> Array:
+    """Predicted share of each eigendirection of B that random features capture, sigma = x^2, isotropic weights.
+
+    Parameters
+    ----------
+    target : QuadraticTarget
+    N : int
+        Neurons.
+
+    Returns
+    -------
+    ndarray, shape (d,)
+        In the order of `target.eigenvalues`; 0 where lambda_j = 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If N is not a positive whole number.
+
+    Notes
+    -----
+    (Ours.) t + (1 - t) s tr(B) / (d lambda_j) with t = N / (d (d + 1) / 2) and s = (t d / 2) / (1 + t d / 2): what the
+    mean of the projector onto the features makes of B (see the refined `rf_risk_limit`). For N of order d that is
+    rho / (1 + rho) tr(B) / (d lambda_j): the trace of B, spread over all directions alike, and nothing of its own.
+    """
+    check_target(target)
+    d = target.d
+    t = min(1.0, check_count("N", N) / (d * (d + 1) / 2))
+    s = (t * d / 2) / (1 + t * d / 2)
+    eigenvalues = target.eigenvalues
+    return shares(t * eigenvalues + (1 - t) * s * float(np.sum(eigenvalues)) / d, eigenvalues)
+
+
+def nt_captured_limit(target: QuadraticTarget, N: int, *, refined: bool = False) -> Array:
+    """Predicted share of each eigendirection of B that the neural tangent model captures, isotropic weights.
+
+    Parameters
+    ----------
+    target : QuadraticTarget
+    N : int
+        Neurons.
+    refined : bool
+        False: the limit N, d -> infinity with rho = N/d fixed. True: the exact mean at this d.
+
+    Returns
+    -------
+    ndarray, shape (d,)
+        In the order of `target.eigenvalues`; 0 where lambda_j = 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If N is not a positive whole number, or refined is neither True nor False.
+
+    Notes
+    -----
+    (Ours.) NT learns B - P B P with P the projector onto the k = d - N dimensions that W leaves out, so the share is
+    1 - sum_l P_jl^2 lambda_l / lambda_j. For isotropic W the means are E P_jj^2 = k (k + 2) / (d (d + 2)) and, for
+    l != j, E P_jl^2 = k (d - k) / (d (d - 1) (d + 2)). In the limit
+
+        1 - (1 - rho)^2 - rho (1 - rho) tr(B) / (d lambda_j),
+
+    which may be negative where lambda_j is small.
+    """
+    check_target(target)
+    d, eigenvalues = target.d, target.eigenvalues
+    k = d - min(d, check_count("N", N))
+    finite = check_flag("refined", refined)
+    if k == 0:
+        return shares(eigenvalues, eigenvalues)
+    own, other = ((k / d) ** 2, (1 - k / d) * k / d**2)
+    if finite:
+        own, other = k * (k + 2) / (d * (d + 2)), k * (d - k) / (d * (d - 1) * (d + 2))
+        own -= other  # it is in the sum over all l, too
+    return shares((1 - own) * eigenvalues - other * float(np.sum(eigenvalues)), eigenvalues)
+
+
+def eigendirections(target: QuadraticTarget) -> Array:
+    """Eigenvectors of B in columns, in the order of `target.eigenvalues`, shape (d, d)."""
+    values, vectors = target.eigenbasis
+    order = np.argsort(-values, kind="stable")
+    return np.eye(target.d)[:, order] if vectors is None else vectors[:, order]
+
+
+def shares(learned: Array, eigenvalues: Array) -> Array:
+    """*learned* (d,) over *eigenvalues* (d,): zero for those below 1e-300 of the largest, infinite on overflow."""
+    there = np.abs(eigenvalues) > 1e-300 * np.abs(eigenvalues).max()
+    with np.errstate(over="ignore"):
+        return np.where(there, learned, 0.0) / np.where(there, eigenvalues, 1.0)

@@ -1,0 +1,171 @@
+"""The exact risk of a given network, and of a given tangent model."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastlazy._support.arguments import Array, check_array, check_flag, check_real
+from fastlazy._support.blas import same_bits
+from fastlazy._support.rounding import check_finite, check_risk
+from fastlazy._support.singular import EPS, PROMISE
+from fastlazy.activations.activation import Activation
+from fastlazy.activations.builtin import check_activation, get_activation
+from fastlazy.risk.projections import (
+    check_weights,
+    form_risk,
+    quadratic_form,
+)
+from fastlazy.risk.rf_solver import feature_moments
+from fastlazy.targets.quadratic import QuadraticTarget
+
+_TOO_LARGE = "W, the coefficients, the offset or the target are too large; divide them by a number"
+
+
+def network_risk(
+    target: QuadraticTarget,
+    W: ArrayLike,
+    a: ArrayLike = 1.0,
+    c: float = 0.0,
+    activation: str | Activation = "square",
+    *,
+    parallel: bool = True,
+) -> float:
+    """Exact risk of the network f(x) = sum_i a_i sigma(<w_i, x>) + c.
+
+    Parameters
+    ----------
+    target : QuadraticTarget
+    W : array_like, shape (N, d)
+        First-layer weights, one neuron per row.
+    a : array_like, shape (N,) or a scalar
+        Second layer.
+    c : float
+        Offset.
+    activation : str or Activation
+        The non-linearity sigma.
+    parallel : bool
+        False: on the calling thread alone, for use inside sweeps.
+
+    Returns
+    -------
+    float
+        E (f(x) - y)^2. For x^2 it is 2 |S - B|_F^2 + (tr(S - B) + c - b0)^2, S = W^T diag(a) W; for any other sigma
+        2 |B|^2 - 2 <a, V> + <a, U a> + (E f + c - E y)^2 with U and V as `rf_risk` has them, or 0 if rounding makes
+        it negative.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an array is not finite or not of that shape, the activation is not known or has no finite Gaussian moments,
+        or the risk overflows.
+
+    Warns
+    -----
+    RuntimeWarning
+        If coefficients are so large that their rounding may cost more than 1e-9 of the risk and of the null risk.
+    """
+    weights = check_weights(target, W)
+    sigma, offset = check_activation(activation), check_real("c", c)
+    together = check_flag("parallel", parallel)
+    second = check_array("a", a, (0, 1))
+    if second.ndim == 1 and len(second) != len(weights):
+        raise ValueError(
+            f"a has {len(second)} entries, but W has {len(weights)} rows (shape {weights.shape}); "
+            "pass one entry per row, or a scalar"
+        )
+    layer = np.broadcast_to(second, len(weights))
+    if sigma is get_activation("square"):
+        with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):  # looked for by _form_distance
+            return _form_distance("network_risk", target, quadratic_form(weights, layer), offset)
+    with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):  # looked for by _distance
+        means, U, V = feature_moments(target, weights, sigma, together)
+        rounding = 4 * EPS * float(np.sum(layer**2 * U.diagonal()))
+        moments = float(means @ layer), float(layer @ V), float(layer @ U @ layer)
+    return _distance("network_risk", target, *moments, offset, rounding)
+
+
+def tangent_risk(
+    target: QuadraticTarget,
+    W: ArrayLike,
+    b: ArrayLike,
+    c: float = 0.0,
+    activation: str | Activation = "square",
+    *,
+    parallel: bool = True,
+) -> float:
+    """Exact risk of f(x) = sum_i <b_i, x> sigma'(<w_i, x>) + c, a neural tangent model that has been fitted.
+
+    Parameters
+    ----------
+    target : QuadraticTarget
+    W : array_like, shape (N, d)
+        Weights at the initialisation, one neuron per row.
+    b : array_like, shape (N, d)
+        Coefficients.
+    c : float
+        Offset.
+    activation : str or Activation
+        The non-linearity sigma.
+    parallel : bool
+        False: on the calling thread alone, for use inside sweeps.
+
+    Returns
+    -------
+    float
+        E (f(x) - y)^2. For x^2 it is 2 |S - B|_F^2 + (tr(S - B) + c - b0)^2, S = W^T b + b^T W; for any other sigma
+        2 |B|^2 - 2 <b, V> + <b, K b> + (E f - E y)^2 with K and V as `nt_risk` has them, or 0 if rounding makes it
+        negative.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an array is not finite or not of that shape, the activation is not known, jumps or has no finite Gaussian
+        moments, or the risk overflows.
+
+    Warns
+    -----
+    RuntimeWarning
+        As `network_risk`.
+    """
+    weights = check_weights(target, W)
+    sigma, offset = check_activation(activation), check_real("c", c)
+    together = check_flag("parallel", parallel)
+    moves = check_array("b", b, 2)
+    if moves.shape != weights.shape:
+        raise ValueError(f"b has shape {moves.shape}, but W {weights.shape}; pass one row of b for each of W")
+    if sigma is get_activation("square"):
+        with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):  # looked for by _form_distance
+            S = moves.T @ weights
+            S += S.T.copy()
+            return _form_distance("tangent_risk", target, S, offset)
+    from fastlazy.risk.nt_solver import function_moments  # as above
+
+    with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):  # looked for by _distance
+        mean, covariance, variance, rounding = function_moments(target, weights, sigma, moves, together)
+    return _distance("tangent_risk", target, mean, covariance, variance, offset, rounding)
+
+
+def _form_distance(name: str, target: QuadraticTarget, S: Array, c: float) -> float:
+    """The risk of <x, S x> + c."""
+    mean = float(np.trace(S - target.B)) + c - target.b0
+    return check_finite(name, form_risk(target.B, S) + mean * mean, _TOO_LARGE)
+
+
+def _distance(
+    name: str, target: QuadraticTarget, mean: float, covariance: float, variance: float, c: float, rounding: float
+) -> float:
+    """The risk of f + c, f of that mean, covariance with the target, and variance, which is off by *rounding*."""
+    off = mean + c - target.mean
+    spread = check_risk(name, target.null_risk - 2 * covariance + variance, _TOO_LARGE)
+    risk = check_finite(name, spread + off * off, _TOO_LARGE)
+    if rounding > PROMISE * max(risk, target.null_risk):
+        warnings.warn(
+            f"{name} may be off by {rounding:.1e}: coefficients are so large that what the functions of single "
+            "neurons add up to is lost in their rounding; fit them with a ridge",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+    return risk

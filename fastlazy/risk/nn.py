@@ -1,0 +1,69 @@
+"""The least risk of trained networks: exact, and as a function of N the prediction."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastlazy._support.arguments import check_count
+from fastlazy.targets.quadratic import QuadraticTarget, check_target
+
+
+def nn_risk(target: QuadraticTarget, N: int) -> float:
+    """The infimum of the risk over quadratic networks of width N, all weights trained, signs a_i free.
+
+    Parameters
+    ----------
+    target : QuadraticTarget
+    N : int
+        Neurons.
+
+    Returns
+    -------
+    float
+        2 sum_{i > N} lambda_i(B)^2, the eigenvalues ordered by modulus; not divided by the null risk.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If N is not a positive whole number.
+
+    Notes
+    -----
+    S = W^T diag(a) W is any symmetric matrix of rank at most N: the theorem of Eckart and Young. For
+    B >= 0 the signs a_i = 1 suffice.
+
+    References
+    ----------
+    arXiv:1906.08899, Theorem 3.
+    """
+    return nn_risk_limit(target, N)
+
+
+def nn_risk_limit(target: QuadraticTarget, N: int) -> float:
+    """Predicted risk of the trained network with sigma = x^2: what no network of width N goes below.
+
+    Parameters
+    ----------
+    target : QuadraticTarget
+    N : int
+        Neurons.
+
+    Returns
+    -------
+    float
+        2 sum_{i > N} lambda_i(B)^2, the eigenvalues ordered by modulus (signs a_i free; for B >= 0 also
+        with all a_i = 1); not divided by the null risk. It holds at every d, not only in the limit.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If N is not a positive whole number.
+
+    References
+    ----------
+    arXiv:1906.08899, Theorem 3.
+    """
+    check_target(target)
+    squares = np.sort(target.eigenvalues**2)
+    # Theorem 3
+    return 2 * float(np.sum(squares[: max(target.d - check_count("N", N), 0)]))

@@ -1,0 +1,91 @@
+"""The exact risk of random features for given weights, and any non-linearity."""
+
+from __future__ import annotations
+
+from numpy.typing import ArrayLike
+
+from fastlazy._support.arguments import check_flag, check_real
+from fastlazy._support.blas import same_bits
+from fastlazy.activations.activation import Activation
+from fastlazy.activations.builtin import check_activation, get_activation
+from fastlazy.activations.rf_pairs import unit_rows
+from fastlazy.risk.projections import (
+    best_rf_form,
+    check_weights,
+    form_risk,
+)
+from fastlazy.risk.rf_solver import solve_rf_risk
+from fastlazy.targets.quadratic import QuadraticTarget, scaled
+
+
+def rf_risk(
+    target: QuadraticTarget,
+    W: ArrayLike,
+    activation: str | Activation = "square",
+    *,
+    ridge: float = 0.0,
+    parallel: bool = True,
+) -> float:
+    """Exact risk of random features: the best sum_i a_i sigma(<w_i, x>) + c for these W.
+
+    Parameters
+    ----------
+    target : QuadraticTarget
+    W : array_like, shape (N, d)
+        First-layer weights, one neuron per row.
+    activation : str or Activation
+        The non-linearity sigma.
+    ridge : float
+        Penalty ridge * |a|^2 on the second layer (not on c), >= 0. The risk returned is without it.
+    parallel : bool
+        False: the Gram matrix is filled on the calling thread alone, for use inside sweeps.
+
+    Returns
+    -------
+    float
+        The population squared error, not divided by the null risk. For a singular Gram matrix it is that
+        of the minimum-norm solution.
+
+    Warns
+    -----
+    RuntimeWarning
+        If rows are so short that rounding of sigma hides what the risk depends on.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If W is not a finite (N, d) array, the activation is not known or has no finite Gaussian moments, or the ridge
+        is negative.
+
+    Warns
+    -----
+    RuntimeWarning
+        If the risk may be off by more than 1e-9 of the null risk, because features nearly depend on each other; the
+        message says by how much.
+
+    Notes
+    -----
+    a solves (U + ridge) a = V with U = `rf_gram` centred and V_i = <w_i, B w_i> h_2(|w_i|) / |w_i|^2, h_2 the
+    second Hermite coefficient; the risk is 2 |B|^2 - 2 <a, V> + <a, U a>. For x^2, V_i = 2 <w_i, B w_i>; without a
+    ridge the risk then depends on the directions of the rows alone, as it does for ReLU and other powers.
+
+    For x^2, where U is nearly singular and N d^2 <= 2e7, the features themselves are solved for, and exact differences
+    take the place of rows that nearly agree. Pairs of rows at any distance h then keep all digits; of three or more
+    rows within h of each other the error is about 1e-16 / h of the null risk, not its square. Where that is not done,
+    for larger problems and other functions, the error grows as 1e-16 / h^2. Directions that differ by rounding count
+    as one (`tests/test_nearly_singular.py`).
+
+    References
+    ----------
+    arXiv:1906.08899, the class RF of eq. (1).
+    """
+    weights = check_weights(target, W)
+    sigma = check_activation(activation)
+    penalty, together = check_real("ridge", ridge, 0.0), check_flag("parallel", parallel)
+    size, unit = scaled(target)
+    with same_bits(*weights.shape):
+        if sigma in (get_activation("square"), get_activation("he2")):  # the same but for the offset
+            return size**2 * form_risk(unit.B, best_rf_form(unit.B, weights, penalty, together))
+        if sigma.degree is not None and penalty == 0:  # lengths of rows do not matter
+            weights = unit_rows(weights)[0]
+        return size**2 * solve_rf_risk(unit, weights, sigma, penalty, together)

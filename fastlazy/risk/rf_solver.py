@@ -1,0 +1,81 @@
+"""The exact risk of random features for any non-linearity: a linear system in N unknowns."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from fastlazy._support.arguments import Array
+from fastlazy._support.rounding import check_risk, check_size
+from fastlazy._support.singular import (
+    EPS,
+    PROMISE,
+    distinct_rows,
+    factor_pivoted,
+    factor_positive,
+    hidden_gain,
+    solve_factored,
+    warn_of_rounding,
+)
+from fastlazy.activations.activation import Activation
+from fastlazy.activations.moments import expansion, hermite_coefficients
+from fastlazy.activations.rf_pairs import unit_rows
+from fastlazy.risk.graded import SHORT, check_digits, graded_gain, ridge_over
+from fastlazy.targets.quadratic import QuadraticTarget
+
+_TOO_LARGE = "W or the ridge is too large; divide it by a number"
+
+
+def solve_rf_risk(target: QuadraticTarget, W: Array, sigma: Activation, ridge: float, parallel: bool) -> float:
+    """The risk of random features for any sigma and a target of size one."""
+    if not target.B.any():
+        return 0.0
+    if ridge == 0:
+        W = distinct_rows(W)
+    unit, r = unit_rows(W)
+    along = np.einsum("ij,ij->i", unit @ target.B, unit)
+    whole, curved = (expansion(sigma, r, 2, first=first) for first in (1, 2))
+    from fastlazy.kernels.rf_gram import rf_correlations  # and with it the compiler, which nothing else here needs
+
+    if (curved.scale < SHORT * whole.scale).any():
+        check_digits("rf_risk", sigma, curved.doubt[curved.table[:, 2] != 0])
+        U, expanded = rf_correlations(W, sigma, 2, parallel)
+        linear, V = expanded.table[:, 1:2] * unit, math.sqrt(2) * expanded.table[:, 2] * along
+        gain = graded_gain("rf_risk", linear, U, V, ridge_over(ridge, expanded, 2), target.null_risk)
+        return check_risk("rf_risk", target.null_risk - gain, _TOO_LARGE)
+    check_digits("rf_risk", sigma, whole.doubt[whole.table[:, 2] != 0])
+    U, expanded = rf_correlations(W, sigma, 1, parallel)
+    V = math.sqrt(2) * expanded.table[:, 2] * along
+    learns = expanded.present(1)  # a constant feature learns nothing
+    with np.errstate(divide="ignore"):
+        share = expanded.scale / np.hypot(expanded.scale, math.sqrt(ridge)) if ridge > 0 else learns.astype(float)
+    V *= share
+    U *= share
+    U *= share[:, None]
+    np.fill_diagonal(U, 1)
+    factor, condition = factor_positive(U)
+    n, hidden = len(U), 0.0
+    if condition > 0:
+        a = solve_factored(factor, V)
+    else:
+        factor, chosen = factor_pivoted(U.copy())
+        a = np.zeros(n)
+        a[chosen] = solve_factored(factor, V[chosen])
+        hidden = hidden_gain(np.delete(V - U @ a, chosen), float(np.abs(a).sum()), n)
+    np.fill_diagonal(U, np.where(learns, share**2, 0))
+    risk = check_risk("rf_risk", target.null_risk - 2 * float(a @ V) + float(a @ U @ a), _TOO_LARGE)
+    error = 4 * EPS * float(a @ a) * (1 + 100 * n * EPS / max(condition, n * EPS)) + min(hidden, risk)
+    warn_of_rounding("risk of random features", error / target.null_risk, PROMISE, 3)
+    return risk
+
+
+def feature_moments(target: QuadraticTarget, W: Array, sigma: Activation, parallel: bool) -> tuple[Array, Array, Array]:
+    """Means (N,), covariances (N, N), and covariances with y (N,) of the features sigma(<w_i, x>)."""
+    check_size(W, 1e150, "argument of sigma by its inverse")
+    from fastlazy.kernels.rf_gram import rf_gram  # and with it the compiler
+
+    U = rf_gram(W, sigma, center=True, parallel=parallel)
+    unit, r = unit_rows(W)
+    h = hermite_coefficients(sigma, r, 2)
+    return h[:, 0], U, math.sqrt(2) * h[:, 2] * np.einsum("ij,ij->i", unit @ target.B, unit)

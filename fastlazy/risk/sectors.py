@@ -1,0 +1,136 @@
+"""The risk of random features at finite d, isotropic rows, by sectors of spherical harmonics. Ours, not the paper's.
+
+With r = |w| and t = <w, w'> / (r r'), E[sigma(<w, x>) sigma(<w', x>)] = sum_k hn_k(r) hn_k(r') t^k, the coefficients of
+`fastlazy.activations.moments`. On the sphere t^k = sum_l a_kl P_l(t), with P_l the Gegenbauer polynomials of P_l(1) =
+1, and P_l(t) is the mean of D_l products of orthonormal harmonics, D_l the dimension of sector l. So in each harmonic
+of sector l a row of length r has the coefficients v_kl(r) / sqrt(D_l), v_kl = hn_k sqrt(a_kl) for k = l, l + 2, ..., and
+what no sector resolves is noise of variance tau(r), the sum of hn_k(r)^2 over k > 20. N rows then act as
+
+    Q_l = (I + N E_r[m(r) v_l(r) v_l(r)^T] / D_l)^{-1},    1 / m(r) = tau(r) + sum_l v_l(r)^T Q_l v_l(r)
+
+and leave of the target, which has degree k = 2 in the sectors l = 2 (B without its trace) and l = 0 (the trace),
+
+    ratio = (1 - m) [Q_2]_22 + m [Q_0]_22,    m = (tr B)^2 / (d |B|^2).
+
+The equation for m(r) has an increasing and concave right side, so that Newton's iteration from above never leaves the
+side it came from. Exact risks of drawn weights are in `tests/test_sectors.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from fastlazy._support.arguments import Array
+from fastlazy.activations.activation import Activation
+from fastlazy.activations.moments import expansion
+from fastlazy.risk.row_lengths import row_lengths
+
+_DEGREES = 20  # that are resolved
+_REST = 1e-13  # of the squares of degrees 2 and above: a rest below it is none
+_LEAST_NOISE = 1e-15  # in place of none, for a start of the iteration
+_STEEPEST = 1e13  # a linear part of this size, in units of the rest, does what an infinite one does
+
+
+class _Features(NamedTuple):
+    """What the equations take of sigma and d; C classes of lengths.
+
+    Each class has a unit of its own, what sigma has of degrees 2 and above: m(r) follows, and no risk sees it.
+    """
+
+    shares: Array  # (C,) of the rows
+    tau: Array  # (C,)
+    line: Array  # (C,) v_11(r_c) / sqrt(D_1), of short rows much larger than all else
+    v: Array  # (L, C, K) the others, v[l, c, k - 1] = v_kl(r_c) / sqrt(D_l)
+    sizes: Array  # (L,) D_l
+    span: float  # dimension of all that features reach, or infinity
+
+
+def sector_ratio(activation: Activation, length: float, N: int, d: int, m: float) -> float:
+    """Risk over null risk for N rows N(0, length^2 I / d) and m = (tr B)^2 / (d |B|^2)."""
+    features = _features(activation, length, d)
+    if features is None:
+        return 1.0
+    if features.span <= N:
+        return 0.0
+    m_r = _effective(features, N)
+    # [Q_l]_22 from the singular vectors, a sum of terms that are all positive
+    of_sector = []
+    for v in features.v[[0, 2]]:
+        _, s, directions = np.linalg.svd(np.sqrt(N * features.shares * m_r)[:, None] * v)
+        kept = np.ones(len(directions))
+        kept[: len(s)] = 1 / (1 + s * s)
+        of_sector.append(float(directions[:, 1] ** 2 @ kept))
+    trace, traceless = of_sector
+    return (1 - m) * traceless + m * trace
+
+
+def _effective(features: _Features, N: int) -> Array:
+    """The solution m(r) (C,) of the equations."""
+    shares, tau, line, v, sizes, _ = features
+    now = 1 / tau  # above the solution
+    for _ in range(100):
+        weight = N * shares * now
+        u, s, _ = np.linalg.svd(np.sqrt(weight)[:, None] * v, full_matrices=False)
+        taken = (u * (s * s / (1 + s * s))[:, None, :]) @ u.transpose(0, 2, 1)  # (L, C, C)
+        taken[1] += _taken_by_line(np.sqrt(weight) * line, u[1], s[1])
+        inverse = tau + np.einsum("l,lcc->c", sizes, taken) / weight
+        slopes = np.einsum("l,lce->ce", sizes, taken**2) / (inverse**2 * weight)[:, None] / now
+        step = np.linalg.solve(np.eye(len(now)) - slopes, now - 1 / inverse)
+        now = np.maximum(now - step, now / 1000)  # rounding of the last steps cannot make it negative
+        if np.all(np.abs(step) <= 1e-12 * now):
+            break
+    return now
+
+
+def _taken_by_line(line: Array, u: Array, s: Array) -> Array:
+    """What the vector *line* (C,) adds to A (I + A)^-1, (C, C), for A of eigenvectors u (C, C) and eigenvalues s^2."""
+    size = float(np.linalg.norm(line))
+    if size == 0:
+        return np.zeros_like(u)
+    along = u.T @ (line / size)
+    left = u @ (along / (1 + s * s))
+    return np.outer(left, left) / (1 / size / size + float(along**2 @ (1 / (1 + s * s))))
+
+
+@lru_cache(maxsize=64)
+def _features(activation: Activation, length: float, d: int) -> _Features | None:
+    """The features, or None if nothing of them has degree two."""
+    r, shares = row_lengths(activation, length, d)
+    whole, curved = (expansion(activation, r, _DEGREES, first=first) for first in (1, 2))
+    hn = np.where(curved.present(2)[:, None], curved.table, whole.table)
+    if not hn[:, 2].any():
+        return None
+    hn[:, 1] = np.clip(hn[:, 1], -_STEEPEST, _STEEPEST)
+    tau = np.where(curved.rest < _REST, 0, curved.rest)
+    sizes = _sizes(d)
+    v = np.sqrt(_powers(d).T[:, None, 1:] / np.maximum(sizes, 1)[:, None, None]) * hn[:, 1:]
+    ranks = np.minimum(len(r), np.count_nonzero(np.any(v != 0, axis=1), axis=1))
+    span = math.inf if tau.any() else float(ranks @ sizes)  # a polynomial has no rest
+    line = v[1, :, 0].copy()
+    v[1, :, 0] = 0
+    return _Features(shares, np.maximum(tau, _LEAST_NOISE), line, v, sizes, span)
+
+
+def _powers(d: int) -> Array:
+    """The coefficients a_kl of t^k = sum_l a_kl P_l(t), (K + 1, K + 1)."""
+    a = np.zeros((_DEGREES + 1, _DEGREES + 1))
+    a[0, 0] = 1
+    for k in range(_DEGREES):
+        # t P_l = up P_{l+1} + (1 - up) P_{l-1}
+        for sector in range(k % 2, k + 1, 2):
+            up = (sector + d - 2) / (2 * sector + d - 2) if sector else 1.0
+            a[k + 1, sector + 1] += a[k, sector] * up
+            if sector:
+                a[k + 1, sector - 1] += a[k, sector] * (1 - up)
+    return a
+
+
+def _sizes(d: int) -> Array:
+    """The dimensions D_l of the harmonics of degree l, (K + 1,): monomials of degree l, less those of degree l - 2."""
+    monomials = np.array([math.comb(d + degree - 1, degree) for degree in range(_DEGREES + 1)], dtype=object)
+    monomials[2:] -= monomials[:-2].copy()
+    return monomials.astype(float)

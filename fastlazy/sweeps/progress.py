@@ -1,0 +1,85 @@
+"""What a sweep shows while it runs, and times in words."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any, TextIO
+
+from tqdm import tqdm
+
+from fastlazy.sweeps.measure import FAILED, cost
+
+
+def duration(seconds: float) -> str:
+    """A time in words that suit its size."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    return str(timedelta(seconds=round(seconds))) if seconds < 86_400 else f"{seconds / 86_400:.3g} days"
+
+
+class Progress:
+    """The bar: cells finished, failed and left, and the time left by what they are expected to cost."""
+
+    def __init__(self, wanted: Mapping[str, Any], left: Mapping[str, Mapping[str, Any]], shown: bool) -> None:
+        self.ended, self.left = Counter[str](), len(left)
+        self.cost_done, self.cost_left = 0.0, sum(map(cost, left.values()))
+        self.start = time.monotonic()
+        self.bar = tqdm(
+            total=len(wanted),
+            initial=len(wanted) - len(left),
+            file=_Unread(sys.stderr),
+            unit="cell",
+            disable=not shown,
+            mininterval=0.5 if sys.stderr.isatty() else 10.0,  # a log file needs no animation
+            bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} cells [{elapsed}{postfix}]",
+        )
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.close()
+
+    def advance(self, parameters: Mapping[str, Any], status: str) -> None:
+        """Count one cell that ended with *status*."""
+        self.left -= 1
+        self.ended[status] += 1
+        self.cost_done += cost(parameters)
+        self.cost_left -= cost(parameters)
+        elapsed = time.monotonic() - self.start
+        remaining = duration(max(0.0, elapsed * self.cost_left / self.cost_done))
+        failed, diverged = sum(self.ended[status] for status in FAILED), self.ended["diverged"]
+        some = f"failed {failed}, " + f"diverged {diverged}, " * (diverged > 0)
+        self.bar.set_postfix_str(f"{some}left {self.left}, time left {remaining}", refresh=False)
+        self.bar.update()
+
+
+class _Unread:
+    """A *stream* that takes what is written even if nobody reads it any more, or the disk of a log is full."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        """Write *text*, if that can be done."""
+        with suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        """Flush the stream, if that can be done."""
+        with suppress(OSError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def __eq__(self, other: object) -> bool:  # by which tqdm knows a terminal, whose width it asks for
+        return self._stream is other
+
+    def __hash__(self) -> int:
+        return hash(self._stream)

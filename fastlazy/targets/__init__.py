@@ -1,0 +1,1 @@
+"""What is learned, and the weights to learn it with."""

@@ -1,0 +1,165 @@
+"""What a training run does to its weights, exact at each record: how far they go, and whether it is lazy.
+
+The run takes place on rows R in the eigenbasis of its target, scaled and reduced as `fastlazy.training.start` says;
+nothing here depends on that but the directions, which are turned back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from fastlazy._support.arguments import Array
+from fastlazy.risk.captured import eigendirections, shares
+from fastlazy.targets.quadratic import QuadraticTarget
+from fastlazy.training.checkpoint import State
+
+
+@dataclass(frozen=True, eq=False)
+class Diagnostics:
+    """How lazy a training run was: exact values at each record, not estimates.
+
+    "Trained" is the function that is trained: the network f, or alpha (f - f_0) + c under lazy scaling.
+
+    Attributes
+    ----------
+    travelled_W : ndarray, shape (k,)
+        |W - W_0|_F / |W_0|_F, or |W - W_0|_F for a W_0 of zeros.
+    travelled_a : ndarray, shape (k,)
+        |a - a_0| / |a_0| of the second layer, or |a - a_0| for an a_0 of zeros.
+    linearization_error : ndarray, shape (k,)
+        Mean squared distance E (f - f_lin)^2 of what is trained and its linearisation at the start (`linearize`);
+        not divided by the null risk.
+    linearization_error_nt : ndarray, shape (k,)
+        The same of the part that the tangent model leaves out, sum_i a0_i <w_i - w0_i, x>^2.
+    linearization_error_rf : ndarray, shape (k,)
+        The same of the part that random features leave out, sum_i (a_i - a0_i) (<w_i, x>^2 - <w0_i, x>^2). The
+        functions add up to f - f_lin; their errors do so but for twice their inner product.
+    overlap : ndarray, shape (k,)
+        Share of the row space of W_0 that is in that of W: the sum of squared cosines of the angles between them over
+        the dimension of the former. 1 while the directions are those at the start, and where W_0 spans the space.
+    angles : ndarray, shape (k, m)
+        Principal angles, ascending, between the row space of W and the span of the m eigenvectors of B largest in
+        modulus, m the lesser of N and the rank of B. 0 where W_0 spans the space.
+    captured : ndarray, shape (k, d)
+        Share of each eigendirection that what is trained has captured (`captured_share`), descending eigenvalues.
+    """
+
+    travelled_W: Array
+    travelled_a: Array
+    linearization_error: Array
+    linearization_error_nt: Array
+    linearization_error_rf: Array
+    overlap: Array
+    angles: Array
+    captured: Array
+
+
+_SINGLES = [field.name for field in fields(Diagnostics)][:-2]
+
+
+class Watch:
+    """Looks at the states of a run, and keeps nothing.
+
+    Parameters
+    ----------
+    target : QuadraticTarget
+        What is to be learned.
+    basis : ndarray, shape (d, d), or None
+        Columns in which the run takes place; None for the identity.
+    start : State
+        The first state of the run.
+    N : int
+        Neurons; the rows of a reduced run are fewer.
+    subtracted : bool
+        Whether the function at the start is subtracted from what is trained.
+    """
+
+    def __init__(self, target: QuadraticTarget, basis: Array | None, start: State, N: int, subtracted: bool) -> None:
+        self.eigenvalues = target.eigenvalues
+        self.rows, row_a, alpha, _ = start
+        self.a = alpha * row_a
+        vectors = eigendirections(target)
+        self.directions = vectors if basis is None else basis.T @ vectors
+        # A plain run takes place in the eigenbasis of B itself, where a choice of columns is all it takes.
+        self.order = np.argmax(np.abs(self.directions), axis=0)
+        self.ordered = bool(np.abs(self.directions[self.order, np.arange(target.d)]).min() > 1 - 1e-12)
+        self.learned = self.a @ self._in_eigenbasis(self.rows) ** 2 if subtracted else np.zeros(target.d)
+        rank = int(np.count_nonzero(np.abs(self.eigenvalues) > 1e-12 * np.abs(self.eigenvalues).max()))
+        self.top = np.argsort(-np.abs(self.eigenvalues), kind="stable")[: min(N, max(rank, 1))]
+        # A row space that is everything stays so: a step is a regular matrix, but for chance.
+        self.whole = np.linalg.matrix_rank(self.rows) == target.d
+        self.space = _row_space(self.rows)
+
+    def __call__(self, state: State) -> Array:
+        """The values of one record, in a row: five numbers, the overlap, m angles and d shares."""
+        rows, row_a, alpha, _ = state
+        a, moved = alpha * row_a, rows - self.rows
+        in_eigenbasis = self._in_eigenbasis(rows)
+        return np.concatenate(
+            [
+                [_relative(moved, self.rows), _relative(a - self.a, self.a)],
+                self._linearization_errors(rows, a, moved),
+                self._angles(rows),
+                shares(a @ in_eigenbasis**2 - self.learned, self.eigenvalues),
+            ]
+        )
+
+    def collect(self, records: list[Array]) -> Diagnostics:
+        """The table of all *records*."""
+        table = np.array(records)
+        m = len(self.top)
+        singles = dict(zip(_SINGLES, table.T, strict=False))
+        return Diagnostics(**singles, angles=table[:, len(singles) :][:, :m], captured=table[:, len(singles) + m :])
+
+    def _in_eigenbasis(self, rows: Array) -> Array:
+        return rows[:, self.order] if self.ordered else rows @ self.directions
+
+    def _linearization_errors(self, rows: Array, a: Array, moved: Array) -> list[float]:
+        """Of the whole, of what NT and of what RF leave out."""
+        change = a - self.a
+        if not change.any():
+            nt = _second_moment(moved, self.a)
+            return [nt, nt, 0.0]
+        left_by_nt = (moved.T * self.a) @ moved
+        left_by_rf = (rows.T * change) @ rows - (self.rows.T * change) @ self.rows
+        return [_form_moment(left_by_nt + left_by_rf), _form_moment(left_by_nt), _form_moment(left_by_rf)]
+
+    def _angles(self, rows: Array) -> Array:
+        """The overlap, and the principal angles."""
+        if self.whole:
+            return np.concatenate([[1.0], np.zeros(len(self.top))])
+        space = _row_space(rows)
+        overlap = np.sum((space.T @ self.space) ** 2) / max(1, self.space.shape[1])
+        cosines = space[self.order[self.top]] if self.ordered else self.directions[:, self.top].T @ space
+        squares = np.linalg.eigvalsh(cosines @ cosines.T)[::-1]
+        return np.concatenate([[overlap], np.arccos(np.sqrt(np.clip(squares, 0, 1)))])
+
+
+def _relative(moved: Array, start: Array) -> float:
+    return float(np.linalg.norm(moved) / (np.linalg.norm(start) or 1.0))
+
+
+def _form_moment(S: Array) -> float:
+    """E <x, S x>^2."""
+    return 2 * float(np.sum(S**2)) + float(np.trace(S)) ** 2
+
+
+def _second_moment(rows: Array, a: Array) -> float:
+    """E (sum_i a_i <w_i, x>^2)^2, by the smaller of two products."""
+    n, d = rows.shape
+    if d < n:
+        return _form_moment((rows.T * a) @ rows)
+    gram = rows @ rows.T
+    return 2 * float(a @ gram**2 @ a) + float(a @ gram.diagonal()) ** 2
+
+
+def _row_space(rows: Array) -> Array:
+    """An orthonormal basis of the row space, in columns."""
+    Q, R = np.linalg.qr(rows.T)
+    size = np.abs(R.diagonal())
+    if size.min() > 1e-10 * size.max():
+        return Q
+    _, values, basis = np.linalg.svd(rows, full_matrices=False)
+    return basis[values > 1e-10 * values[0]].T

@@ -1,0 +1,174 @@
+"""Where SGD starts: the first-layer weights and the second layer, given or chosen, and what of them is run.
+
+Lazy scaling (ours). alpha (f - f_0) + c with f = sum_i a_i <w_i, x>^2, errors measured against B and the step of W
+divided by alpha^2, is the plain network of rows v_i = sqrt(alpha) w_i on another target: its errors are those of
+sum_i a_i <v_i, x>^2 + c against B + alpha S_0, S_0 = W_0^T diag(a_0) W_0, and a step eta / alpha^2 of W is a step
+eta / alpha of V. So nothing but the start, the target and the steps differs from a plain run.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastlazy._support.arguments import Array, check_array, check_columns, check_real
+from fastlazy.risk.nn import nn_risk
+from fastlazy.targets.quadratic import QuadraticTarget
+from fastlazy.training.linearization import network_function
+
+INITS = ("orthogonal", "symmetric")
+_LARGEST_SCALE = {np.dtype(np.float32): 1e4, np.dtype(np.float64): 1e10}
+_LARGEST = {np.dtype(np.float32): 1e30, np.dtype(np.float64): 1e145}  # of f: its square has room to grow
+
+
+class Scaled(NamedTuple):
+    """Lazy training as the plain training of the rows *W* (N, d) on *target*."""
+
+    alpha: float
+    target: QuadraticTarget  # B + alpha S_0
+    W: Array  # sqrt(alpha) W_0
+
+
+def initial_weights(
+    W0: ArrayLike | None, target: QuadraticTarget, N: int, rng: np.random.Generator, init: str
+) -> Array:
+    """The first layer at the start, shape (N, d)."""
+    if init == "symmetric":
+        if W0 is not None:
+            raise ValueError(
+                "W0 was given, but init='symmetric' draws it; pass W0=[V, V] and a0=[1, -1] as rows of their own"
+            )
+        if N % 2:
+            raise ValueError(f"N must be even for init='symmetric', which has pairs of neurons, got {N}; pass {N + 1}")
+        half = initial_weights(None, target, N // 2, rng, "orthogonal")
+        return np.vstack([half, half])
+    if W0 is None:
+        return orthonormal(N, target.d, rng) * np.sqrt(np.abs(target.eigenvalues).sum() / target.d)
+    W = check_columns("W0", check_array("W0", W0, 2), target.d)
+    if len(W) != N:
+        raise ValueError(f"W0 has {len(W)} rows (shape {W.shape}), but N = {N}; pass N rows, or N={len(W)}")
+    return W
+
+
+def orthonormal(N: int, d: int, rng: np.random.Generator) -> Array:
+    """N orthonormal rows of length d, or if N > d orthonormal columns; uniformly distributed."""
+    Q, R = np.linalg.qr(rng.standard_normal((max(N, d), min(N, d))))
+    Q *= np.sign(np.diag(R))
+    return np.asarray(Q if d <= N else Q.T)
+
+
+def initial_second_layer(a0: ArrayLike | None, target: QuadraticTarget, N: int, second_layer: str, init: str) -> Array:
+    """The second layer at the start, shape (N,)."""
+    if init == "symmetric":
+        if second_layer not in ("signs", "free"):
+            raise ValueError(
+                f"init='symmetric' has neurons of both signs, not second_layer={second_layer!r}; pass 'signs' or 'free'"
+            )
+        if a0 is not None:
+            raise ValueError("a0 was given, but init='symmetric' has +1 and -1 in equal parts; leave it out")
+        return np.repeat([1.0, -1.0], N // 2)
+    if a0 is None:
+        return _best_signs(target, N) if second_layer in ("signs", "free") else np.ones(N)
+    a = check_array("a0", a0, (0, 1))
+    if second_layer == "ones":
+        raise ValueError("a0 was given, but second_layer='ones' has a = 1; pass second_layer='signs' or 'free'")
+    if second_layer == "scalar" and a.ndim == 1:
+        raise ValueError(f"a0 must be one number for second_layer='scalar', got shape {a.shape}; pass a float")
+    if a.ndim == 1 and len(a) != N:
+        raise ValueError(f"a0 has {len(a)} entries, but N = {N}; pass one entry per neuron, or a scalar")
+    if second_layer == "signs" and not np.all(np.abs(a) == 1):
+        raise ValueError("a0 must hold only +1 and -1 for second_layer='signs'; pass signs, or second_layer='free'")
+    return np.broadcast_to(a, N).copy()
+
+
+def check_network(W: Array, a: Array, alpha: float, dtype: np.dtype[Any]) -> None:
+    """Raise ValueError if *dtype* does not bear alpha sum_i a_i <w_i, x>^2, rows *W* (N, d) and *a* (N,)."""
+    if max(np.abs(W).max(), np.abs(a).max()) > np.finfo(dtype).max:
+        raise ValueError(
+            f"W0 or a0 has entries beyond the range of dtype {dtype}; pass smaller ones, or dtype=np.float64"
+        )
+    with np.errstate(over="ignore", invalid="ignore"):
+        size = alpha * float(np.abs(a) @ np.sum(W**2, axis=1))
+    check_size("W0 and a0 make a function", size, dtype)
+
+
+def check_size(what: str, size: float, dtype: np.dtype[Any]) -> None:
+    """Raise ValueError if *dtype* does not bear a function of that *size*."""
+    if not size <= _LARGEST[dtype]:
+        more = ", or dtype=np.float64" if size <= _LARGEST[np.dtype(np.float64)] else ""
+        raise ValueError(
+            f"{what} of size {size:.3g}, whose square leaves no room in dtype {dtype}; pass one below "
+            f"{_LARGEST[dtype]:g}{more}"
+        )
+
+
+def warn_of_signs(target: QuadraticTarget, N: int, second_layer: str, null_risk: float) -> None:
+    """Warn the caller's caller if *N* neurons of one sign cannot learn what those of both signs can."""
+    positive = np.maximum(target.eigenvalues, 0.0)  # descending
+    risk = target.null_risk - 2 * float(np.sum(positive[:N] ** 2))
+    if risk - nn_risk(target, N) > 1e-12 * target.null_risk:
+        warnings.warn(
+            f"target has negative eigenvalues, which second_layer={second_layer!r} cannot learn: the risk stays above "
+            f"{risk / null_risk:.3g} of the null risk; pass second_layer='signs'",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+def scaled(target: QuadraticTarget, W: Array, a: Array, scale: Any, dtype: np.dtype[Any]) -> Scaled:
+    """The plain run that is training alpha (f - f_0) + c from *W* (N, d) and *a* (N,), alpha = *scale*.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the scale is not a number of a size that *dtype* bears.
+    """
+    alpha, largest = check_real("scale", scale), _LARGEST_SCALE[dtype]
+    if not 1e-10 <= alpha <= largest:
+        more = "; pass dtype=np.float64, or a smaller scale" if largest < alpha <= 1e10 else "; pass another"
+        raise ValueError(f"scale must be from 1e-10 to {largest:g} for dtype {dtype}, got {alpha:g}{more}")
+    check_network(W, a, alpha, dtype)
+    shifted = target.B + alpha * network_function(W, a).B
+    return Scaled(alpha, QuadraticTarget(shifted, target.b0), np.sqrt(alpha) * W)
+
+
+def reduced(W: Array, a: Array, reduce: bool) -> tuple[Array, Array, Callable[[Array], Array]]:
+    """Rows R and their a with the same W^T diag(a) W, and the function that takes R(t) back to W(t).
+
+    W = Q R for the rows of each a, where they are more than d: every step is a multiplication from the right.
+    """
+    N, d = W.shape
+    rows: list[Array] = []
+    back: list[tuple[Any, Array | None, slice]] = []
+    values: list[Array] = []
+    start = 0
+    for value in np.unique(a) if reduce else [None]:
+        chosen = np.flatnonzero(a == value) if reduce else np.arange(N)
+        part, Q = W[chosen], None
+        if reduce and len(chosen) > d:
+            Q, part = np.linalg.qr(part)
+        rows.append(part)
+        values.append(a[chosen][: len(part)])
+        back.append((chosen, Q, slice(start, start + len(part))))
+        start += len(part)
+
+    def expand(R: Array) -> Array:
+        full = np.empty((N, d))
+        for chosen, Q, place in back:
+            full[chosen] = R[place] if Q is None else Q @ R[place]
+        return full
+
+    return np.vstack(rows), np.concatenate(values), expand
+
+
+def _best_signs(target: QuadraticTarget, N: int) -> Array:
+    """Signs (N,) with which width N can reach `nn_risk`: those of the largest eigenvalues, +1 first."""
+    largest = target.eigenvalues[np.argsort(-np.abs(target.eigenvalues), kind="stable")[:N]]
+    negative = int(np.count_nonzero(largest < 0))
+    if target.d < N:  # spare neurons in the same proportion
+        negative += round((N - target.d) * negative / target.d)
+    return np.where(np.arange(N) < N - negative, 1.0, -1.0)

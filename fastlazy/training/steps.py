@@ -1,0 +1,124 @@
+"""Step sizes of SGD: the rule that needs no tuning, and what a caller may pass instead.
+
+The rule (ours). With tau = sum_i |lambda_i(B)|, r = max_i |lambda_i(B)| / tau and b samples a step,
+
+    eta = kappa / (8 tau s),    s = 3/2 + 4 r + (d + 2 + 100 r + 3 d max(0, r - 1/20)) / b,
+
+does not depend on the target's scale, and kappa up to 2 was stable on every spectrum tried, from rank one to the
+identity (tests/test_sgd.py): the first two terms of s bound the mean step (of the trace of W^T W, which moves with the
+offset, and of the largest eigenvalue), the others its noise; the last of them what single samples do that lie far out
+along one of a few directions.
+Learning all directions takes n samples in proportion to d b s, and two things limit a run of T = n / (d b s):
+
+- directions whose eigenvalues are nearly equal are told apart slowly, which asks for large steps;
+- for N < d an error of variance nu = nn_risk / null_risk remains however well W is chosen, and its noise asks
+  for small ones, in the end like 1 / t.
+
+So kappa = 2 (1 - u) / (1 + (5/4) nu T u) at the fraction u of the run. The offset and the second layer, each of
+which acts on every sample alike, have steps eta tau and eta / (2 tau), of the same order in their own units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import numpy as np
+
+from fastlazy._support.arguments import Array, check_real, shown
+from fastlazy.risk.nn import nn_risk
+from fastlazy.targets.quadratic import QuadraticTarget
+from fastlazy.training.start import Scaled
+
+StepSize: TypeAlias = str | float | Callable[[float], float | tuple[float, float, float]]
+
+Rule: TypeAlias = Callable[[Array], Array]
+
+_TIMES = 10_000  # at most this often is a callable asked
+
+
+def step_rule(step_size: StepSize, target: QuadraticTarget, N: int, b: int, steps: int) -> Rule:
+    """The rule that takes fractions of training done (k,), in [0, 1), to (eta_W, eta_a, eta_c), shape (k, 3).
+
+    Parameters
+    ----------
+    step_size : "auto", float or callable
+        As `fastlazy.fit_nn` takes it.
+    target : QuadraticTarget
+    N : int
+        Neurons.
+    b : int
+        Samples of one step.
+    steps : int
+        Steps of the whole run.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If step_size is of another kind, or is or returns something that is not finite and >= 0.
+    """
+    tau = float(np.sum(np.abs(target.eigenvalues))) or 1.0  # for B = 0 any scale will do
+    companions = np.array([1.0, 1 / (2 * tau), tau])  # of W, the second layer and the offset
+    if isinstance(step_size, str):
+        if step_size != "auto":
+            raise ValueError(f"step_size = {step_size!r} is not known; pass 'auto', a float or a callable")
+        noise = nn_risk(target, N) / (target.null_risk or 1.0)
+        return _auto_rule(tau, float(np.max(np.abs(target.eigenvalues))) / tau, noise, target.d, b, steps)
+    if not callable(step_size):
+        with np.errstate(over="ignore"):  # steps beyond floating point diverge, which is told
+            constant = check_real("step_size", step_size, 0.0) * companions
+        return lambda fractions: np.tile(constant, (len(fractions), 1))
+
+    times = min(steps, _TIMES)
+    table = np.empty((times, 3))
+    for k in range(times):
+        value = step_size(k / times)
+        try:
+            answer = np.asarray(value)
+        except ValueError:  # rows of several lengths
+            answer = np.empty((0, 0))
+        if answer.shape not in ((), (3,)):
+            raise ValueError(
+                f"step_size(fraction) must return one number or three (for W, the second layer, the offset), "
+                f"got {shown(value)}; return such a value"
+            )
+        etas = [check_real("step_size(fraction)", eta, 0.0) for eta in answer.ravel().tolist()]
+        table[k] = etas if len(etas) == 3 else etas[0] * companions
+
+    def tabulated(fractions: Array) -> Array:
+        # the margin: k / steps * times may come out just below k
+        return table[np.minimum((fractions * times + 1e-6).astype(int), times - 1)]
+
+    return tabulated
+
+
+def scaled_step_rule(
+    step_size: StepSize, target: QuadraticTarget, start: Scaled, a: Array, N: int, b: int, steps: int
+) -> Rule:
+    """The rule of lazy training as the plain run from *start*, second layer *a* (N,); the others as in `step_rule`."""
+    plain = step_rule(step_size, target, N, b, steps)
+    if not isinstance(step_size, str):
+        factors = np.array([1 / start.alpha, 1 / start.alpha**2, 1.0])
+
+        def scaled(fractions: Array) -> Array:
+            with np.errstate(over="ignore"):  # as above
+                return np.asarray(plain(fractions) * factors)
+
+        return scaled
+    heights = np.maximum(np.abs(a), a**2)  # of the kernel and of the function, per squared length of a row
+    tau = float(np.sum(np.abs(target.eigenvalues)) + heights @ np.sum(start.W**2, axis=1)) or 1.0
+    top = float(np.max(np.abs(target.eigenvalues))) + np.linalg.norm(np.sqrt(heights)[:, None] * start.W, 2) ** 2
+    noise = min(1.0, nn_risk(start.target, N) / (target.null_risk or 1.0))
+    return _auto_rule(tau, float(top) / tau, noise, target.d, b, steps)
+
+
+def _auto_rule(tau: float, r: float, noise: float, d: int, b: int, steps: int) -> Rule:
+    stiffness = 1.5 + 4 * r + (d + 2 + 100 * r + 3 * d * max(0.0, r - 0.05)) / b
+    decay = 1.25 * noise * steps / (d * stiffness)
+    companions = np.array([1.0, 1 / (2 * tau), tau])  # of W, the second layer and the offset
+
+    def auto(fractions: Array) -> Array:
+        kappa = 2 * (1 - fractions) / (1 + decay * fractions)
+        return np.asarray(kappa[:, None] / (8 * tau * stiffness) * companions)
+
+    return auto
