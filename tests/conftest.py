@@ -31,7 +31,7 @@ def pytest_collection_finish(session):
     """Two processes that will need the same kernels compile one half of them each, and find the other in the cache."""
     worker = getattr(session.config, "workerinput", {"workercount": 1})
     if len(session.items) > MANY and worker["workercount"] > 1 and worker["workerid"] in ("gw0", "gw1"):
-        from tests.core import edges
+        from tests._core import edges
 
         for computation in edges.COMPUTATIONS.values():
             list(computation(11, 13, 7, 5, np.float32 if worker["workerid"] == "gw0" else np.float64))

@@ -9,7 +9,7 @@ s_i x - o_i m = t_i x + o_i xi have the kernel
 
     T(x, y) <x, y> + v(x) <x, eta> + v(y) <xi, y> + q <xi, eta>,    T = sum_i t_i t_i,  v = sum_i o_i t_i,  q = |o|^2
 
-with eta = y - m, in which no term is large beside what is meant (ours; `tests/test_means.py`).
+with eta = y - m, in which no term is large beside what is meant (ours; `tests/kernels/test_centred.py`).
 """
 
 from __future__ import annotations

@@ -8,7 +8,8 @@ Minimised is sum_s |y_s - f(x_s)|^2 + alpha |theta|^2, as scikit-learn's Ridge d
 
 For sigma = x^2 NT is the space of forms <x, S x> with S = W^T b + b^T W: in the right singular basis of W, with
 singular values s, the least |b|^2 for S is sum_{j <= k} theta_jk^2 with S_jk = theta_jk sqrt(s_j^2 + s_k^2) (twice
-s_j on the diagonal), so that there are no more than d (d + 1) / 2 features, whatever N is (ours; `tests/test_fits.py`).
+s_j on the diagonal), so that there are no more than d (d + 1) / 2 features, whatever N is (ours;
+`tests/ridge/test_linear_models.py`).
 """
 
 from __future__ import annotations

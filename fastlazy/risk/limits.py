@@ -144,7 +144,7 @@ def nt_risk_limit(
     For another sigma than x^2 the formula (see `fastlazy.risk.nt_limit`) is found by treating what is of higher degree
     than two as noise. It is not proved. Refined, it is within 1 / d of the null risk of the *mean* of `nt_risk` over
     draws, for N from .3 d to 3 d at d = 40, the target of `exponential_target` and each sigma that `get_activation`
-    names (`tests/test_tangent_limit.py`). A single draw varies by more: its standard deviation is up to 2 / d there,
+    names (`tests/risk/test_nt_limit.py`). A single draw varies by more: its standard deviation is up to 2 / d there,
     and larger for a B of low rank. Noise of degree three is itself fitted as N approaches d^2 / 6, and the risk is
     then lower than predicted; for a sigma whose noise is mostly of degree three, as He_2 + He_3, it is so by more
     than 1 / d at N = 3 d already.

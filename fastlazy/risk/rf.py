@@ -73,7 +73,7 @@ def rf_risk(
     take the place of rows that nearly agree. Pairs of rows at any distance h then keep all digits; of three or more
     rows within h of each other the error is about 1e-16 / h of the null risk, not its square. Where that is not done,
     for larger problems and other functions, the error grows as 1e-16 / h^2. Directions that differ by rounding count
-    as one (`tests/test_nearly_singular.py`).
+    as one (`tests/_support/test_singular.py`).
 
     References
     ----------

@@ -3,8 +3,8 @@
 With r = |w| and t = <w, w'> / (r r'), E[sigma(<w, x>) sigma(<w', x>)] = sum_k hn_k(r) hn_k(r') t^k, the coefficients of
 `fastlazy.activations.moments`. On the sphere t^k = sum_l a_kl P_l(t), with P_l the Gegenbauer polynomials of P_l(1) =
 1, and P_l(t) is the mean of D_l products of orthonormal harmonics, D_l the dimension of sector l. So in each harmonic
-of sector l a row of length r has the coefficients v_kl(r) / sqrt(D_l), v_kl = hn_k sqrt(a_kl) for k = l, l + 2, ..., and
-what no sector resolves is noise of variance tau(r), the sum of hn_k(r)^2 over k > 20. N rows then act as
+of sector l a row of length r has the coefficients v_kl(r) / sqrt(D_l), v_kl = hn_k sqrt(a_kl) for k = l, l + 2, ...,
+and what no sector resolves is noise of variance tau(r), the sum of hn_k(r)^2 over k > 20. N rows then act as
 
     Q_l = (I + N E_r[m(r) v_l(r) v_l(r)^T] / D_l)^{-1},    1 / m(r) = tau(r) + sum_l v_l(r)^T Q_l v_l(r)
 
@@ -13,7 +13,7 @@ and leave of the target, which has degree k = 2 in the sectors l = 2 (B without 
     ratio = (1 - m) [Q_2]_22 + m [Q_0]_22,    m = (tr B)^2 / (d |B|^2).
 
 The equation for m(r) has an increasing and concave right side, so that Newton's iteration from above never leaves the
-side it came from. Exact risks of drawn weights are in `tests/test_sectors.py`.
+side it came from. Exact risks of drawn weights are in `tests/risk/test_sectors.py`.
 """
 
 from __future__ import annotations

@@ -320,7 +320,7 @@ def lazy_risk(target: QuadraticTarget, W: ArrayLike, a: ArrayLike = 1.0, *, scal
     B + alpha S_0 but for so many of the largest (smallest) of that sign. As alpha grows those of the span of W leave
     to infinity, and the others tend to those of P B P, P the projector off that span: the theorem of NT. They are
     computed to 1e-12 of |B| for every alpha, if the neurons are of one size (`fastlazy.risk.shifted_spectrum`,
-    `tests/test_lazy_scale.py`).
+    `tests/risk/test_shifted_spectrum.py`).
     """
     check_target(target)
     alpha = check_real("scale", scale, 0.0)

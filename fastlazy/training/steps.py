@@ -5,10 +5,10 @@ The rule (ours). With tau = sum_i |lambda_i(B)|, r = max_i |lambda_i(B)| / tau a
     eta = kappa / (8 tau s),    s = 3/2 + 4 r + (d + 2 + 100 r + 3 d max(0, r - 1/20)) / b,
 
 does not depend on the target's scale, and kappa up to 2 was stable on every spectrum tried, from rank one to the
-identity (tests/test_sgd.py): the first two terms of s bound the mean step (of the trace of W^T W, which moves with the
-offset, and of the largest eigenvalue), the others its noise; the last of them what single samples do that lie far out
-along one of a few directions.
-Learning all directions takes n samples in proportion to d b s, and two things limit a run of T = n / (d b s):
+identity (tests/training/test_fit_nn.py): the first two terms of s bound the mean step (of the trace of W^T W, which
+moves with the offset, and of the largest eigenvalue), the others its noise; the last of them what single samples do
+that lie far out along one of a few directions. Learning all directions takes n samples in proportion to d b s, and two
+things limit a run of T = n / (d b s):
 
 - directions whose eigenvalues are nearly equal are told apart slowly, which asks for large steps;
 - for N < d an error of variance nu = nn_risk / null_risk remains however well W is chosen, and its noise asks

@@ -10,16 +10,19 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from pathlib import Path
 
 import pandas as pd
 import pytest
 from matplotlib import image
 from numpy.testing import assert_array_equal
-from test_cli import COLUMNS, ROOT, SMALL, _small, read, run_small, small_run  # noqa: F401  (fixtures)
+from small_figure import COLUMNS, SMALL, _small, read, run_small, small_run  # noqa: F401  (fixtures)
 
 from fastlazy.cli.main import main
 from fastlazy.sweeps import driver, measure
 from fastlazy.sweeps.engines import open_engine
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_a_run_goes_on_from_its_store(tmp_path, monkeypatch):
@@ -47,7 +50,7 @@ def test_a_run_goes_on_from_its_store(tmp_path, monkeypatch):
     pd.testing.assert_frame_equal(resumed, whole, check_exact=True)
 
 
-def test_a_figure_is_drawn_again_from_its_store(small_run, tmp_path, monkeypatch):  # noqa: F811
+def test_a_figure_is_drawn_again_from_its_store(small_run, tmp_path, monkeypatch):
     out, dots = small_run
     monkeypatch.delattr(driver, "run_sweep")
     assert main(["figure", "--from", str(out / "figure.sqlite"), "--out", str(tmp_path)]) == 0
@@ -75,7 +78,7 @@ def test_a_store_of_several_figures_asks_which(tmp_path, capsys):
     assert "there is no store" in capsys.readouterr().err
 
 
-def test_a_store_that_was_edited_is_told(small_run, tmp_path, capsys):  # noqa: F811
+def test_a_store_that_was_edited_is_told(small_run, tmp_path, capsys):
     place = tmp_path / "a.sqlite"
     edits = {
         "UPDATE cells SET N = 0": "a row that is of no cell (N must be at least 1, got 0",

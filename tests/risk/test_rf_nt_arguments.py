@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 import pytest
-from test_risk import LAZY, drawn_target, drawn_weights
+from drawn_risks import LAZY, drawn_target, drawn_weights
 
 from fastlazy.risk.network import network_risk
 from fastlazy.risk.nn import nn_risk

@@ -5,6 +5,7 @@ import functools
 import naive
 import numpy as np
 import pytest
+from drawn_risks import FORMS, LAZY, drawn_target, drawn_weights
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,22 +15,9 @@ from fastlazy.risk.nt import nt_risk
 from fastlazy.risk.rf import rf_risk
 from fastlazy.targets.quadratic import QuadraticTarget
 
-FORMS = {rf_risk: naive.rf_forms, nt_risk: naive.nt_forms}
-LAZY = pytest.mark.parametrize("risk", FORMS, ids=["RF", "NT"])
-
 # Every example anew in each run would make a failure hard to repeat.
 examples = settings(max_examples=25, deadline=None, derandomize=True, database=None)
 seeds, dimensions, widths = st.integers(0, 10**6), st.integers(1, 6), st.integers(1, 12)
-
-
-def drawn_target(d, seed=0, *, definite=False):
-    rng = np.random.default_rng([d, seed])
-    B = rng.standard_normal((d, d))
-    return QuadraticTarget(B @ B.T if definite else B + B.T, b0=rng.standard_normal())
-
-
-def drawn_weights(N, d, seed=0):
-    return np.random.default_rng([N, d, seed]).standard_normal((N, d))
 
 
 def close(target, expected, rel=1e-9):

@@ -19,7 +19,7 @@ from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 from fastlazy.estimators import QuadraticNetworkRegressor
 
-DOCS = Path(__file__).resolve().parents[1] / "docs" / "estimators.md"
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "estimators.md"
 DATA = {
     "diabetes": lambda: datasets.load_diabetes(return_X_y=True),
     "friedman1": lambda: datasets.make_friedman1(4000, noise=1.0, random_state=0),

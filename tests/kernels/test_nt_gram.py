@@ -8,6 +8,7 @@ import warnings
 import numpy as np
 import pytest
 import scipy.sparse.linalg
+from row_pairs import PAIRS
 
 import fastlazy
 from fastlazy._support import threads
@@ -16,7 +17,6 @@ from fastlazy.activations.nt_pairs import block_moments
 from fastlazy.kernels import nt_gram
 from fastlazy.risk import nt_solver
 from tests import naive_gram as naive
-from tests.test_population import PAIRS
 
 OWN = fastlazy.Activation("shifted tanh", lambda x: math.tanh(x + 0.5), lambda x: 1 / math.cosh(x + 0.5) ** 2)
 ALONE = fastlazy.Activation("tanh alone", lambda x: math.tanh(x + 0.5))

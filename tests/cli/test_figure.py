@@ -4,7 +4,6 @@ import os
 import re
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ import pandas as pd
 import pytest
 from matplotlib import image
 from numpy.testing import assert_array_equal
+from small_figure import COLUMNS, SMALL, _small, read, run_small, small_run  # noqa: F401
 
 import fastlazy
 from fastlazy.cli import info
@@ -21,40 +21,13 @@ from fastlazy.risk import limits
 from fastlazy.risk.nt import nt_risk
 from fastlazy.risk.rf import rf_risk
 from fastlazy.sweeps import driver
-from fastlazy.sweeps.engines import open_engine
 from fastlazy.targets.library import exponential_target
 from fastlazy.targets.weights import draw_weights
 from fastlazy.training.fit_nn import fit_nn
 
-ROOT = Path(__file__).resolve().parents[1]
-COLUMNS = ["regime", "N", "draw", "measured", "predicted", "seconds", "seed"]
+ROOT = Path(__file__).resolve().parents[2]
+
 FILES = ["figure.pdf", "figure.png", "figure.sqlite", "results.csv"]
-SMALL = ["--d", "20", "--widths", "3,20,41", "--draws", "2"]
-
-
-def run_small(patch):
-    """Few samples, and threads, which start faster than processes and give the same."""
-    patch.setattr(risk_table, "quick_samples", lambda N, d: 4000)
-    patch.setattr(driver, "open_engine", lambda executor, n_workers: open_engine(ThreadPoolExecutor(2), n_workers))
-
-
-@pytest.fixture(autouse=True)
-def _small(monkeypatch):
-    run_small(monkeypatch)
-
-
-def read(path):
-    return pd.read_csv(path, dtype={"seed": np.uint64})
-
-
-@pytest.fixture(scope="module")
-def small_run(tmp_path_factory):
-    """One run of a small figure: the folder, what it printed, and its dots."""
-    out = tmp_path_factory.mktemp("figure") / "made" / "as needed"
-    with pytest.MonkeyPatch.context() as patch:
-        run_small(patch)
-        assert main(["figure", *SMALL, "--seed", "5", "--out", str(out)]) == 0
-    return out, read(out / "results.csv")
 
 
 def test_results_have_one_row_per_dot(small_run):

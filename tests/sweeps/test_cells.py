@@ -14,7 +14,7 @@ from fastlazy.sweeps import cells as module
 from fastlazy.sweeps.cells import KEYS, REGIMES, canonical_cell, cell_id, cell_stream, cell_target, check_cells, grid
 from fastlazy.targets.library import exponential_target
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 RF = {"regime": "RF", "d": 6, "N": 4}
 NN = {"regime": "NN", "d": 6, "N": 4, "n_samples": 1000}
 

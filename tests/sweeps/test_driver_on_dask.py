@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from test_sweep import CELLS, assert_same, threads, whole  # noqa: F401  (fixtures)
+from sweep_cells import CELLS
+from whole_sweep import assert_same, threads, whole  # noqa: F401  (fixtures)
 
 from fastlazy.sweeps import driver, engines
 from fastlazy.sweeps.driver import load_sweep, run_sweep
 
 distributed = pytest.importorskip("distributed")
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 # Told by the workers' side of connections that end when they are killed, or when all is over.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")
 
@@ -76,7 +77,7 @@ def workers(start_worker):
 
 
 @pytest.mark.usefixtures("workers")
-def test_the_table_is_the_same(scheduler, whole, tmp_path):  # noqa: F811
+def test_the_table_is_the_same(scheduler, whole, tmp_path):
     path = tmp_path / "sweep.sqlite"
     table = run_sweep(CELLS, path, executor=f"dask:{scheduler}", progress=False)
     assert_same(table, whole)
@@ -88,7 +89,7 @@ def test_the_table_is_the_same(scheduler, whole, tmp_path):  # noqa: F811
         assert_same(run_sweep(CELLS[:8], tmp_path / "b.sqlite", executor=client, progress=False), whole[:8])
 
 
-def test_a_worker_that_is_killed_loses_nothing(scheduler, workers, start_worker, whole, tmp_path, monkeypatch):  # noqa: F811
+def test_a_worker_that_is_killed_loses_nothing(scheduler, workers, start_worker, whole, tmp_path, monkeypatch):
     recorded, real = [], driver.Store.record
 
     def record(self, row):

@@ -17,7 +17,7 @@ from fastlazy.sweeps.cells import check_cells, grid
 from fastlazy.sweeps.driver import load_sweep, run_sweep
 from fastlazy.sweeps.engines import open_engine
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted((ROOT / "docs" / "sweeps").glob("*.toml"))
 SMALL = """
 [shared]

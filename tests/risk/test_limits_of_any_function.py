@@ -4,7 +4,7 @@ import naive
 import naive_sectors
 import numpy as np
 import pytest
-from test_theory import COVS, drawn_covs, drawn_target, matrix, printed, published_target
+from drawn import COVS, drawn_covs, drawn_target, matrix, printed, published_target
 from threadpoolctl import threadpool_limits
 
 from fastlazy.activations.activation import Activation

@@ -3,6 +3,7 @@
 import naive
 import numpy as np
 import pytest
+from drawn import COVS, drawn_covs, drawn_target, matrix, printed, published_target
 from threadpoolctl import threadpool_limits
 
 from fastlazy.risk.limits import nt_risk_limit, rf_risk_limit
@@ -20,10 +21,6 @@ def _one_blas_thread():
         yield
 
 
-def published_target():
-    return QuadraticTarget(np.random.RandomState(100).exponential(1, 450))
-
-
 PUBLISHED = [
     (30, ".9694", ".9692", ".9015", ".4972"),
     (86, ".9216", ".9209", ".7299", ".2145"),
@@ -33,11 +30,6 @@ PUBLISHED = [
     (1342, ".6339", ".6258", ".0000", ".0000"),
     (4500, ".5556", ".5311", ".0000", ".0000"),
 ]
-
-
-def printed(value):
-    """To four decimals, without the leading zero."""
-    return f"{value:.4f}"[1:]
 
 
 @pytest.mark.parametrize(("N", "rf", "rf_refined", "nt", "nn"), PUBLISHED)
@@ -60,32 +52,6 @@ def test_published_target():
 def test_published_nt_of_ten_draws():
     target = published_target()
     assert nt_risk_limit(target, 150, refined=True) / target.null_risk == pytest.approx(0.5534, abs=0.005)
-
-
-def drawn_target(d, seed=0):
-    """A full B with a trace, so that m is neither 0 nor 1."""
-    B = np.random.default_rng([d, seed]).standard_normal((d, d))
-    return QuadraticTarget((B + B.T) / 2 + np.eye(d), b0=0.3)
-
-
-def drawn_covs(d):
-    factor = np.random.default_rng(d).standard_normal((d, 2 * d))
-    low_rank = factor[:, : d // 2]
-    return {
-        "isotropic": None,
-        "diagonal": np.linspace(0.1, 2.0, d),
-        "full": factor @ factor.T,
-        "two values": np.where(np.arange(d) < d // 3, 3.0, 0.5),
-        "singular diagonal": np.where(np.arange(d) < d // 3, 0.0, np.linspace(0.5, 2, d)),
-        "singular full": low_rank @ low_rank.T,
-    }
-
-
-COVS = pytest.mark.parametrize("kind", drawn_covs(6))
-
-
-def matrix(cov, d):
-    return np.eye(d) / d if cov is None else np.diag(cov) if np.ndim(cov) == 1 else cov
 
 
 @COVS

@@ -5,7 +5,7 @@ import math
 import naive_sectors
 import numpy as np
 import pytest
-from test_theory import drawn_target
+from drawn import drawn_target
 
 import fastlazy
 from fastlazy.activations.activation import Activation

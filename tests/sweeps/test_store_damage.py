@@ -8,7 +8,7 @@ from contextlib import closing
 import numpy as np
 import pandas as pd
 import pytest
-from test_store import CELLS, path, row  # noqa: F401  (a fixture)
+from stored import CELLS, path, row  # noqa: F401  (a fixture)
 
 from fastlazy.sweeps.measure import RESULTS
 from fastlazy.sweeps.store import Store, load
@@ -83,7 +83,7 @@ def edit(place, statement):
         db.commit()
 
 
-def test_a_row_that_was_edited_is_told_moved_and_free_to_be_measured_again(path):  # noqa: F811
+def test_a_row_that_was_edited_is_told_moved_and_free_to_be_measured_again(path):
     edit(path, "UPDATE cells SET ratio = 0.5 WHERE regime = 'RF'")
     with pytest.raises(ValueError, match=r"1 rows of the store '.*' are not as they were written \(rowid 1\): "):
         load(path)
@@ -100,14 +100,14 @@ def test_a_row_that_was_edited_is_told_moved_and_free_to_be_measured_again(path)
         pass
 
 
-def test_an_edit_that_is_meant_is_kept(path):  # noqa: F811
+def test_an_edit_that_is_meant_is_kept(path):
     edit(path, "UPDATE cells SET ratio = 0.5, checksum = 'edited' WHERE regime = 'RF'")
     assert sorted(load(path)["ratio"]) == [1 / 6, 1 / 6, 0.5]
     with Store(path, RESULTS) as db:
         assert len(db.statuses()) == 3
 
 
-def test_a_store_without_checksums_is_read_and_given_them(path):  # noqa: F811
+def test_a_store_without_checksums_is_read_and_given_them(path):
     with Store(path, RESULTS) as db:
         db.record(row(CELLS[1], fit_status="diverged"))
     edit(path, "ALTER TABLE cells DROP COLUMN checksum")

@@ -13,37 +13,19 @@ from contextlib import closing
 import pandas as pd
 import pytest
 from sweep_cells import CELLS
+from whole_sweep import assert_same, threads, whole  # noqa: F401
 
 from fastlazy._support.signals import sigterm_raises
 from fastlazy.sweeps import driver, measure, progress
 from fastlazy.sweeps.cells import grid
 from fastlazy.sweeps.driver import load_sweep, plan_sweep, run_sweep
-from fastlazy.sweeps.store import TIMINGS
 
 BAD_CELL = {"regime": "RF", "d": 5, "N": 10**12}  # more memory than there is
-
-
-def assert_same(table, other):
-    pd.testing.assert_frame_equal(
-        table.drop(columns=list(TIMINGS)), other.drop(columns=list(TIMINGS)), check_exact=True
-    )  # fmt: skip
 
 
 def pick(table, ids):
     """The rows of the cells *ids*, in that order."""
     return table.iloc[pd.Index(table["id"]).get_indexer(list(ids))].reset_index(drop=True)
-
-
-@pytest.fixture(scope="module")
-def threads():
-    with ThreadPoolExecutor(2) as pool:
-        yield pool
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory, threads):
-    """The table of an uninterrupted sweep, in threads."""
-    return run_sweep(CELLS, tmp_path_factory.mktemp("whole") / "a.sqlite", executor=threads, progress=False)
 
 
 @pytest.fixture

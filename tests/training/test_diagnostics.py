@@ -3,12 +3,12 @@
 import naive_lazy
 import numpy as np
 import pytest
-from test_sgd import drawn_samples
 
 import fastlazy
 from fastlazy.figures import lazy_runs
 from fastlazy.training.diagnostics import Diagnostics
 from fastlazy.training.steps import step_rule
+from tests.sgd_samples import drawn_samples
 
 FIELDS = list(Diagnostics.__dataclass_fields__)
 # Second layers of one sign are trained on targets of both, on purpose.

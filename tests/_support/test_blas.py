@@ -37,7 +37,7 @@ for d, N in ((24, 16), (100, 70), (40, 200), (100, 400)):
 
 def printed(threads):
     variables = dict.fromkeys(["OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"], str(threads))
-    root = str(Path(__file__).parents[1])
+    root = str(Path(__file__).parents[2])
     run = subprocess.run(
         [sys.executable, "-c", SCRIPT], env={**os.environ, **variables}, cwd=root, capture_output=True, text=True,
         check=True,

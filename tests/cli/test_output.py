@@ -13,7 +13,7 @@ from sweep_cells import CELLS
 
 from fastlazy.sweeps.driver import load_sweep
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 FIGURE = ["figure", "--d", "6", "--widths", "2,3", "--draws", "1", "--workers", "1"]
 SWEEP = '[[grid]]\nregime = "NT"\nd = 3\nN = { range = [1, 20] }\n'
 FULL = Path("/dev/full")

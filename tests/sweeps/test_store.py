@@ -11,32 +11,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from stored import CELLS, path, row  # noqa: F401
 
-from fastlazy.sweeps.cells import canonical_cell, cell_id, cell_stream, grid
+from fastlazy.sweeps.cells import canonical_cell, cell_stream, grid
 from fastlazy.sweeps.measure import RESULTS
 from fastlazy.sweeps.store import SCHEMA, TIMINGS, Store, export, load
 
-ROOT = Path(__file__).resolve().parents[1]
-CELLS = [
-    {"regime": "RF", "d": 2, "N": 3, "target": [3.0, 1.0]},
-    {"regime": "NN", "d": 4, "N": 3, "n_samples": 10, "step_size": 0.25},
-    {"regime": "NN", "d": 4, "N": 2, "n_samples": 10, "draw": 1},
-]
-
-
-def row(cell, status="done", **more):
-    parameters = canonical_cell(cell)
-    found = {"risk": 1 / 3, "null_risk": 2.0, "ratio": 1 / 6, "worker": "here/1", "seconds": 0.5, "attempts": 1}
-    found = {**found, "finished": "now", "versions": "all", **more}
-    return {"id": cell_id(parameters), "status": status, **parameters, "stream": cell_stream(parameters), **found}
-
-
-@pytest.fixture
-def path(tmp_path):
-    with Store(tmp_path / "sweep.sqlite", RESULTS) as db:
-        for cell in CELLS:
-            db.record(row(cell))
-    return tmp_path / "sweep.sqlite"
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_what_is_recorded_is_loaded(path):

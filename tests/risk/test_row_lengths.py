@@ -7,8 +7,8 @@ import mpmath
 import naive
 import numpy as np
 import pytest
+from drawn import drawn_target
 from mpmath import mp
-from test_theory import drawn_target
 
 import fastlazy
 from fastlazy import Activation, QuadraticTarget

@@ -156,7 +156,7 @@ def test_loops_become_vector_code_without_a_call(name, dtype):
 
 PLAIN_MACHINE = """
 import sys
-sys.path[:0] = ["tests", "tests/core"]
+sys.path[:0] = ["tests", "tests/_core"]
 import numpy as np
 import test_elementary as tested
 
