@@ -20,6 +20,7 @@ from benchmarks.side_by_side import (  # noqa: E402  (as above)
     data_rows,
     gram_problem,
     gram_rows,
+    gram_theirs,
     processes,
     sgd_rows,
 )
