@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastlazy._sklearn import check_scalar, generator
+from fastlazy._sklearn import check_random, check_scalar, generator
 from fastlazy._validate import Array, check_array, check_choice, shown
 from fastlazy.targets import draw_weights
 
@@ -76,9 +76,10 @@ def check_network(estimator: Any) -> None:
 
 def weights_of(estimator: Any, d: int, dtype: Any) -> Array:
     """The estimator's first-layer weights (N, d): given, or drawn N(0, I / d)."""
+    N = check_count("n_neurons", estimator.n_neurons)  # a mistake is one, though given weights make it harmless
+    check_random(estimator.random_state)
     W = given_weights(estimator, d, dtype)
     if W is None:
-        N = check_count("n_neurons", estimator.n_neurons)
         W = draw_weights(N, d, rng=generator(estimator.random_state)).astype(dtype)
     return W
 
