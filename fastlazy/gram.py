@@ -20,6 +20,7 @@ from fastlazy._team import Team
 from fastlazy._validate import Array, check_array, check_columns, check_flag
 from fastlazy.activations import Activation, check_activation, get_activation
 from fastlazy.population import fill_rf_gram
+from fastlazy.units import in_own_unit, times_power
 
 
 def rf_gram(
@@ -79,7 +80,10 @@ def rf_gram(
             blocks.add(W_operand, W_operand, how=core.SQUARED, scale=2.0, shift=norms)
             overflown = blocks.failed
         else:
+            sigma, exponent = in_own_unit(sigma)
             fill_rf_gram(together, weights, sigma, centred, result)
+            if exponent:
+                result[...] = times_power(result, 2 * exponent)
             overflown = not np.isfinite(result.diagonal()).all()
     if overflown:
         raise ValueError(f"rf_gram overflows {dtype} for rows of W of size {np.abs(weights).max():.3g}; divide W first")

@@ -28,6 +28,7 @@ from fastlazy.pairs import unit_rows
 from fastlazy.rf_solver import feature_moments, solve_rf_risk
 from fastlazy.singular import EPS
 from fastlazy.targets import QuadraticTarget, check_target, scaled
+from fastlazy.units import in_own_unit, ridge_in_unit, times_power
 
 _PROMISE = 1e-9  # the error of a risk over the null risk from which on there is a warning
 _TOO_LARGE = "W, the coefficients, the offset or the target are too large; divide them by a number"
@@ -103,6 +104,8 @@ def rf_risk(
             return size**2 * form_risk(unit.B, best_rf_form(unit.B, weights, penalty, together))
         if sigma.degree is not None and penalty == 0:  # lengths of rows do not matter
             weights = unit_rows(weights)[0]
+        sigma, exponent = in_own_unit(sigma)
+        penalty = ridge_in_unit(penalty, exponent)
         return size**2 * solve_rf_risk(unit, weights, sigma, penalty, together)
 
 
@@ -185,6 +188,8 @@ def nt_risk(
         weights = unit_rows(weights)[0]
     from fastlazy.tangent_solver import solve_nt_risk  # as above
 
+    sigma, exponent = in_own_unit(sigma)
+    penalty = ridge_in_unit(penalty, exponent)
     with same_bits(weights.size, 1):
         return size**2 * solve_nt_risk(unit, weights, sigma, penalty, goal, most, together)
 
@@ -278,6 +283,8 @@ def network_risk(
     if sigma is get_activation("square"):
         with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):  # looked for by _form_distance
             return _form_distance("network_risk", target, quadratic_form(weights, layer), offset)
+    sigma, exponent = in_own_unit(sigma)
+    layer = times_power(layer, exponent)
     with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):  # looked for by _distance
         means, U, V = feature_moments(target, weights, sigma, together)
         rounding = 4 * EPS * float(np.sum(layer**2 * U.diagonal()))
@@ -341,6 +348,8 @@ def tangent_risk(
             return _form_distance("tangent_risk", target, S, offset)
     from fastlazy.tangent_solver import function_moments  # as above
 
+    sigma, exponent = in_own_unit(sigma)
+    moves = times_power(moves, exponent)
     with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):  # looked for by _distance
         mean, covariance, variance, rounding = function_moments(target, weights, sigma, moves, together)
     return _distance("tangent_risk", target, mean, covariance, variance, offset, rounding)

@@ -25,6 +25,7 @@ from fastlazy.hermite import expansion
 from fastlazy.sectors import sector_ratio
 from fastlazy.tangent_limit import tangent_ratio
 from fastlazy.targets import QuadraticTarget, check_target, cov_spectrum, scaled
+from fastlazy.units import in_own_unit
 
 _ROUNDING = 1e-13  # of the squares of degrees 2 and above: a rest below it is none
 _LARGEST = 1e20  # a linear part of this size, or a rest of one over its square, does what an infinite one or none does
@@ -91,6 +92,7 @@ def rf_risk_limit(
     """
     g, B, length = _in_cov_basis(target, cov)
     neurons, sigma, finite = check_count("N", N), check_activation(activation), check_flag("refined", refined)
+    sigma, _ = in_own_unit(sigma)  # on which no ratio depends
     moments = _moments(sigma, length)
     _check_digits(sigma, moments)
     if finite and _isotropic(g) and not moments.square:  # the form of x^2 is closed
@@ -159,6 +161,7 @@ def nt_risk_limit(
                 "cov out, or take the mean of nt_risk over some draws"
             )
         share = _trace_share(B)
+        sigma, _ = in_own_unit(sigma)  # as above
         return target.null_risk * tangent_ratio(sigma, length, neurons, target.d, share, refined=finite)
     if finite and isotropic:
         return target.null_risk * _nt_mean(B, neurons)
