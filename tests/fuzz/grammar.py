@@ -289,12 +289,21 @@ def rf_normal_equations(draw: Draw) -> Call:
     return call("rf_normal_equations", arguments, check)
 
 
+def excuse_jumps(arguments: dict[str, Value], twin: functions.Twin | None) -> None:
+    """Let an activation that jumps, in place, be as good as another for tangent features of rows that see no jump."""
+    W = arguments["W"].plain
+    if twin is None or not twin.jumps or W is None or "activation" not in arguments:
+        return
+    longest, nearest = oracles.lengths(W).max(), min(map(abs, twin.kinks), default=0.0)
+    if longest == 0 or 12 * longest < nearest:
+        arguments["activation"] = arguments["activation"]._replace(kind="odd")
+
+
 def nt_gram(draw: Draw) -> Call:
     N, d = draw.size(1, 3), draw.size(1, 4)
     sigma, twin = functions.activation(draw, tangent=True)
     arguments = {"W": rows(draw, N, d), "activation": sigma}
-    if twin is not None and twin.jumps and arguments["W"].plain is not None and not np.any(arguments["W"].plain):
-        arguments["activation"] = sigma._replace(kind="odd")  # rows of zeros do not see where it jumps
+    excuse_jumps(arguments, twin)
     maybe(draw, arguments, "center", lambda: values.flag(draw))
     maybe(draw, arguments, "parallel", lambda: values.flag(draw))
 
