@@ -49,7 +49,9 @@ def in_own_unit(activation: Activation) -> tuple[Activation, int]:
     """
     if activation.name in BUILTIN_NAMES and activation is get_activation(activation.name):
         return activation, 0
-    near, far = (float(np.abs(activation.values(np.linspace(-x, x, 401))).max()) for x in (1.0, 10.0))
+    x = np.linspace(-10, 10, 401)  # where a function has been found to be finite
+    sizes = np.abs(activation.values(x))
+    near, far = float(sizes[np.abs(x) <= 1].max()), float(sizes.max())
     for size, extreme in ((near, near > 2.0**_EXTREME), (far, 0 < far < 2.0**-_EXTREME)):
         if extreme:
             exponent = math.frexp(size)[1]
