@@ -120,7 +120,7 @@ def _holds_numbers(values: Any) -> bool:
     return True
 
 
-def check_random(random_state: Any) -> np.random.RandomState:
+def check_random(random_state: Any) -> Any:
     """What scikit-learn makes of a random state, from which nothing is drawn yet; its errors, with the name."""
     try:
         return check_random_state(random_state)
