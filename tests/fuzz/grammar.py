@@ -59,6 +59,13 @@ def rows(draw: Draw, N: int, d: int, *, none: bool = True) -> Value:
     return values.array(draw, (N, d), none=none, bad=wrong)
 
 
+def rows_alone(draw: Draw, N: int, d: int) -> Value:
+    """Weights of a call in which nothing else says d: one column more is as good."""
+    W = rows(draw, N, d)
+    wider = isinstance(W.value, np.ndarray) and W.value.shape == (N, d + 1)
+    return W._replace(kind="odd", plain=W.value) if wider else W
+
+
 def shape(draw: Draw) -> tuple[int, int]:
     return draw.size(1, 5), draw.pick([1, 2, 2, 3, 3, 4, 5, 6])
 
@@ -213,7 +220,7 @@ def get_activation(draw: Draw) -> Call:
 
 def rf_gram(draw: Draw) -> Call:
     N, d = shape(draw)
-    W = rows(draw, N, d)
+    W = rows_alone(draw, N, d)
     sigma, twin = functions.activation(draw)
     arguments = {"W": W, "activation": sigma}
     maybe(draw, arguments, "center", lambda: values.flag(draw))
@@ -302,10 +309,12 @@ def excuse_jumps(arguments: dict[str, Value], twin: functions.Twin | None) -> No
 def nt_gram(draw: Draw) -> Call:
     N, d = draw.size(1, 3), draw.size(1, 4)
     sigma, twin = functions.activation(draw, tangent=True)
-    arguments = {"W": rows(draw, N, d), "activation": sigma}
+    arguments = {"W": rows_alone(draw, N, d), "activation": sigma}
     excuse_jumps(arguments, twin)
     maybe(draw, arguments, "center", lambda: values.flag(draw))
     maybe(draw, arguments, "parallel", lambda: values.flag(draw))
+
+    W = arguments["W"]
 
     def function(W: Any, activation: Any, **options: Any) -> Any:
         operator_ = fastlazy.nt_gram(W, activation, **options)
@@ -319,7 +328,7 @@ def nt_gram(draw: Draw) -> Call:
             return wrong
         if not wrong and np.linalg.eigvalsh(got / np.outer(root, root)).min() < -1e4 * eps:
             wrong = "has negative eigenvalues"
-        found = None if wrong or twin is None else oracles.tangent_moments(twin, arguments["W"].plain, np.eye(d))
+        found = None if wrong or twin is None else oracles.tangent_moments(twin, W.plain, np.eye(W.plain.shape[1]))
         if found is None:
             return wrong
         mean, K, _ = found

@@ -10,7 +10,7 @@ import numpy as np
 
 import fastlazy
 from fuzz import functions, oracles, values
-from fuzz.grammar import Entry, call, maybe, rows, second_layer, shape, target
+from fuzz.grammar import Entry, call, maybe, rows, rows_alone, second_layer, shape, target
 from fuzz.judge import Call
 from fuzz.values import Draw, Made, Value
 
@@ -23,7 +23,7 @@ def _form(S: Any, c: float, got: Any, tolerance: float = 1e-10) -> str | None:
 
 def network_function(draw: Draw) -> Call:
     N, d = shape(draw)
-    arguments = {"W": rows(draw, N, d)}
+    arguments = {"W": rows_alone(draw, N, d)}
     maybe(draw, arguments, "a", lambda: second_layer(draw, N))
     maybe(draw, arguments, "c", lambda: values.real(draw, [0.0, -1.0]))
 
