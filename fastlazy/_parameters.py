@@ -9,16 +9,17 @@ import numpy as np
 
 from fastlazy._sklearn import check_random, check_scalar, generator
 from fastlazy._validate import Array, check_array, check_choice, shown
+from fastlazy._validate import check_count as check_whole
 from fastlazy.targets import draw_weights
 
 _SECOND_LAYERS = ("ones", "signs", "scalar", "free")
 
 
 def check_count(name: str, value: Any) -> int:
-    """*value* as a positive int; scikit-learn's errors, also for True."""
+    """*value* as a positive int, at most 10^15; scikit-learn's errors, also for True."""
     if isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be an instance of int, not bool, got {value}; pass a number")
-    return int(check_scalar(value, name, (int, np.integer), min_val=1))
+    return check_whole(name, check_scalar(value, name, (int, np.integer), min_val=1))
 
 
 def check_number(name: str, value: Any) -> float:

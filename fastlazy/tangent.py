@@ -57,8 +57,9 @@ def nt_gram(
     -----
     With r_i = |w_i|, u_i = w_i / r_i and derivatives of sigma at <w_i, x> and <w_j, x>, block (i, j) is A I +
     b_ij u_i u_i^T + b_ji u_j u_j^T + D (u_i u_j^T + u_j u_i^T), where A = E[sigma' sigma'], b_ij = r_i^2 E[sigma'''
-    sigma'] and D = r_i r_j E[sigma'' sigma''], by Mehler's formula, to about 1e-13 of the roots of the diagonal. Rows
-    that differ in direction by less than 1e-7 count as parallel, or opposite, where sigma has kinks.
+    sigma'] and D = r_i r_j E[sigma'' sigma''], by Mehler's formula, to about 1e-13 of the roots of the diagonal. Where
+    sigma has kinks, the numbers of two rows at a small angle theta grow as 1 / theta, and entries are good to about
+    1e-16 / theta. Rows that differ in direction by less than 1e-7 count as parallel, or opposite, there.
 
     References
     ----------

@@ -166,6 +166,9 @@ def test_more_parameters_of_another_kind():
     for endless in (np.nan, 10**400):
         with pytest.raises(ValueError, match="tol must be finite"):
             QuadraticNetworkRegressor(tol=endless).fit(X, Y)
+    for name in ("n_neurons", "max_epochs", "batch_size"):
+        with pytest.raises(ValueError, match=rf"^{name} must be at most 1e\+15, got a number of 401 digits"):
+            QuadraticNetworkRegressor(**{name: 10**400}).fit(X, Y)
     with pytest.raises(TypeError, match="alpha must be an instance of float, not bool"):
         RFRegressor(alpha=True).fit(X, Y)
     for name in ("fit_intercept", "include_rf"):

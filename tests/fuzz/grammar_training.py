@@ -36,7 +36,8 @@ def network_function(draw: Draw) -> Call:
 
 
 def _size(W: Any, a: Any) -> float:
-    return float(np.sum(np.abs(a) * np.abs(W).max() ** 2))
+    largest = np.abs(W).max()
+    return float(np.sum(np.abs(a) * largest * largest))  # in this order zero times infinity is not met
 
 
 def linearize(draw: Draw) -> Call:

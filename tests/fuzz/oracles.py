@@ -53,6 +53,15 @@ def _off_diagonal(W: np.ndarray) -> float:
     return float(cosines.max())
 
 
+def smallest_angle(W: np.ndarray) -> float:
+    """The smallest angle, at least 1e-7, of two rows or of one and another's opposite."""
+    r = lengths(W)
+    unit = W[r > 0] / r[r > 0, None]
+    sides = [np.linalg.norm(unit[:, None] - sign * unit, axis=2) for sign in (1, -1)]
+    angles = np.minimum(*sides) + 2 * np.eye(len(unit))
+    return float(np.min(angles[angles > 1e-7], initial=1.0))
+
+
 def _moderate(r: Any, twin: Twin | None = None) -> bool:
     """Whether rows of these lengths are within the panels."""
     most = _MODERATE[1] if twin is None else _SHORTER.get(twin.name, _MODERATE[1])
