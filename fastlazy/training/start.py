@@ -22,6 +22,7 @@ from fastlazy.training.linearization import network_function
 
 INITS = ("orthogonal", "symmetric")
 _LARGEST_SCALE = {np.dtype(np.float32): 1e4, np.dtype(np.float64): 1e10}
+_ROUNDED = 1e-2  # of the target, from which on rounding of what is subtracted is told
 _LARGEST = {np.dtype(np.float32): 1e30, np.dtype(np.float64): 1e145}  # of f: its square has room to grow
 
 
@@ -126,13 +127,28 @@ def scaled(target: QuadraticTarget, W: Array, a: Array, scale: Any, dtype: np.dt
     ------
     TypeError, ValueError
         If the scale is not a number of a size that *dtype* bears.
+
+    Warns
+    -----
+    RuntimeWarning
+        If rounding of alpha f_0, which is learned beside the target, is not small beside it; of the caller's caller.
     """
     alpha, largest = check_real("scale", scale), _LARGEST_SCALE[dtype]
     if not 1e-10 <= alpha <= largest:
         more = "; pass dtype=np.float64, or a smaller scale" if largest < alpha <= 1e10 else "; pass another"
         raise ValueError(f"scale must be from 1e-10 to {largest:g} for dtype {dtype}, got {alpha:g}{more}")
     check_network(W, a, alpha, dtype)
-    shifted = target.B + alpha * network_function(W, a).B
+    start = alpha * network_function(W, a).B
+    size, rounding = float(np.abs(target.B).max()), float(np.finfo(dtype).eps * np.abs(start).max())
+    if rounding > _ROUNDED * size:
+        more = "dtype=np.float64, " if dtype == np.float32 else ""
+        warnings.warn(
+            f"the start is so large that rounding of scale f_0 to {dtype} is {rounding:.1e} where target has entries "
+            f"up to {size:.1e}, which hides what is learned and its risk; pass {more}a smaller scale or a smaller W0",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+    shifted = target.B + start
     return Scaled(alpha, QuadraticTarget(shifted, target.b0), np.sqrt(alpha) * W)
 
 
