@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastlazy._validate import shown
+from fastlazy._support.arguments import shown
 
 _NEEDED = (1, 6)
 
@@ -20,7 +20,7 @@ def _check_version() -> None:
         found = None
     if found is None or tuple(map(int, re.findall(r"\d+", found)[:2])) < _NEEDED:
         raise ImportError(
-            f"fastlazy.estimators.linear needs scikit-learn {'.'.join(map(str, _NEEDED))} or later, "
+            f"fastlazy.estimators needs scikit-learn {'.'.join(map(str, _NEEDED))} or later, "
             f"{'which is not installed' if found is None else 'got ' + found}; pip install 'fastlazy[sklearn]'"
         )
 

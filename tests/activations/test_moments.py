@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fastlazy import Activation, get_activation, rf_gram
-from fastlazy.activations.activation import moments as moments_module
+from fastlazy.activations import moments as moments_module
 from fastlazy.activations.moments import hermite_coefficients, line_gram, square_moments
 
 NAMES = [
