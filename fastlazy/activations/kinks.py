@@ -16,7 +16,6 @@ from numpy.polynomial import legendre
 
 from fastlazy._support.arguments import Array
 from fastlazy.activations.activation import Activation
-from fastlazy.activations.builtin import BUILTIN_NAMES, get_activation
 
 _DEGREE = 15
 _OCTAVES = 60  # below the largest z, on each of which sigma is looked at by itself
@@ -74,8 +73,8 @@ def kinks(activation: Activation, derivative: int, reach: float) -> Array:
     ValueError
         If there are too many, or sigma oscillates too fast.
     """
-    if activation.name in BUILTIN_NAMES and activation is get_activation(activation.name):
-        return np.zeros(1)
+    if activation.known.kinks is not None:
+        return np.unique([*activation.known.kinks, 0.0])
     given = derivative if activation.derivative is not None else 0
     if reach <= power_series(activation, given).radius:
         return np.zeros(1)

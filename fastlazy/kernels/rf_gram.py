@@ -10,7 +10,7 @@ from fastlazy._core.series import fill_series
 from fastlazy._support.arguments import Array, check_array, check_flag
 from fastlazy._support.threads import Team
 from fastlazy.activations.activation import Activation
-from fastlazy.activations.builtin import check_activation, get_activation
+from fastlazy.activations.builtin import check_activation
 from fastlazy.activations.moments import expansion
 from fastlazy.activations.rf_pairs import pair_correlations, steep_pairs, unit_rows
 from fastlazy.activations.short_rows import Expansion
@@ -76,7 +76,7 @@ def rf_gram(
     centred = check_flag("center", center)
     result = check_out(out, (N, N), dtype)
     with threads(N * N * d / 2, parallel) as together:
-        if sigma is get_activation("square"):
+        if sigma.is_square:
             norms = np.zeros(0, dtype) if centred else np.einsum("ij,ij->i", weights, weights)
             W_operand = operand(together, weights)
             blocks = Blocks(together, result, symmetric=True)

@@ -23,7 +23,6 @@ import numpy as np
 from fastlazy._support.arguments import Array
 from fastlazy._support.threads import one_blas_thread
 from fastlazy.activations.activation import Activation
-from fastlazy.activations.builtin import get_activation
 from fastlazy.kernels.centred import centred_nt_kernel, centred_rf_kernel
 from fastlazy.kernels.features import features, form_values, nt_coefficients, nt_values, rf_coefficients, rf_values
 from fastlazy.kernels.kernels import nt_kernel
@@ -65,7 +64,7 @@ class Linear(NamedTuple):
         with _blas(parallel):
             N, d = self.W.shape
             # <x, S x> costs d^2, and to make S costs as much as some d values of the sum over neurons
-            if self.activation is get_activation("square") and d < min((2 if self.b is not None else 1) * N, len(X)):
+            if self.activation.is_square and d < min((2 if self.b is not None else 1) * N, len(X)):
                 return form_values(X, _form(self.W, self.a, self.b)) + self.offset
             out = np.zeros((len(X), len(self.offset))) + self.offset
             if self.a is not None:
@@ -135,7 +134,7 @@ def fit_nt(
     """
     n, d = X.shape
     N = len(W)
-    square = sigma is get_activation("square")
+    square = sigma.is_square
     rank = min(N, d)
     by_forms = square and not include_rf
     size = rank * (2 * d - rank + 1) // 2 if by_forms else N * (d + include_rf)

@@ -20,7 +20,7 @@ from scipy.optimize import brentq
 
 from fastlazy._support.arguments import Array, check_count, check_flag
 from fastlazy.activations.activation import Activation
-from fastlazy.activations.builtin import check_activation, get_activation
+from fastlazy.activations.builtin import check_activation
 from fastlazy.activations.moments import expansion
 from fastlazy.activations.units import in_own_unit
 from fastlazy.risk.graded import check_digits
@@ -158,7 +158,7 @@ def nt_risk_limit(
     g, B, length = _in_cov_basis(target, cov)
     neurons, sigma, finite = check_count("N", N), check_activation(activation), check_flag("refined", refined)
     isotropic = _isotropic(g)
-    if sigma not in (get_activation("square"), get_activation("he2")):  # of one derivative
+    if not sigma.is_quadratic:
         if not isotropic:
             raise ValueError(
                 f"for activation {sigma.name!r} no prediction is known with this cov, whose eigenvalues differ; leave "

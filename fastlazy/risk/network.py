@@ -12,7 +12,7 @@ from fastlazy._support.blas import same_bits
 from fastlazy._support.rounding import check_finite, check_risk
 from fastlazy._support.singular import EPS, PROMISE
 from fastlazy.activations.activation import Activation
-from fastlazy.activations.builtin import check_activation, get_activation
+from fastlazy.activations.builtin import check_activation
 from fastlazy.activations.units import in_own_unit, times_power
 from fastlazy.risk.projections import (
     check_weights,
@@ -78,7 +78,7 @@ def network_risk(
             "pass one entry per row, or a scalar"
         )
     layer = np.broadcast_to(second, len(weights))
-    if sigma is get_activation("square"):
+    if sigma.is_square:
         with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):  # looked for by _form_distance
             return _form_distance("network_risk", target, quadratic_form(weights, layer), offset)
     sigma, exponent = in_own_unit(sigma)
@@ -139,7 +139,7 @@ def tangent_risk(
     moves = check_array("b", b, 2)
     if moves.shape != weights.shape:
         raise ValueError(f"b has shape {moves.shape}, but W {weights.shape}; pass one row of b for each of W")
-    if sigma is get_activation("square"):
+    if sigma.is_square:
         with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):  # looked for by _form_distance
             S = moves.T @ weights
             S += S.T.copy()

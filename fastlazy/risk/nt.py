@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from fastlazy._support.arguments import check_count, check_flag, check_real
 from fastlazy._support.blas import same_bits
 from fastlazy.activations.activation import Activation
-from fastlazy.activations.builtin import check_activation, get_activation
+from fastlazy.activations.builtin import check_activation
 from fastlazy.activations.rf_pairs import unit_rows
 from fastlazy.activations.units import in_own_unit, ridge_in_unit
 from fastlazy.risk.projections import (
@@ -89,7 +89,7 @@ def nt_risk(
     goal = check_real("tolerance", tolerance, 0.0)
     most = check_count("max_iterations", max_iterations)
     size, unit = scaled(target)
-    if sigma in (get_activation("square"), get_activation("he2")):  # of one derivative
+    if sigma.is_quadratic:
         with same_bits(*weights.shape):
             basis, lost = nt_lost(weights, penalty)
             return size**2 * 2 * float(np.sum((lost * (basis @ unit.B @ basis.T)) ** 2))

@@ -22,6 +22,7 @@ from fastlazy._support.arguments import Array
 from fastlazy._support.rounding import check_risk
 from fastlazy._support.singular import EPS, PROMISE, distinct_rows, hidden_gain, solve_factored, warn_of_rounding
 from fastlazy.activations.activation import Activation
+from fastlazy.activations.closed_forms import PARALLEL
 from fastlazy.activations.moments import expansion, hermite_coefficients
 from fastlazy.activations.nt_pairs import differentiated
 from fastlazy.activations.rf_pairs import steep_pairs, unit_rows
@@ -43,7 +44,6 @@ _FLOOR = 1e-3  # of E sigma'^2, the least that counts as noise
 _ROUNDING = 1e-13  # of the null risk, which no iteration can resolve
 _NEAR = 0.97  # the |cosine| beyond which the preconditioner knows two rows together
 _MARGIN = 0.01  # where rows nearly agree, whose differences are worth something late
-_MERGED = 1e-7  # the angle below which `tangent_pairs` takes two rows for parallel
 _TOO_LARGE = "W or the ridge is too large; divide it by a number"
 _DROWNED = 1e-9  # of the null risk, of which a warning tells
 _TINY = 1e-75  # sizes whose squares and products come near to what a number can hold
@@ -208,7 +208,7 @@ def _merged(unit: Array) -> bool:
     """Whether some rows of norm one differ, or differ from another's opposite, but count as parallel."""
     rounding = 4 * math.sqrt(unit.shape[1]) * EPS
     angles = (np.minimum(theta, np.pi - theta) for _, _, theta in steep_pairs(unit, 1.0))
-    return any(np.any((angle > rounding) & (angle < _MERGED)) for angle in angles)
+    return any(np.any((angle > rounding) & (angle < PARALLEL)) for angle in angles)
 
 
 def _solve(problem: _Problem, precondition: Callable[[Array], Array]) -> tuple[Array, float, float, int]:
