@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastlazy._support.arguments import Array
+from fastlazy._support.singular import zero_level
 from fastlazy._support.threads import one_blas_thread
 from fastlazy.activations.activation import Activation
 from fastlazy.kernels.centred import centred_nt_kernel, centred_rf_kernel
@@ -225,7 +226,9 @@ class _Forms:
         )
         d = W.shape[1]
         s = np.zeros(d, W.dtype)
-        s[: len(values)] = np.where(values > max(W.shape) * np.finfo(W.dtype).eps * values[0], values, 0)
+        s[: len(values)] = np.where(
+            values > zero_level(values[0], max(W.shape), float(np.finfo(W.dtype).eps)), values, 0
+        )
         self.j, self.k = np.triu_indices(d)
         self.strength = s[self.j] ** 2 + s[self.k] ** 2
         kept = self.strength > 0

@@ -16,7 +16,6 @@ included: exact, for every alpha from the same eigenvectors.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -25,6 +24,7 @@ import scipy.linalg
 from scipy.linalg import lapack
 
 from fastlazy._support.arguments import Array
+from fastlazy._support.singular import is_noise, jitters, warn_of_jitter, zero_level
 
 Blocks = Callable[[], Iterator[tuple[slice, Array]]]
 """Centred features (s, P), block by block, with the samples that each block is of."""
@@ -164,9 +164,10 @@ def solve_primal(
 def solve(A: Array, B: Array, alpha: float) -> tuple[Array, float]:
     """The solution of (A + alpha) X = B for symmetric A >= 0 (overwritten), and the jitter it took.
 
-    The first of a ladder of jitters, from 0 on, for which a Cholesky factor exists and rounding leaves something of
-    the solution. If none does, the least squares solution of least norm; the jitter is then the size of the
-    eigenvalues that were taken for zero. A warning says what was done.
+    It is that of the first of the `jitters`, from 0 on, for which a Cholesky factor exists and rounding leaves digits
+    in the solution. If there is none, it is the least squares solution of least norm, and the jitter returned is the
+    size up to which eigenvalues were taken for zero. A warning says what was done. The policy, and why it differs from
+    that of the exact risks, is in `fastlazy._support.singular`.
     """
     n, eps = len(A), float(np.finfo(A.dtype).eps)
     diagonal = A.diagonal().astype(np.float64) + alpha
@@ -174,8 +175,7 @@ def solve(A: Array, B: Array, alpha: float) -> tuple[Array, float]:
     A.flat[:: n + 1] = diagonal
     if n >= _MIXED and A.dtype == np.float64 and (X := _solve_mixed(A, B, norm)) is not None:
         return X, 0.0
-    for factor in (0.0, 10 * eps, eps**0.75, eps**0.5):
-        jitter = factor * norm
+    for jitter in jitters(norm, eps):
         if jitter:  # the factor took one triangle
             _mirror(A)
             A.flat[:: n + 1] = diagonal + jitter
@@ -183,16 +183,15 @@ def solve(A: Array, B: Array, alpha: float) -> tuple[Array, float]:
         if info != 0 or _lapack("pocon", A)(lower, norm + jitter, uplo="L")[0] < eps:
             continue
         X = _lapack("potrs", A)(lower, B, lower=1)[0]
-        amplified = eps * norm * float(np.abs(X).max(initial=0)) > eps**0.375 * float(np.abs(B).max(initial=0))
-        if jitter == 0 or not amplified:
-            _tell(jitter, "was added to the diagonal")
+        if jitter == 0 or not is_noise(norm, X, B, eps):
+            warn_of_jitter(jitter, "was added to the diagonal", 3)
             return np.ascontiguousarray(X), jitter
     _mirror(A)
     A.flat[:: n + 1] = diagonal
     values, vectors = _eigh(A)
-    cut = n * eps * float(np.abs(values).max())
+    cut = zero_level(float(np.abs(values).max()), n, eps)
     kept = values > cut
-    _tell(cut, "is the size up to which eigenvalues were taken for zero")
+    warn_of_jitter(cut, "is the size up to which eigenvalues were taken for zero", 3)
     return (vectors[:, kept] / values[kept]) @ (vectors[:, kept].T @ B), cut
 
 
@@ -275,8 +274,8 @@ def _eigh(A: Array) -> tuple[Array, Array]:
 
 
 def _floor(values: Array) -> float:
-    """What eigenvalues are raised to at least, which rounding has left nothing of below."""
-    return len(values) * float(np.finfo(values.dtype).eps) * float(np.abs(values).max()) or 1.0
+    """The least eigenvalue that a leave-one-out error divides by: the zero level, to which smaller ones are raised."""
+    return zero_level(float(np.abs(values).max()), len(values), float(np.finfo(values.dtype).eps)) or 1.0
 
 
 def _best(alphas: Array, errors: Callable[[float], Array]) -> tuple[float, float]:
@@ -293,18 +292,8 @@ def _finished(coefficients: Array, offset: Array, alpha: float, jitter: float, s
             "larger alpha"
         )
     if score is not None:
-        _tell(jitter, "is what the smallest eigenvalues were raised by")
+        warn_of_jitter(jitter, "is what the smallest eigenvalues were raised by", 3)
     return Ridge(coefficients, np.asarray(offset, np.float64), alpha, jitter, score)
-
-
-def _tell(jitter: float, what: str) -> None:
-    if jitter:
-        warnings.warn(
-            f"the ridge problem is singular to rounding: a jitter of {jitter:.3g} {what}. Pass a larger alpha, fewer "
-            "neurons, or leave out repeated samples",
-            scipy.linalg.LinAlgWarning,
-            stacklevel=4,
-        )
 
 
 def _lapack(name: str, A: Array) -> Any:

@@ -20,7 +20,16 @@ from scipy.sparse.csgraph import connected_components
 
 from fastlazy._support.arguments import Array
 from fastlazy._support.rounding import check_risk
-from fastlazy._support.singular import EPS, PROMISE, distinct_rows, hidden_gain, solve_factored, warn_of_rounding
+from fastlazy._support.singular import (
+    EPS,
+    PROMISE,
+    distinct_rows,
+    hidden_gain,
+    solve_factored,
+    warn_of_rounding,
+    warn_of_short_rows,
+    zero_level,
+)
 from fastlazy.activations.activation import Activation
 from fastlazy.activations.closed_forms import PARALLEL
 from fastlazy.activations.moments import expansion, hermite_coefficients
@@ -45,7 +54,6 @@ _ROUNDING = 1e-13  # of the null risk, which no iteration can resolve
 _NEAR = 0.97  # the |cosine| beyond which the preconditioner knows two rows together
 _MARGIN = 0.01  # where rows nearly agree, whose differences are worth something late
 _TOO_LARGE = "W or the ridge is too large; divide it by a number"
-_DROWNED = 1e-9  # of the null risk, of which a warning tells
 _TINY = 1e-75  # sizes whose squares and products come near to what a number can hold
 _SMALL = 1500  # N d up to which K is factorized
 
@@ -72,13 +80,7 @@ def solve_nt_risk(
         risk = _short_rows_risk(target, W, activation, ridge)
         if risk is not None:
             return risk
-    if drowned > _DROWNED:
-        warnings.warn(
-            f"rows of W are so short that rounding may change what nt_risk returns by {min(drowned, 1.0):.1e} of the "
-            "null risk; multiply W by a number, of which it hardly depends",
-            RuntimeWarning,
-            stacklevel=3,
-        )
+    warn_of_short_rows("nt_risk", drowned, 3)
     V = _covariance(target, W, activation)
     gram = tangent_gram(W, activation, True, parallel)
     if W.size <= _SMALL:
@@ -197,7 +199,7 @@ def _solve_dense(gram: TangentGram, V: Array, ridge: float) -> tuple[Array, floa
     K = scale[:, None] * dense(gram) * scale
     K.flat[:: len(K) + 1] += ridge * scale**2
     values, vectors = np.linalg.eigh(K)
-    kept = values > len(K) * EPS * values[-1]
+    kept = values > zero_level(values[-1], len(K))
     shares = (scale * V.ravel()) @ vectors
     solution = shares[kept] / values[kept]
     left = hidden_gain(shares[~kept], float(np.linalg.norm(solution) * values[-1]), len(K)) / float(values[-1])

@@ -22,6 +22,7 @@ from fastlazy._support.singular import (
     hidden_gain,
     solve_factored,
     warn_of_rounding,
+    zero_level,
 )
 from fastlazy.activations.rf_pairs import unit_rows
 from fastlazy.targets.quadratic import QuadraticTarget, check_target, scaled
@@ -93,7 +94,7 @@ def nt_lost(weights: Array, penalty: float) -> tuple[Array, Array]:
         weights = scipy.linalg.qr(weights, mode="r")[0][:d]
     _, values, basis = np.linalg.svd(weights)
     s = np.zeros(d)
-    s[: len(values)] = np.where(values > max(N, d) * EPS * values[0], values, 0.0)
+    s[: len(values)] = np.where(values > zero_level(values[0], max(N, d)), values, 0.0)
     if penalty == 0:
         return basis, ((s[:, None] == 0) & (s == 0)).astype(float)
     with np.errstate(over="ignore", under="ignore"):  # an infinite strength leaves nothing
@@ -176,7 +177,7 @@ def _solve_features(
     A, b = F, B[j, k] * weight
     if penalty > 0:
         A, b = np.vstack([F, np.diag(np.sqrt(penalty / 2) / scale)]), np.append(b, np.zeros(N))
-    a, _, rank, _ = scipy.linalg.lstsq(A, b, cond=10 * max(A.shape) * EPS, lapack_driver="gelsy")
+    a, _, rank, _ = scipy.linalg.lstsq(A, b, cond=10 * zero_level(1.0, max(A.shape)), lapack_driver="gelsy")
     S = np.zeros_like(B)
     S[j, k] = S[k, j] = F @ a / weight
     error = _rounding(a, S - B)

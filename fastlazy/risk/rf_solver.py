@@ -12,11 +12,9 @@ from fastlazy._support.singular import (
     EPS,
     PROMISE,
     distinct_rows,
-    factor_pivoted,
-    factor_positive,
-    hidden_gain,
-    solve_factored,
+    solve_positive,
     warn_of_rounding,
+    zero_level,
 )
 from fastlazy.activations.activation import Activation
 from fastlazy.activations.moments import expansion, hermite_coefficients
@@ -54,18 +52,11 @@ def solve_rf_risk(target: QuadraticTarget, W: Array, sigma: Activation, ridge: f
     U *= share
     U *= share[:, None]
     np.fill_diagonal(U, 1)
-    factor, condition = factor_positive(U)
-    n, hidden = len(U), 0.0
-    if condition > 0:
-        a = solve_factored(factor, V)
-    else:
-        factor, chosen = factor_pivoted(U.copy())
-        a = np.zeros(n)
-        a[chosen] = solve_factored(factor, V[chosen])
-        hidden = hidden_gain(np.delete(V - U @ a, chosen), float(np.abs(a).sum()), n)
+    a, condition, hidden = solve_positive(U, V)
     np.fill_diagonal(U, np.where(learns, share**2, 0))
     risk = check_risk("rf_risk", target.null_risk - 2 * float(a @ V) + float(a @ U @ a), _TOO_LARGE)
-    error = 4 * EPS * float(a @ a) * (1 + 100 * n * EPS / max(condition, n * EPS)) + min(hidden, risk)
+    n = len(U)
+    error = 4 * EPS * float(a @ a) * (1 + 100 * n * EPS / max(condition, zero_level(1.0, n))) + min(hidden, risk)
     warn_of_rounding("risk of random features", error / target.null_risk, PROMISE, 3)
     return risk
 
