@@ -28,7 +28,8 @@ from fastlazy.kernels.centred import centred_nt_kernel, centred_rf_kernel
 from fastlazy.kernels.features import features, form_values, nt_coefficients, nt_values, rf_coefficients, rf_values
 from fastlazy.kernels.kernels import nt_kernel
 from fastlazy.kernels.normal_equations import centred_normal_equations
-from fastlazy.ridge.solve import Ridge, solve_dual, solve_primal
+from fastlazy.ridge.solve import Ridge, response_means, solve_dual, solve_primal
+from fastlazy.targets.quadratic import quadratic_form
 
 _BLOCK = 4_000_000  # features made at a time
 _PILOT = 512  # samples that tell about where means are
@@ -91,8 +92,7 @@ def fit_rf(
     with _blas(parallel):
         origin = _origin(X, W, sigma, 0, intercept, parallel)
         if n >= N:
-            shift = y.mean(axis=0, dtype=np.float64) if intercept else np.zeros(y.shape[1])
-            responses = np.column_stack([y - shift, np.ones(n)])
+            responses = np.column_stack([y - response_means(y, intercept), np.ones(n)])
             gram, sums = centred_normal_equations(X, responses, W, sigma, origin, parallel=parallel)
             gram *= n
             rest = sums[:, -1] if intercept else np.zeros(N)
@@ -205,7 +205,7 @@ def _forms_of_dual(X: Array, u: Array, mean: Array) -> list[Array]:
     forms = []
     for column in u.T:
         mixed = np.outer(m, column @ centred)
-        forms.append(2 * ((centred.T * column) @ centred + mixed + mixed.T))
+        forms.append(2 * (quadratic_form(centred, column) + mixed + mixed.T))
     return forms
 
 
@@ -268,7 +268,7 @@ def _fit_explicit(
 ) -> Ridge:
     """The primal on features that are made block by block."""
     n = len(X)
-    means, shift = np.zeros(size), y.mean(axis=0, dtype=np.float64) if intercept else np.zeros(y.shape[1])
+    means, shift = np.zeros(size), response_means(y, intercept)
     if intercept:
         for part in _parts(n, size):
             means += made(X[part]).sum(axis=0, dtype=np.float64)
@@ -300,7 +300,7 @@ def _form(W: Array, a: Array | None, b: Array | None) -> Array:
         S = np.stack([part.T @ wide for part in b])
         S = S + S.transpose(0, 2, 1)
     if a is not None:
-        S = S + np.stack([(wide.T * second) @ wide for second in a])
+        S = S + np.stack([quadratic_form(wide, second) for second in a])
     if not np.isfinite(S).all():
         raise ValueError("the fitted function overflows float64; divide X, W or y by a number")
     return np.asarray(S)

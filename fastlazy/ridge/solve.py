@@ -67,10 +67,10 @@ def solve_dual(K: Array, y: Array, alphas: Array, *, intercept: bool) -> Ridge:
     """
     _check_finite(K)
     n = len(K)
-    rows = np.zeros(n)
-    shift, level = np.zeros(y.shape[1]), 0.0
+    rows, level = np.zeros(n), 0.0
+    shift = response_means(y, intercept)
     if intercept:
-        rows, shift = K.mean(axis=0, dtype=np.float64), y.mean(axis=0, dtype=np.float64)
+        rows = K.mean(axis=0, dtype=np.float64)
         level = float(np.trace(K) / n - rows.mean()) or 1.0  # the mean eigenvalue of K_c
         _center(K, rows, level / n)
     with np.errstate(over="ignore", invalid="ignore"):  # looked for by _check
@@ -92,8 +92,7 @@ def solve_dual(K: Array, y: Array, alphas: Array, *, intercept: bool) -> Ridge:
             return np.asarray((vectors @ (rotated * inverse[:, None])) / diagonal[:, None])
 
         alpha, score = _best(alphas, errors)
-        jitter = max(0.0, floor - float(values[0] + alpha))
-        u = vectors @ (rotated / np.maximum(values + alpha, floor)[:, None])
+        u, jitter = _in_eigenbasis(values, vectors, rotated, alpha)
     if intercept:
         u -= u.mean(axis=0)
     return _finished(u, shift - rows @ u, alpha, jitter, score)
@@ -131,7 +130,7 @@ def solve_primal(
     """
     _check_finite(gram)
     n = len(y)
-    shift = y.mean(axis=0, dtype=np.float64) if intercept else np.zeros(y.shape[1])
+    shift = response_means(y, intercept)
     _check(gram, moments, False)
     _check(gram, y, len(alphas) > 1)
     if len(alphas) == 1:
@@ -156,9 +155,13 @@ def solve_primal(
             return np.asarray((y - shift - fitted[k]) / left[:, None])
 
         alpha, score = _best(alphas, errors)
-        jitter = max(0.0, floor - float(values[0] + alpha))
-        theta = vectors @ (rotated / np.maximum(values + alpha, floor)[:, None])
+        theta, jitter = _in_eigenbasis(values, vectors, rotated, alpha)
     return _finished(theta, shift - means @ theta, alpha, jitter, score)
+
+
+def response_means(y: Array, intercept: bool) -> Array:
+    """The means (t,) of responses y (n, t), which a fitted offset takes in; zero if there is none."""
+    return y.mean(axis=0, dtype=np.float64) if intercept else np.zeros(y.shape[1])
 
 
 def solve(A: Array, B: Array, alpha: float) -> tuple[Array, float]:
@@ -276,6 +279,16 @@ def _eigh(A: Array) -> tuple[Array, Array]:
 def _floor(values: Array) -> float:
     """The least eigenvalue that a leave-one-out error divides by: the zero level, to which smaller ones are raised."""
     return zero_level(float(np.abs(values).max()), len(values), float(np.finfo(values.dtype).eps)) or 1.0
+
+
+def _in_eigenbasis(values: Array, vectors: Array, rotated: Array, alpha: float) -> tuple[Array, float]:
+    """The solution (n, t) for one alpha, and by how much the smallest eigenvalue was raised.
+
+    *values* (n,) and *vectors* (n, n) are those of the matrix, and *rotated* (n, t) the right side in their basis.
+    """
+    floor = _floor(values)
+    jitter = max(0.0, floor - float(values[0] + alpha))
+    return vectors @ (rotated / np.maximum(values + alpha, floor)[:, None]), jitter
 
 
 def _best(alphas: Array, errors: Callable[[float], Array]) -> tuple[float, float]:

@@ -17,7 +17,7 @@ from fastlazy.activations.units import in_own_unit, times_power
 from fastlazy.risk.projections import (
     check_weights,
     form_risk,
-    quadratic_form,
+    symmetric_form,
 )
 from fastlazy.risk.rf_solver import feature_moments
 from fastlazy.targets.quadratic import QuadraticTarget
@@ -80,7 +80,7 @@ def network_risk(
     layer = np.broadcast_to(second, len(weights))
     if sigma.is_square:
         with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):  # looked for by _form_distance
-            return _form_distance("network_risk", target, quadratic_form(weights, layer), offset)
+            return _form_distance("network_risk", target, symmetric_form(weights, layer), offset)
     sigma, exponent = in_own_unit(sigma)
     layer = times_power(layer, exponent)
     with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):  # looked for by _distance

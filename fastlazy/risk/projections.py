@@ -25,7 +25,7 @@ from fastlazy._support.singular import (
     zero_level,
 )
 from fastlazy.activations.rf_pairs import unit_rows
-from fastlazy.targets.quadratic import QuadraticTarget, check_target, scaled
+from fastlazy.targets.quadratic import QuadraticTarget, check_target, quadratic_form, scaled
 
 _FEATURE_ENTRIES = 20_000_000  # N d^2 up to which a singular problem is solved in the features themselves
 _STEPS = 5  # of refinement, each with the gradient from the features themselves
@@ -68,7 +68,7 @@ def best_rf_form(B: Array, weights: Array, penalty: float, parallel: bool) -> Ar
     factor, condition = factor_positive(U)
     problem = B, unit, scale, penalty
     if condition > WELL:
-        return quadratic_form(unit, solve_factored(factor, _gradient(*problem)) / scale)
+        return symmetric_form(unit, solve_factored(factor, _gradient(*problem)) / scale)
     if weights.size * len(B) <= _FEATURE_ENTRIES:
         S, error = _solve_features(B, weights, penalty, np.argmax(np.tril(U, -1), axis=1))
     elif condition > 0:
@@ -108,9 +108,9 @@ def check_weights(target: QuadraticTarget, W: ArrayLike) -> Array:
     return check_columns("W", check_array("W", W, 2), target.d)
 
 
-def quadratic_form(W: Array, a: Array) -> Array:
-    """S = W^T diag(a) W, symmetric."""
-    S = (W.T * a) @ W
+def symmetric_form(W: Array, a: Array) -> Array:
+    """S = W^T diag(a) W (d, d), symmetric to the bit."""
+    S = quadratic_form(W, a)
     return (S + S.T) / 2
 
 
@@ -121,7 +121,7 @@ def form_risk(B: Array, S: Array) -> float:
 
 def _gradient(B: Array, W: Array, scale: Array, penalty: float, a: Array | None = None) -> Array:
     """V - (U + penalty) a over the *scale* of its rows, (N,): from the features, not from U, where a is given."""
-    residual = B if a is None else B - quadratic_form(W, a / scale)
+    residual = B if a is None else B - symmetric_form(W, a / scale)
     gradient = 2 * np.einsum("ij,ij->i", W @ residual, W) / scale
     return gradient if a is None else gradient - penalty / scale / scale * a
 
@@ -138,7 +138,7 @@ def _refine(
         gradient = _gradient(B, W, scale, penalty, a)
         step = solve_factored(factor, gradient[chosen])
         a[chosen] += step
-    S = quadratic_form(W, a / scale)
+    S = symmetric_form(W, a / scale)
     error = abs(float(step @ gradient[chosen])) + _rounding(a, S - B)
     left = np.delete(_gradient(B, W, scale, penalty, a), chosen)
     if penalty > 0:

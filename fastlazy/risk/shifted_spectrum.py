@@ -12,8 +12,8 @@ import numpy as np
 import scipy.linalg
 
 from fastlazy._support.arguments import Array
-from fastlazy._support.singular import EPS
-from fastlazy.targets.quadratic import QuadraticTarget, scaled
+from fastlazy._support.singular import zero_level
+from fastlazy.targets.quadratic import QuadraticTarget, quadratic_form, scaled
 
 
 def shifted_eigenvalues(target: QuadraticTarget, W: Array, a: Array, alpha: float) -> tuple[float, Array, int, int]:
@@ -70,13 +70,13 @@ def _growth(W: Array, a: Array) -> tuple[Array, Array]:
         if d < N:
             H = np.linalg.qr(H, mode="r")
         _, values, basis = np.linalg.svd(H)
-        kept = values > max(N, d) * EPS * values[0]
+        kept = values > zero_level(values[0], max(N, d))
         strengths = np.zeros(d)
         sign = np.sign(a[np.argmax(np.abs(a))])  # of all that are not zero, whose sum may overflow
         strengths[: len(values)] = sign * np.where(kept, values, 0) ** 2
         return strengths, basis.T
-    strengths, basis = np.linalg.eigh((H.T * np.sign(a)) @ H)
-    return np.where(np.abs(strengths) > max(N, d) * EPS * np.sum(H**2), strengths, 0.0), basis
+    strengths, basis = np.linalg.eigh(quadratic_form(H, np.sign(a)))
+    return np.where(np.abs(strengths) > zero_level(np.sum(H**2), max(N, d)), strengths, 0.0), basis
 
 
 def _product(*factors: float) -> float:

@@ -173,6 +173,11 @@ def check_target(target: QuadraticTarget, name: str = "target") -> None:
         raise TypeError(f"{name} must be a QuadraticTarget, got {type(target).__name__}; pass QuadraticTarget(B, b0)")
 
 
+def quadratic_form(W: Array, a: Array) -> Array:
+    """S = W^T diag(a) W (d, d), so that sum_i a_i <w_i, x>^2 = <x, S x>; symmetric up to rounding."""
+    return (W.T * a) @ W
+
+
 def scaled(target: QuadraticTarget) -> tuple[float, QuadraticTarget]:
     """A power of two s and the target <x, (B / s) x> with entries of size one: s = 1 if B = 0, and no constant.
 
