@@ -21,8 +21,8 @@ from fastlazy.activations.moments import hermite_coefficients, line_gram, square
 from fastlazy.activations.plane import plane_nodes
 
 _TERMS = 1000
-_TOLERANCE = 1e-13  # relative to the norms of both derivatives
-_CHUNK = 4096  # pairs at a time
+_TOLERANCE = 1e-13  # the error of a moment, relative to the norms of both derivatives
+_CHUNK = 4096  # pairs whose series are summed at a time, to save memory
 
 
 def block_moments(activation: Activation, r: Array, s: Array, theta: Array) -> Array:
@@ -73,7 +73,7 @@ def _series_or_integral(activation: Activation, r: Array, s: Array, theta: Array
     coefficients = hermite_coefficients(activation, rows, _TERMS + 2, derivative=1)
     squares = square_moments(activation, rows, derivative=1)
     tails = squares - np.sum(coefficients[:, : _TERMS - 1] ** 2, axis=1)
-    tails[tails < 1e-14 * squares] = 0  # rounding
+    tails[tails < 1e-14 * squares] = 0  # differences that small are rounding
     tail, norm = (np.sqrt(np.multiply(*np.split(values, 2))) for values in (tails, squares))
     tables = [np.split(table, 2) for table in differentiated(coefficients)]
     cosine = np.cos(theta)

@@ -21,10 +21,10 @@ from fastlazy.activations.plane import plane_nodes
 from fastlazy.activations.short_rows import short, short_function
 
 _TERMS = 1000
-_MANY_PANELS = 400  # of a function that oscillates too fast for 1000 terms to show much of it
-_TOLERANCE = 1e-13  # relative to the norms of both features
-_CHUNK = 4096  # pairs at a time
-_ROWS = 1024  # at a time, where pairs are looked for
+_MANY_PANELS = 400  # a sigma that needs more panels oscillates too fast for 1000 terms of its series
+_TOLERANCE = 1e-13  # the error of a moment, relative to the norms of both features
+_CHUNK = 4096  # pairs whose series are summed at a time, to save memory
+_ROWS = 1024  # rows whose cosines with all others are computed at a time
 _PARALLEL = 1e-14  # the sine of an angle that counts as zero or pi
 _ROOT = np.sqrt(2 * np.pi)
 
@@ -36,11 +36,12 @@ def unit_rows(W: Array) -> tuple[Array, Array]:
     rows = W.astype(np.float64, copy=False)
     with np.errstate(over="ignore"):
         squares = np.einsum("ij,ij->i", rows, rows)
-    if squares.min() > 1e-200 and squares.max() < 1e200:  # as ever, but for zero rows and extreme ones
+    if squares.min() > 1e-200 and squares.max() < 1e200:  # no row is zero or extreme, which is the usual case
         norms = np.sqrt(squares)
         return rows / norms[:, None], norms
     largest = np.abs(rows).max(axis=1, keepdims=True)
-    scaled = rows / np.where(largest > 0, largest, 1)  # first to order one: squares neither over- nor underflow
+    # Entries of order one have squares that neither over- nor underflow.
+    scaled = rows / np.where(largest > 0, largest, 1)
     norms = np.linalg.norm(scaled, axis=1, keepdims=True)
     return scaled / np.where(norms > 0, norms, 1), (norms * largest)[:, 0]
 
@@ -89,7 +90,7 @@ def pair_correlations(activation: Activation, r: Array, s: Array, theta: Array, 
     if closed is None:
         parts = [slice(first_of, first_of + _CHUNK) for first_of in range(0, len(r), _CHUNK)]
         return np.concatenate([_series_or_integral(activation, r[p], s[p], theta[p], first) for p in parts])
-    if activation.degree is not None:  # of rows of any length, however extreme
+    if activation.degree is not None:  # lengths drop out of correlations, so extreme ones do no harm
         r = s = np.ones_like(theta)
     expanded = expansion(activation, np.concatenate([r, s]), first, first=first)
     scale = np.multiply(*np.split(expanded.scale, 2))
@@ -125,7 +126,7 @@ def _terms_needed(activation: Activation, lengths: Array, cosine: Array, toleran
         needed = np.log(tolerance) / np.log(np.minimum(cosine, 1 - 1e-16))
     close = needed > _TERMS
     if close.any() and len(panels(activation, float(lengths.max()), 0)) < _MANY_PANELS:
-        return _TERMS  # as sigma may be smooth
+        return _TERMS  # sigma may be smooth, and its series then short
     return int(needed[~close].max(initial=64)) + 1
 
 
@@ -138,7 +139,7 @@ def _unit_function(
 
     def values(x: Array) -> Array:
         result = activation.values(r * x) / scale
-        for k, coefficient in enumerate(lower):  # he_0 and he_1 are powers
+        for k, coefficient in enumerate(lower):  # he_0 = 1 and he_1 = x
             result -= coefficient * x**k
         return result
 

@@ -9,7 +9,7 @@ s_i x - o_i m = t_i x + o_i xi have the kernel
 
     T(x, y) <x, y> + v(x) <x, eta> + v(y) <xi, y> + q <xi, eta>,    T = sum_i t_i t_i,  v = sum_i o_i t_i,  q = |o|^2
 
-with eta = y - m, in which no term is large beside what is meant (ours; `tests/kernels/test_centred.py`).
+with eta = y - m, in which no term is much larger than the kernel itself (ours; `tests/kernels/test_centred.py`).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class _Result(NamedTuple):
     """What a sum over neurons fills."""
 
     blocks: Blocks
-    moments: Array  # (1, samples and padding): sum_i o_i t_i
+    moments: Array  # (1, samples and padding) sum_i o_i t_i for each sample
 
 
 def centred_rf_kernel(X: Array, W: Array, sigma: Activation, origin: Array, *, parallel: bool = True) -> Array:
@@ -136,7 +136,7 @@ def _count_bits(together: Team, X: Array, W: Array, blocks: Blocks) -> tuple[Arr
     samples, out = operand(together, X), blocks.out
     bits = slope_bits(together, W, samples)
     blocks.add(samples, samples, bits=(bits, bits))
-    counts: Array = out.mean(axis=0, dtype=np.float64)  # of whole numbers: sum_i o_i s_i(x)
+    counts: Array = out.mean(axis=0, dtype=np.float64)  # sum_i o_i s_i(x), exact as *out* holds whole numbers
     q = float(counts.mean())
     for start in range(0, len(out), 64):  # rows that stay in the cache
         rows = slice(start, start + 64)

@@ -24,7 +24,7 @@ from fastlazy.activations.activation import Activation
 from fastlazy.kernels.feature_operands import Counts, FeaturesOfSamples
 from fastlazy.kernels.operands import Blocks, check_products, operand, overflow_remedy, scratch, threads
 
-SAMPLES = 2048  # of which an answer is made at a time
+SAMPLES = 2048  # samples whose features are made at a time
 
 
 def features(X: Array, W: Array, sigma: Activation, *, derivative: int = 0, parallel: bool = True) -> Array:

@@ -31,8 +31,8 @@ from fastlazy.kernels.normal_equations import centred_normal_equations
 from fastlazy.ridge.solve import Ridge, response_means, solve_dual, solve_primal
 from fastlazy.targets.quadratic import quadratic_form
 
-_BLOCK = 4_000_000  # features made at a time
-_PILOT = 512  # samples that tell about where means are
+_BLOCK = 4_000_000  # entries of the feature matrix that are made at a time
+_PILOT = 512  # samples whose mean features are the origin
 
 
 class Linear(NamedTuple):
@@ -65,7 +65,7 @@ class Linear(NamedTuple):
         """
         with _blas(parallel):
             N, d = self.W.shape
-            # <x, S x> costs d^2, and to make S costs as much as some d values of the sum over neurons
+            # <x, S x> takes d^2 operations, and S itself as many as d values of the sum over neurons
             if self.activation.is_square and d < min((2 if self.b is not None else 1) * N, len(X)):
                 return form_values(X, _form(self.W, self.a, self.b)) + self.offset
             out = np.zeros((len(X), len(self.offset))) + self.offset
@@ -141,7 +141,7 @@ def fit_nt(
     size = rank * (2 * d - rank + 1) // 2 if by_forms else N * (d + include_rf)
     a, mean = None, _mean(X, intercept)
     with _blas(parallel):
-        if 2 * size <= n:  # beyond that the Gram matrix of all features costs more than the kernel and its factor
+        if 2 * size <= n:  # for more features their Gram matrix costs more than the kernel and its factor
             if by_forms:
                 forms = _Forms(W, mean)
                 ridge = _fit_explicit(X, y, forms.features, forms.size, alphas, intercept)
@@ -183,7 +183,8 @@ def _origin(X: Array, W: Array, sigma: Activation, derivative: int, intercept: b
     """
     if not intercept:
         return np.zeros_like(W[:, 0])
-    some = np.random.default_rng(0).permutation(len(X))[:_PILOT]  # in any order of X they stand for all
+    # Samples may be sorted, so a random choice stands for all.
+    some = np.random.default_rng(0).permutation(len(X))[:_PILOT]
     made = features(X[some], W, sigma, derivative=derivative, parallel=parallel)
     return made.mean(axis=0, dtype=np.float64).astype(W.dtype)
 
@@ -262,7 +263,7 @@ def _jacobian(X: Array, W: Array, sigma: Activation, include_rf: bool, parallel:
     return out.reshape(n, -1)
 
 
-@np.errstate(over="ignore", invalid="ignore")  # what overflows is refused with the matrix
+@np.errstate(over="ignore", invalid="ignore")  # solve_primal refuses a matrix that has overflown
 def _fit_explicit(
     X: Array, y: Array, made: Callable[[Array], Array], size: int, alphas: Array, intercept: bool
 ) -> Ridge:

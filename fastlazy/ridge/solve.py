@@ -29,8 +29,8 @@ from fastlazy._support.singular import is_noise, jitters, warn_of_jitter, zero_l
 Blocks = Callable[[], Iterator[tuple[slice, Array]]]
 """Centred features (s, P), block by block, with the samples that each block is of."""
 
-_MIXED = 1500  # unknowns from which a factor in single precision and refinement are faster
-_STEPS = 40  # of refinement, at most: half the time of a factor in double precision
+_MIXED = 1500  # unknowns from which on a factor in single precision with refinement is faster
+_STEPS = 40  # the most steps of refinement, which take half the time of a factor in double precision
 
 
 class Ridge(NamedTuple):
@@ -73,7 +73,7 @@ def solve_dual(K: Array, y: Array, alphas: Array, *, intercept: bool) -> Ridge:
         rows = K.mean(axis=0, dtype=np.float64)
         level = float(np.trace(K) / n - rows.mean()) or 1.0  # the mean eigenvalue of K_c
         _center(K, rows, level / n)
-    with np.errstate(over="ignore", invalid="ignore"):  # looked for by _check
+    with np.errstate(over="ignore", invalid="ignore"):  # _check looks for infinities
         centred = (y - shift).astype(K.dtype)
     _check(K, centred, len(alphas) > 1)
     if len(alphas) == 1:
@@ -87,7 +87,7 @@ def solve_dual(K: Array, y: Array, alphas: Array, *, intercept: bool) -> Ridge:
         def errors(alpha: float) -> Array:
             inverse = 1 / np.maximum(values + alpha, floor)
             diagonal = squares @ inverse
-            if intercept:  # the eigenvalue of 1 is level, which stands for no feature
+            if intercept:  # the vector 1, of eigenvalue *level*, stands for no feature
                 diagonal -= 1 / (n * max(level + alpha, floor))
             return np.asarray((vectors @ (rotated * inverse[:, None])) / diagonal[:, None])
 
@@ -151,7 +151,8 @@ def solve_primal(
 
         def errors(alpha: float) -> Array:
             k = known.index(alpha)
-            left = np.maximum(1 - leverage[:, k], np.finfo(float).eps)  # 0: the sample has a feature for itself
+            # 1 - h is 0 for a sample that has a feature to itself.
+            left = np.maximum(1 - leverage[:, k], np.finfo(float).eps)
             return np.asarray((y - shift - fitted[k]) / left[:, None])
 
         alpha, score = _best(alphas, errors)
@@ -179,7 +180,7 @@ def solve(A: Array, B: Array, alpha: float) -> tuple[Array, float]:
     if n >= _MIXED and A.dtype == np.float64 and (X := _solve_mixed(A, B, norm)) is not None:
         return X, 0.0
     for jitter in jitters(norm, eps):
-        if jitter:  # the factor took one triangle
+        if jitter:  # the last factor has overwritten one triangle
             _mirror(A)
             A.flat[:: n + 1] = diagonal + jitter
         lower, info = _lapack("potrf", A)(A.T, lower=1, overwrite_a=1, clean=0)
@@ -216,7 +217,8 @@ def _solve_mixed(A: Array, B: Array, norm: float) -> Array | None:
         return None
     X, eps = np.zeros_like(B), float(np.finfo(float).eps)
     R = B.copy()
-    scale = np.maximum(np.abs(B).max(axis=0), np.finfo(float).tiny)  # float32's range is small
+    # Residuals are scaled to the small range of float32.
+    scale = np.maximum(np.abs(B).max(axis=0), np.finfo(float).tiny)
     P, before = np.zeros_like(B), np.ones(B.shape[1])
     for _ in range(_STEPS):
         Z = lapack.spotrs(lower, (R / scale).astype(np.float32), lower=1)[0] * scale
@@ -230,7 +232,7 @@ def _solve_mixed(A: Array, B: Array, norm: float) -> Array | None:
         X += P * step
         R -= AP * step
         before = np.where(now > 0, now, 1)
-        # as small as what a factor in float64 leaves
+        # a residual of this size is what a factor in float64 leaves
         if np.all(
             np.linalg.norm(R, axis=0) <= 4 * eps * (norm * np.linalg.norm(X, axis=0) + np.linalg.norm(B, axis=0))
         ):

@@ -121,7 +121,7 @@ def nt_captured_limit(target: QuadraticTarget, N: int, *, refined: bool = False)
     own, other = ((k / d) ** 2, (1 - k / d) * k / d**2)
     if finite:
         own, other = k * (k + 2) / (d * (d + 2)), k * (d - k) / (d * (d - 1) * (d + 2))
-        own -= other  # it is in the sum over all l, too
+        own -= other  # the sum over all l below has this term for l = j as well
     return shares((1 - own) * eigenvalues - other * float(np.sum(eigenvalues)), eigenvalues)
 
 

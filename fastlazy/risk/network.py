@@ -79,11 +79,12 @@ def network_risk(
         )
     layer = np.broadcast_to(second, len(weights))
     if sigma.is_square:
-        with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):  # looked for by _form_distance
+        # _form_distance looks for infinities.
+        with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):
             return _form_distance("network_risk", target, symmetric_form(weights, layer), offset)
     sigma, exponent = in_own_unit(sigma)
     layer = times_power(layer, exponent)
-    with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):  # looked for by _distance
+    with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):  # _distance looks for infinities
         means, U, V = feature_moments(target, weights, sigma, together)
         rounding = 4 * EPS * float(np.sum(layer**2 * U.diagonal()))
         moments = float(means @ layer), float(layer @ V), float(layer @ U @ layer)
@@ -140,15 +141,16 @@ def tangent_risk(
     if moves.shape != weights.shape:
         raise ValueError(f"b has shape {moves.shape}, but W {weights.shape}; pass one row of b for each of W")
     if sigma.is_square:
-        with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):  # looked for by _form_distance
+        # _form_distance looks for infinities.
+        with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):
             S = moves.T @ weights
             S += S.T.copy()
             return _form_distance("tangent_risk", target, S, offset)
-    from fastlazy.risk.nt_solver import function_moments  # as above
+    from fastlazy.risk.nt_solver import function_moments  # which loads the compiler
 
     sigma, exponent = in_own_unit(sigma)
     moves = times_power(moves, exponent)
-    with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):  # looked for by _distance
+    with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):  # _distance looks for infinities
         mean, covariance, variance, rounding = function_moments(target, weights, sigma, moves, together)
     return _distance("tangent_risk", target, mean, covariance, variance, offset, rounding)
 

@@ -93,9 +93,9 @@ def nt_risk(
         with same_bits(*weights.shape):
             basis, lost = nt_lost(weights, penalty)
             return size**2 * 2 * float(np.sum((lost * (basis @ unit.B @ basis.T)) ** 2))
-    if sigma.degree is not None and penalty == 0:  # lengths of rows do not matter
+    if sigma.degree is not None and penalty == 0:  # a length multiplies features by a number, which no risk sees
         weights = unit_rows(weights)[0]
-    from fastlazy.risk.nt_solver import solve_nt_risk  # as above
+    from fastlazy.risk.nt_solver import solve_nt_risk  # which loads the compiler
 
     sigma, exponent = in_own_unit(sigma)
     penalty = ridge_in_unit(penalty, exponent)

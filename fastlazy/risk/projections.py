@@ -27,8 +27,8 @@ from fastlazy._support.singular import (
 from fastlazy.activations.rf_pairs import unit_rows
 from fastlazy.targets.quadratic import QuadraticTarget, check_target, quadratic_form, scaled
 
-_FEATURE_ENTRIES = 20_000_000  # N d^2 up to which a singular problem is solved in the features themselves
-_STEPS = 5  # of refinement, each with the gradient from the features themselves
+_FEATURE_ENTRIES = 20_000_000  # the N d^2 up to which a singular problem is solved by least squares in the features
+_STEPS = 5  # steps of refinement, each with the gradient from the features themselves
 
 
 def rf_form(target: QuadraticTarget, W: ArrayLike) -> Array:
@@ -56,11 +56,11 @@ def best_rf_form(B: Array, weights: Array, penalty: float, parallel: bool) -> Ar
     if penalty > 0:
         check_size(weights, 1e75, "ridge by its fourth power")
         unit = weights
-    from fastlazy.kernels.rf_gram import rf_gram  # and with it the compiler, which nothing else here needs
+    from fastlazy.kernels.rf_gram import rf_gram  # which loads the compiler
 
     U = rf_gram(unit, center=True, parallel=parallel)
     scale = np.ones(len(U))
-    if penalty > 0:  # to a unit diagonal, so that small rows are not lost beside large ones
+    if penalty > 0:  # with a unit diagonal, small rows are not lost beside large ones
         scale = np.hypot(np.sqrt(U.diagonal()), np.sqrt(penalty))
         U /= scale
         U /= scale[:, None]
@@ -89,7 +89,7 @@ def nt_lost(weights: Array, penalty: float) -> tuple[Array, Array]:
         unit, r = unit_rows(weights)
         weights = unit[r > 0]
     else:
-        weights = weights / size  # with the size put back below, where nothing can overflow
+        weights = weights / size  # the size enters again in the strength, where nothing can overflow
     if d < N:  # the same right singular basis, from a smaller matrix
         weights = scipy.linalg.qr(weights, mode="r")[0][:d]
     _, values, basis = np.linalg.svd(weights)
@@ -97,7 +97,7 @@ def nt_lost(weights: Array, penalty: float) -> tuple[Array, Array]:
     s[: len(values)] = np.where(values > zero_level(values[0], max(N, d)), values, 0.0)
     if penalty == 0:
         return basis, ((s[:, None] == 0) & (s == 0)).astype(float)
-    with np.errstate(over="ignore", under="ignore"):  # an infinite strength leaves nothing
+    with np.errstate(over="ignore", under="ignore"):  # an infinite strength gives a share of zero, as it should
         strength = (s * (2 / np.sqrt(penalty)) * size) ** 2
         return basis, 1 / (1 + strength[:, None] + strength)
 
@@ -164,10 +164,10 @@ def _solve_features(
         W = np.ldexp(W, -np.frexp(np.abs(W).max(axis=1, keepdims=True))[1])
         v = W[near]
         c = np.sum(W * v, axis=1) / np.sum(v * v, axis=1)
-        c[0] = 0  # nothing is before it
+        c[0] = 0  # no row is before the first
         left, right = _minus_product(W, c[:, None], v), W + c[:, None] * v
         lengths = np.linalg.norm(left, axis=1) / np.linalg.norm(W, axis=1)
-        kept = lengths > 4 * np.sqrt(d) * EPS  # else the two are one
+        kept = lengths > 4 * np.sqrt(d) * EPS  # a row within rounding of another adds nothing
         left, right, close = left[kept], right[kept], bool(lengths[kept].min() < 1e-11)
     j, k = np.triu_indices(d)
     weight = np.where(j == k, 1.0, np.sqrt(2))
@@ -181,7 +181,8 @@ def _solve_features(
     S = np.zeros_like(B)
     S[j, k] = S[k, j] = F @ a / weight
     error = _rounding(a, S - B)
-    if penalty == 0 and close and rank < min(F.shape):  # a direction of second order may be among those left out
+    # A second difference of rows may be among the directions left out.
+    if penalty == 0 and close and rank < min(F.shape):
         error += form_risk(B, S)
     return S, error
 

@@ -87,7 +87,7 @@ def rf_risk(
     with same_bits(*weights.shape):
         if sigma.is_quadratic:
             return size**2 * form_risk(unit.B, best_rf_form(unit.B, weights, penalty, together))
-        if sigma.degree is not None and penalty == 0:  # lengths of rows do not matter
+        if sigma.degree is not None and penalty == 0:  # a length multiplies a feature by a number, which no risk sees
             weights = unit_rows(weights)[0]
         sigma, exponent = in_own_unit(sigma)
         penalty = ridge_in_unit(penalty, exponent)

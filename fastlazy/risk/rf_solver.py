@@ -34,7 +34,7 @@ def solve_rf_risk(target: QuadraticTarget, W: Array, sigma: Activation, ridge: f
     unit, r = unit_rows(W)
     along = np.einsum("ij,ij->i", unit @ target.B, unit)
     whole, curved = (expansion(sigma, r, 2, first=first) for first in (1, 2))
-    from fastlazy.kernels.rf_gram import rf_correlations  # and with it the compiler, which nothing else here needs
+    from fastlazy.kernels.rf_gram import rf_correlations  # which loads the compiler
 
     if (curved.scale < SHORT * whole.scale).any():
         check_digits("rf_risk", sigma, curved.doubt[curved.table[:, 2] != 0])
@@ -45,7 +45,7 @@ def solve_rf_risk(target: QuadraticTarget, W: Array, sigma: Activation, ridge: f
     check_digits("rf_risk", sigma, whole.doubt[whole.table[:, 2] != 0])
     U, expanded = rf_correlations(W, sigma, 1, parallel)
     V = math.sqrt(2) * expanded.table[:, 2] * along
-    learns = expanded.present(1)  # a constant feature learns nothing
+    learns = expanded.present(1)  # which features are more than a constant
     with np.errstate(divide="ignore"):
         share = expanded.scale / np.hypot(expanded.scale, math.sqrt(ridge)) if ridge > 0 else learns.astype(float)
     V *= share
@@ -64,7 +64,7 @@ def solve_rf_risk(target: QuadraticTarget, W: Array, sigma: Activation, ridge: f
 def feature_moments(target: QuadraticTarget, W: Array, sigma: Activation, parallel: bool) -> tuple[Array, Array, Array]:
     """Means (N,), covariances (N, N), and covariances with y (N,) of the features sigma(<w_i, x>)."""
     check_size(W, 1e150, "argument of sigma by its inverse")
-    from fastlazy.kernels.rf_gram import rf_gram  # and with it the compiler
+    from fastlazy.kernels.rf_gram import rf_gram  # which loads the compiler
 
     U = rf_gram(W, sigma, center=True, parallel=parallel)
     unit, r = unit_rows(W)

@@ -27,7 +27,8 @@ from fastlazy._support.arguments import (
 )
 from fastlazy._support.blas import same_bits
 
-SMALLEST, LARGEST = 1e-152, 1e150  # of B: so that its squares neither under- nor overflow, up to d = 9000
+# Sizes of B's largest entry for which the null risk neither under- nor overflows, up to d = 9000.
+SMALLEST, LARGEST = 1e-152, 1e150
 
 
 @dataclass(frozen=True, eq=False)
