@@ -33,6 +33,9 @@ class Known(NamedTuple):
     block_moments: BlockMoments | None = None  # the closed form of E[sigma'(r u) sigma'(s v) x x^T], likewise
 
 
+UNKNOWN = Known(kinks=None)
+
+
 @dataclass(frozen=True, eq=False)
 class Activation:
     """A non-linearity sigma, and its derivative.
@@ -145,7 +148,7 @@ class Activation:
     @property
     def known(self) -> Known:
         """What is known of sigma: of a user's function nothing, not even its kinks."""
-        return Known(kinks=None)
+        return UNKNOWN
 
     @property
     def degree(self) -> int | None:

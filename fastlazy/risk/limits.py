@@ -94,7 +94,7 @@ def rf_risk_limit(
     """
     g, B, length = _in_cov_basis(target, cov)
     neurons, sigma, finite = check_count("N", N), check_activation(activation), check_flag("refined", refined)
-    sigma, _ = in_own_unit(sigma)  # on which no ratio depends
+    sigma, _ = in_own_unit(sigma)  # no ratio depends on the unit
     moments = _moments(sigma, length)
     _check_digits(sigma, moments)
     if finite and _isotropic(g) and not moments.square:  # that of x^2 is `_rf_refined`, in closed form
@@ -163,7 +163,7 @@ def nt_risk_limit(
                 "cov out, or take the mean of nt_risk over some draws"
             )
         share = _trace_share(B)
-        sigma, _ = in_own_unit(sigma)  # as above
+        sigma, _ = in_own_unit(sigma)  # no ratio depends on the unit
         return target.null_risk * tangent_ratio(sigma, length, neurons, target.d, share, refined=finite)
     if finite and isotropic:
         return target.null_risk * _nt_mean(B, neurons)
