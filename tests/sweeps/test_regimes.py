@@ -1,5 +1,6 @@
 """The table of regimes: what its rows have in common, and that a new row is all that a new regime needs."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import matplotlib.pyplot as plt
@@ -61,7 +62,9 @@ def test_a_copy_of_a_row_is_a_regime(copied, tmp_path):
 
     cells = figure_cells(8, [3, 5], 2, [50, 50], 0)
     assert {cell["regime"] for cell in cells} == {"RF", "NT", "NN", "RG"}
-    table = run_sweep([cell for cell in cells if cell["regime"] != "NN"], tmp_path / "a.sqlite", progress=False)
+    some = [cell for cell in cells if cell["regime"] != "NN"]
+    with ThreadPoolExecutor(1) as executor:  # in this process, which has the row
+        table = run_sweep(some, tmp_path / "a.sqlite", executor=executor, progress=False)
     assert set(table["status"]) == {"done"}
     dots = table.rename(columns={"ratio": "measured"})[["regime", "activation", "N", "measured", "predicted"]]
     assert list(summary(dots)["regime"].unique()) == ["RF", "NT", "RG"]
