@@ -23,7 +23,7 @@ from fastlazy.targets.quadratic import QuadraticTarget
 
 _DOT = {"ratio": "measured", "stream": "seed"}  # a column of a sweep, and what it is called of a dot
 DOT_COLUMNS = ["regime", "N", "draw", "measured", "predicted", "seconds", "seed", "activation"]
-_ALWAYS = ["regime", "N", "draw", "seed"]
+_ALWAYS = ["target", "d", "regime", "N", "draw", "seed"]
 # What all dots of one figure have in common.
 _SETTING = ["target", *(name for keys in FAMILY_KEYS.values() for name in keys), "d"]
 _TRAINED = [regime.name for regime in REGIMES.values() if regime.is_trained]
@@ -108,7 +108,7 @@ def one_figure(
     for name, value in {"ridge": 0.0, "scale": None, "init": "orthogonal", **wanted}.items():
         if name in rows or name in wanted:
             rows = rows[_has(rows, name, value)]
-    settings = rows[_SETTING].drop_duplicates()
+    settings = rows[[name for name in _SETTING if name in rows]].drop_duplicates()
     if len(settings) > 1:
         listed = "; ".join(
             ", ".join(f"{name} = {value}" for name, value in row.items() if not pd.isna(value))
@@ -143,7 +143,7 @@ def check_columns(table: pd.DataFrame, names: Iterable[str] = ()) -> None:
     ValueError
         If it has not.
     """
-    needed = [*names, "status", "ratio", "predicted", "seconds", "stream", "ridge", "n_samples", *_SETTING, *_ALWAYS]
+    needed = [*names, "status", "ratio", "predicted", "seconds", "stream", "ridge", "n_samples", *_ALWAYS]
     if missing := [name for name in needed if name not in table]:
         raise ValueError(
             f"the store has no column {', '.join(map(repr, missing))}; a sweep into it, or into another, makes them"

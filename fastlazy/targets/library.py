@@ -39,7 +39,7 @@ def exponential_target(d: int, *, rng: Seed = None) -> QuadraticTarget:
     return centred_target(check_rng(rng).exponential(size=check_count("d", d)))
 
 
-def power_law_target(d: int, exponent: float = 1.0) -> QuadraticTarget:
+def power_law_target(d: int, *, exponent: float = 1.0) -> QuadraticTarget:
     """The target with the eigenvalues k^(-exponent), k = 1, ..., d, on a diagonal B, centred by b0 = -tr B.
 
     Parameters

@@ -138,6 +138,33 @@ def exponential_target(draw: Draw) -> Call:
     return call("exponential_target", arguments, check)
 
 
+def fixed_target(name: str, eigenvalue: Callable[[int], float]) -> Entry:
+    """The entry of a target with the eigenvalues that *eigenvalue* gives, k = 1, ..., d."""
+
+    def entry(draw: Draw) -> Call:
+        arguments = {"d": values.count(draw, draw.size(1, 9))}
+
+        def check(plain: Any, result: Any) -> str | None:
+            want = [eigenvalue(k) for k in range(1, plain["d"] + 1)]
+            return oracles.differs(result.eigenvalues, want, 1e-12) or oracles.differs(result.mean, 0.0, 1e-9, 1.0)
+
+        return call(name, arguments, check)
+
+    return entry
+
+
+def power_law_target(draw: Draw) -> Call:
+    arguments = {"d": values.count(draw, draw.size(1, 9))}
+    maybe(draw, arguments, "exponent", lambda: values.real(draw, [1.0, 0.0, 2.5, -1.0]))
+
+    def check(plain: Any, result: Any) -> str | None:
+        powers = [k ** -float(plain.get("exponent", 1.0)) for k in range(1, plain["d"] + 1)]
+        return oracles.differs(result.eigenvalues, sorted(powers, reverse=True), 1e-12)
+
+    tame = all(argument.kind == "good" for argument in arguments.values())
+    return call("power_law_target", arguments, check if tame else None)
+
+
 def covariance(draw: Draw, d: int) -> Value:
     if draw.chance(0.5):
         base = np.abs(values.numbers(draw, (d,), draw.chance(draw.spoil))) + 1e-300
@@ -353,6 +380,9 @@ def nt_gram(draw: Draw) -> Call:
 ENTRIES: dict[str, Entry] = {
     "QuadraticTarget": quadratic_target,
     "exponential_target": exponential_target,
+    "identity_target": fixed_target("identity_target", lambda k: 1.0),
+    "power_law_target": power_law_target,
+    "rank_one_target": fixed_target("rank_one_target", lambda k: float(k == 1)),
     "draw_weights": draw_weights,
     "gap_target": gap_target,
     "Activation": activation,
