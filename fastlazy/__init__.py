@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from fastlazy.targets.library import identity_target as identity_target
     from fastlazy.targets.library import power_law_target as power_law_target
     from fastlazy.targets.library import rank_one_target as rank_one_target
+    from fastlazy.targets.quadratic import QuadraticFunction as QuadraticFunction
     from fastlazy.targets.quadratic import QuadraticTarget as QuadraticTarget
     from fastlazy.targets.weights import draw_weights as draw_weights
     from fastlazy.training.diagnostics import Diagnostics as Diagnostics
@@ -59,6 +60,7 @@ _MODULES = {
     "Diagnostics": "training.diagnostics",
     "Fit": "training.fit_nn",
     "Linearization": "training.linearization",
+    "QuadraticFunction": "targets.quadratic",
     "QuadraticTarget": "targets.quadratic",
     "captured_share": "risk.captured",
     "draw_weights": "targets.weights",
