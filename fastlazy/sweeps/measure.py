@@ -31,6 +31,9 @@ RESULTS: dict[str, type] = {"risk": float, "null_risk": float, "ratio": float, "
 _LISTS = ("angles", "captured")
 RESULTS |= {field.name: str if field.name in _LISTS else float for field in fields(Diagnostics)}
 
+for _regime in REGIMES.values():  # as a worker starts, not on the clock of its first cell
+    _regime.load()
+
 FAILED = ("failed", "crashed")  # the statuses of cells that have no result
 
 _DIVERGED = "training diverged, and the results are of its last finite state; give a smaller step_size, or 'auto'"

@@ -68,6 +68,8 @@ class Regime:
     drawn : str
         What the random stream of a cell is for: "weights", or "training". Regimes with the same word have the same
         stream at the same d, N, draw and seed, so that the difference of RF and NT is not that of two draws.
+    load : callable
+        Loads the modules that a cell needs, so that the first one is not measured with that.
     measure : callable
         (target, parameters, stream, checkpoint) to results, among them the risk.
     predicted : callable
@@ -86,6 +88,7 @@ class Regime:
     activations: tuple[str, ...]
     own_keys: dict[str, Key]
     drawn: str
+    load: Callable[[], Any]
     measure: Callable[[QuadraticTarget, Parameters, int, str | None], dict[str, Any]]
     predicted: Callable[[QuadraticTarget, Parameters], float | None]
     cost: Callable[[Parameters], float]
@@ -223,17 +226,21 @@ def _warm_up_fit(functions: Callable[[], _Functions], cells: Sequence[Parameters
         _measure_drawn(functions, exponential_target(2, rng=0), small, 0, None)
 
 
+def _nn() -> Callable[..., Fit]:
+    from fastlazy.training.fit_nn import fit_nn
+
+    return fit_nn
+
+
 def _measure_trained(
     target: QuadraticTarget, parameters: Parameters, stream: int, checkpoint: str | None
 ) -> dict[str, Any]:
-    from fastlazy.training.fit_nn import fit_nn
-
     if checkpoint is not None and not os.access(os.path.dirname(checkpoint), os.W_OK):
         checkpoint = None  # on another machine, perhaps
     options = {name: parameters[name] for name in _TRAINING}
     with warnings.catch_warnings():  # what a cell asks for is meant, and the prediction knows what it cannot learn
         warnings.filterwarnings("ignore", "target has negative eigenvalues", UserWarning)
-        fit = fit_nn(target, parameters["N"], rng=stream, n_threads=1, checkpoint=checkpoint, **options)
+        fit = _nn()(target, parameters["N"], rng=stream, n_threads=1, checkpoint=checkpoint, **options)
     found = {"risk": float(fit.risk[-1]), "fit_status": fit.status}
     if fit.diagnostics is not None:
         names = [field.name for field in fields(fit.diagnostics)]
@@ -278,10 +285,8 @@ def _training_cost(parameters: Parameters) -> float:
 
 
 def _warm_up_training(cells: Sequence[Parameters]) -> None:
-    from fastlazy.training.fit_nn import fit_nn
-
     for dtype in sorted({cell["dtype"] for cell in cells}):
-        fit_nn(exponential_target(2, rng=0), 2, n_samples=2, dtype=dtype, rng=0, n_threads=1)
+        _nn()(exponential_target(2, rng=0), 2, n_samples=2, dtype=dtype, rng=0, n_threads=1)
 
 
 COMMON = {
@@ -316,6 +321,7 @@ RF = Regime(
     activations=BUILTIN_NAMES,
     own_keys=_RIDGE,
     drawn="weights",
+    load=_rf,
     measure=partial(_measure_drawn, _rf),
     predicted=partial(_predicted_drawn, _rf),
     cost=_rf_cost,
@@ -328,6 +334,7 @@ NT = Regime(
     activations=TANGENT_NAMES,
     own_keys=_RIDGE,
     drawn="weights",
+    load=_nt,
     measure=partial(_measure_drawn, _nt),
     predicted=partial(_predicted_drawn, _nt),
     cost=_nt_cost,
@@ -340,6 +347,7 @@ NN = Regime(
     activations=("square",),
     own_keys=_TRAINING,
     drawn="training",
+    load=_nn,
     measure=_measure_trained,
     predicted=_predicted_trained,
     cost=_training_cost,
