@@ -26,7 +26,7 @@ from fastlazy.activations.units import in_own_unit
 from fastlazy.risk.graded import check_digits
 from fastlazy.risk.nt_limit import tangent_ratio
 from fastlazy.risk.sectors import sector_ratio
-from fastlazy.targets.quadratic import QuadraticTarget, check_target, scaled
+from fastlazy.targets.quadratic import QuadraticFunction, check_target, scaled
 from fastlazy.targets.weights import cov_spectrum
 
 _ROUNDING = 1e-13  # the share of the squares of degrees 2 and above up to which a rest is rounding
@@ -47,7 +47,7 @@ class _Moments(NamedTuple):
 
 
 def rf_risk_limit(
-    target: QuadraticTarget,
+    target: QuadraticFunction,
     N: int,
     activation: str | Activation = "square",
     *,
@@ -104,7 +104,7 @@ def rf_risk_limit(
 
 
 def nt_risk_limit(
-    target: QuadraticTarget,
+    target: QuadraticFunction,
     N: int,
     activation: str | Activation = "square",
     *,
@@ -180,7 +180,7 @@ def _trace_share(B: Array) -> float:
     return float(np.trace(B)) ** 2 / (len(B) * norm) if norm else 0.0
 
 
-def _in_cov_basis(target: QuadraticTarget, cov: ArrayLike | None) -> tuple[Array, Array, float]:
+def _in_cov_basis(target: QuadraticFunction, cov: ArrayLike | None) -> tuple[Array, Array, float]:
     """Eigenvalues g of cov, scaled to sum 1, B in its eigenbasis and of size one, and the root of cov's trace."""
     check_target(target)
     g, basis = cov_spectrum(cov, target.d)

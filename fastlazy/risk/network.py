@@ -20,13 +20,13 @@ from fastlazy.risk.projections import (
     symmetric_form,
 )
 from fastlazy.risk.rf_solver import feature_moments
-from fastlazy.targets.quadratic import QuadraticTarget
+from fastlazy.targets.quadratic import QuadraticFunction
 
 _TOO_LARGE = "W, the coefficients, the offset or the target are too large; divide them by a number"
 
 
 def network_risk(
-    target: QuadraticTarget,
+    target: QuadraticFunction,
     W: ArrayLike,
     a: ArrayLike = 1.0,
     c: float = 0.0,
@@ -92,7 +92,7 @@ def network_risk(
 
 
 def tangent_risk(
-    target: QuadraticTarget,
+    target: QuadraticFunction,
     W: ArrayLike,
     b: ArrayLike,
     c: float = 0.0,
@@ -155,14 +155,14 @@ def tangent_risk(
     return _distance("tangent_risk", target, mean, covariance, variance, offset, rounding)
 
 
-def _form_distance(name: str, target: QuadraticTarget, S: Array, c: float) -> float:
+def _form_distance(name: str, target: QuadraticFunction, S: Array, c: float) -> float:
     """The risk of <x, S x> + c."""
     mean = float(np.trace(S - target.B)) + c - target.b0
     return check_finite(name, form_risk(target.B, S) + mean * mean, _TOO_LARGE)
 
 
 def _distance(
-    name: str, target: QuadraticTarget, mean: float, covariance: float, variance: float, c: float, rounding: float
+    name: str, target: QuadraticFunction, mean: float, covariance: float, variance: float, c: float, rounding: float
 ) -> float:
     """The risk of f + c, f of that mean, covariance with the target, and variance, which is off by *rounding*."""
     off = mean + c - target.mean

@@ -15,11 +15,11 @@ from fastlazy.risk.projections import (
     check_weights,
     nt_lost,
 )
-from fastlazy.targets.quadratic import QuadraticTarget, scaled
+from fastlazy.targets.quadratic import QuadraticFunction, scaled
 
 
 def nt_risk(
-    target: QuadraticTarget,
+    target: QuadraticFunction,
     W: ArrayLike,
     activation: str | Activation = "square",
     *,

@@ -47,7 +47,7 @@ from fastlazy.kernels.nt_gram import (
     tangent_rounding,
 )
 from fastlazy.risk.graded import check_digits, graded_gain, ridge_over
-from fastlazy.targets.quadratic import QuadraticTarget
+from fastlazy.targets.quadratic import QuadraticFunction
 
 _FLOOR = 1e-3  # the least noise of the preconditioner, as a share of E sigma'^2
 _ROUNDING = 1e-13  # the share of the null risk below which no iteration can resolve an excess
@@ -59,7 +59,7 @@ _SMALL = 1500  # N d up to which K is factorized
 
 
 def solve_nt_risk(
-    target: QuadraticTarget,
+    target: QuadraticFunction,
     W: Array,
     activation: Activation,
     ridge: float,
@@ -111,7 +111,7 @@ def solve_nt_risk(
 
 
 def function_moments(
-    target: QuadraticTarget, W: Array, activation: Activation, b: Array, parallel: bool
+    target: QuadraticFunction, W: Array, activation: Activation, b: Array, parallel: bool
 ) -> tuple[float, float, float, float]:
     """Of f = sum_i <b_i, x> sigma'(<w_i, x>): mean, covariance with the target, variance, and that one's error."""
     covariance = float(np.vdot(_covariance(target, W, activation), b))
@@ -136,13 +136,13 @@ class _Problem(NamedTuple):
         return max(self.tolerance * risk, _ROUNDING * self.null_risk)
 
 
-def _covariance(target: QuadraticTarget, W: Array, activation: Activation) -> Array:
+def _covariance(target: QuadraticFunction, W: Array, activation: Activation) -> Array:
     """V_i = E[(f* - E f*) sigma'(<w_i, x>) x] = 2 h_1 B u_i + h_3 <u_i, B u_i> u_i, h_k of sigma': (N, d)."""
     unit, r = unit_rows(W)
     return _in_terms_of(hermite_coefficients(activation, r, 3, derivative=1), target, unit)
 
 
-def _in_terms_of(g: Array, target: QuadraticTarget, unit: Array) -> Array:
+def _in_terms_of(g: Array, target: QuadraticFunction, unit: Array) -> Array:
     image = unit @ target.B
     along = np.sum(unit * image, axis=1, keepdims=True)
     return 2 * g[:, 1:2] * image + math.sqrt(6) * g[:, 3:4] * along * unit
@@ -156,7 +156,7 @@ def _drowned(expanded: Expansion) -> float:
     return 10 * np.finfo(float).eps * float(np.abs(expanded.table[there, 0]).max(initial=0)) ** 2
 
 
-def _short_rows_risk(target: QuadraticTarget, W: Array, activation: Activation, ridge: float) -> float | None:
+def _short_rows_risk(target: QuadraticFunction, W: Array, activation: Activation, ridge: float) -> float | None:
     """The risk if all rows see a power series of sigma only, which is smooth at zero, or None."""
     unit, r = unit_rows(W)
     if not short(activation, r, 1).all():

@@ -25,13 +25,13 @@ from fastlazy._support.singular import (
     zero_level,
 )
 from fastlazy.activations.rf_pairs import unit_rows
-from fastlazy.targets.quadratic import QuadraticTarget, check_target, quadratic_form, scaled
+from fastlazy.targets.quadratic import QuadraticFunction, check_target, quadratic_form, scaled
 
 _FEATURE_ENTRIES = 20_000_000  # the N d^2 up to which a singular problem is solved by least squares in the features
 _STEPS = 5  # steps of refinement, each with the gradient from the features themselves
 
 
-def rf_form(target: QuadraticTarget, W: ArrayLike) -> Array:
+def rf_form(target: QuadraticFunction, W: ArrayLike) -> Array:
     """S (d, d) of the best random-feature function for W (N, d); errors as in `rf_risk`."""
     weights = check_weights(target, W)
     size, unit = scaled(target)
@@ -39,7 +39,7 @@ def rf_form(target: QuadraticTarget, W: ArrayLike) -> Array:
         return size * best_rf_form(unit.B, weights, 0.0, True)
 
 
-def nt_form(target: QuadraticTarget, W: ArrayLike) -> Array:
+def nt_form(target: QuadraticFunction, W: ArrayLike) -> Array:
     """S (d, d) of the best neural tangent function for W (N, d); errors as in `nt_risk`."""
     weights = check_weights(target, W)
     with same_bits(*weights.shape):
@@ -102,7 +102,7 @@ def nt_lost(weights: Array, penalty: float) -> tuple[Array, Array]:
         return basis, 1 / (1 + strength[:, None] + strength)
 
 
-def check_weights(target: QuadraticTarget, W: ArrayLike) -> Array:
+def check_weights(target: QuadraticFunction, W: ArrayLike) -> Array:
     """W as a finite (N, d) array for the target's d, or TypeError or ValueError."""
     check_target(target)
     return check_columns("W", check_array("W", W, 2), target.d)

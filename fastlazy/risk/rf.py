@@ -16,11 +16,11 @@ from fastlazy.risk.projections import (
     form_risk,
 )
 from fastlazy.risk.rf_solver import solve_rf_risk
-from fastlazy.targets.quadratic import QuadraticTarget, scaled
+from fastlazy.targets.quadratic import QuadraticFunction, scaled
 
 
 def rf_risk(
-    target: QuadraticTarget,
+    target: QuadraticFunction,
     W: ArrayLike,
     activation: str | Activation = "square",
     *,

@@ -20,12 +20,12 @@ from fastlazy.activations.activation import Activation
 from fastlazy.activations.moments import expansion, hermite_coefficients
 from fastlazy.activations.rf_pairs import unit_rows
 from fastlazy.risk.graded import SHORT, check_digits, graded_gain, ridge_over
-from fastlazy.targets.quadratic import QuadraticTarget
+from fastlazy.targets.quadratic import QuadraticFunction
 
 _TOO_LARGE = "W or the ridge is too large; divide it by a number"
 
 
-def solve_rf_risk(target: QuadraticTarget, W: Array, sigma: Activation, ridge: float, parallel: bool) -> float:
+def solve_rf_risk(target: QuadraticFunction, W: Array, sigma: Activation, ridge: float, parallel: bool) -> float:
     """The risk of random features for any sigma and a target of size one."""
     if not target.B.any():
         return 0.0
@@ -61,7 +61,9 @@ def solve_rf_risk(target: QuadraticTarget, W: Array, sigma: Activation, ridge: f
     return risk
 
 
-def feature_moments(target: QuadraticTarget, W: Array, sigma: Activation, parallel: bool) -> tuple[Array, Array, Array]:
+def feature_moments(
+    target: QuadraticFunction, W: Array, sigma: Activation, parallel: bool
+) -> tuple[Array, Array, Array]:
     """Means (N,), covariances (N, N), and covariances with y (N,) of the features sigma(<w_i, x>)."""
     check_size(W, 1e150, "argument of sigma by its inverse")
     from fastlazy.kernels.rf_gram import rf_gram  # which loads the compiler

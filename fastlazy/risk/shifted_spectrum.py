@@ -13,10 +13,10 @@ import scipy.linalg
 
 from fastlazy._support.arguments import Array
 from fastlazy._support.singular import zero_level
-from fastlazy.targets.quadratic import QuadraticTarget, quadratic_form, scaled
+from fastlazy.targets.quadratic import QuadraticFunction, quadratic_form, scaled
 
 
-def shifted_eigenvalues(target: QuadraticTarget, W: Array, a: Array, alpha: float) -> tuple[float, Array, int, int]:
+def shifted_eigenvalues(target: QuadraticFunction, W: Array, a: Array, alpha: float) -> tuple[float, Array, int, int]:
     """The eigenvalues of B + alpha W^T diag(a) W, but for those that alpha has taken out of reach.
 
     Returns

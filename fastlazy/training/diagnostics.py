@@ -12,7 +12,7 @@ import numpy as np
 
 from fastlazy._support.arguments import Array
 from fastlazy.risk.captured import eigendirections, shares
-from fastlazy.targets.quadratic import QuadraticTarget
+from fastlazy.targets.quadratic import QuadraticFunction
 from fastlazy.training.checkpoint import State
 
 
@@ -76,7 +76,7 @@ class Watch:
         Whether the function at the start is subtracted from what is trained.
     """
 
-    def __init__(self, target: QuadraticTarget, basis: Array | None, start: State, N: int, subtracted: bool) -> None:
+    def __init__(self, target: QuadraticFunction, basis: Array | None, start: State, N: int, subtracted: bool) -> None:
         self.eigenvalues = target.eigenvalues
         self.rows, row_a, alpha, _ = start
         self.a = alpha * row_a

@@ -34,7 +34,7 @@ from fastlazy._support.arguments import (
 )
 from fastlazy._support.threads import one_blas_thread, share_threads, team
 from fastlazy.risk.network import network_risk
-from fastlazy.targets.quadratic import QuadraticTarget, check_target
+from fastlazy.targets.quadratic import QuadraticFunction, check_target
 from fastlazy.training.checkpoint import Checkpoint, Progress, State
 from fastlazy.training.diagnostics import Diagnostics, Watch
 from fastlazy.training.linearization import network_function
@@ -98,16 +98,16 @@ class Fit:
     diagnostics: Diagnostics | None = None
 
     @property
-    def function(self) -> QuadraticTarget:
+    def function(self) -> QuadraticFunction:
         """What was trained, as a function of x."""
         f = network_function(self.W, self.a)
         if self.scale is None:
-            return QuadraticTarget(f.B, self.c)
-        return QuadraticTarget(self.scale * (f.B - network_function(self.W0, self.a0).B), self.c)
+            return QuadraticFunction(f.B, self.c)
+        return QuadraticFunction(self.scale * (f.B - network_function(self.W0, self.a0).B), self.c)
 
 
 def fit_nn(
-    target: QuadraticTarget,
+    target: QuadraticFunction,
     N: int,
     *,
     n_samples: int,
@@ -256,7 +256,7 @@ def fit_nn(
         warn_of_signs(learned, neurons, second_layer, target.null_risk)
 
     beta, basis = learned.eigenbasis
-    rotated = QuadraticTarget(beta)  # the run has c - b0 for its offset: a large constant would cost digits
+    rotated = QuadraticFunction(beta)  # the run has c - b0 for its offset: a large constant would cost digits
     # One number for all neurons is kept apart from the rows; else each row has its own, and alpha is 1.
     alpha, row_a = (float(a[0]), np.ones(neurons)) if second_layer in ("ones", "scalar") else (1.0, a)
     R, R_a, expand = reduced(W if basis is None else W @ basis, row_a, reducing and trained != core.FREE)
@@ -338,7 +338,7 @@ def fit_nn(
 
 def _train(
     network: core.Network,
-    target: QuadraticTarget,
+    target: QuadraticFunction,
     neurons: int,
     trained: int,
     n_samples: int,
@@ -393,7 +393,7 @@ def _train(
                     keep(seen)
 
 
-def _risk(target: QuadraticTarget, rows: Array, a: Array, alpha: float, c: float) -> float:
+def _risk(target: QuadraticFunction, rows: Array, a: Array, alpha: float, c: float) -> float:
     """The exact risk, infinite for a state that is not finite."""
     if not (np.isfinite(rows).all() and np.isfinite([alpha, c]).all() and np.isfinite(a).all()):
         return math.inf

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 
 from fastlazy._support.arguments import Array, check_array, check_columns, check_real
 from fastlazy.risk.nn import nn_risk
-from fastlazy.targets.quadratic import QuadraticTarget
+from fastlazy.targets.quadratic import QuadraticFunction
 from fastlazy.training.linearization import network_function
 
 INITS = ("orthogonal", "symmetric")
@@ -30,12 +30,12 @@ class Scaled(NamedTuple):
     """Lazy training as the plain training of the rows *W* (N, d) on *target*."""
 
     alpha: float
-    target: QuadraticTarget  # B + alpha S_0
+    target: QuadraticFunction  # B + alpha S_0
     W: Array  # sqrt(alpha) W_0
 
 
 def initial_weights(
-    W0: ArrayLike | None, target: QuadraticTarget, N: int, rng: np.random.Generator, init: str
+    W0: ArrayLike | None, target: QuadraticFunction, N: int, rng: np.random.Generator, init: str
 ) -> Array:
     """The first layer at the start, shape (N, d)."""
     if init == "symmetric":
@@ -62,7 +62,9 @@ def orthonormal(N: int, d: int, rng: np.random.Generator) -> Array:
     return np.asarray(Q if d <= N else Q.T)
 
 
-def initial_second_layer(a0: ArrayLike | None, target: QuadraticTarget, N: int, second_layer: str, init: str) -> Array:
+def initial_second_layer(
+    a0: ArrayLike | None, target: QuadraticFunction, N: int, second_layer: str, init: str
+) -> Array:
     """The second layer at the start, shape (N,)."""
     if init == "symmetric":
         if second_layer not in ("signs", "free"):
@@ -107,7 +109,7 @@ def check_size(what: str, size: float, dtype: np.dtype[Any]) -> None:
         )
 
 
-def warn_of_signs(target: QuadraticTarget, N: int, second_layer: str, null_risk: float) -> None:
+def warn_of_signs(target: QuadraticFunction, N: int, second_layer: str, null_risk: float) -> None:
     """Warn the caller's caller if *N* neurons of one sign cannot learn what those of both signs can."""
     positive = np.maximum(target.eigenvalues, 0.0)  # descending
     risk = target.null_risk - 2 * float(np.sum(positive[:N] ** 2))
@@ -120,7 +122,7 @@ def warn_of_signs(target: QuadraticTarget, N: int, second_layer: str, null_risk:
         )
 
 
-def scaled(target: QuadraticTarget, W: Array, a: Array, scale: Any, dtype: np.dtype[Any]) -> Scaled:
+def scaled(target: QuadraticFunction, W: Array, a: Array, scale: Any, dtype: np.dtype[Any]) -> Scaled:
     """The plain run that is training alpha (f - f_0) + c from *W* (N, d) and *a* (N,), alpha = *scale*.
 
     Raises
@@ -149,7 +151,7 @@ def scaled(target: QuadraticTarget, W: Array, a: Array, scale: Any, dtype: np.dt
             stacklevel=3,
         )
     shifted = target.B + start
-    return Scaled(alpha, QuadraticTarget(shifted, target.b0), np.sqrt(alpha) * W)
+    return Scaled(alpha, QuadraticFunction(shifted, target.b0), np.sqrt(alpha) * W)
 
 
 def reduced(W: Array, a: Array, reduce: bool) -> tuple[Array, Array, Callable[[Array], Array]]:
@@ -181,7 +183,7 @@ def reduced(W: Array, a: Array, reduce: bool) -> tuple[Array, Array, Callable[[A
     return np.vstack(rows), np.concatenate(values), expand
 
 
-def _best_signs(target: QuadraticTarget, N: int) -> Array:
+def _best_signs(target: QuadraticFunction, N: int) -> Array:
     """Signs (N,) with which width N can reach `nn_risk`: those of the largest eigenvalues, +1 first."""
     largest = target.eigenvalues[np.argsort(-np.abs(target.eigenvalues), kind="stable")[:N]]
     negative = int(np.count_nonzero(largest < 0))
