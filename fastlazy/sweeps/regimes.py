@@ -43,8 +43,6 @@ Parameters = Mapping[str, Any]
 # The parameters, besides the regime, by which the costs below go.
 COSTLY = ("N", "d", "n_samples", "activation", "second_layer", "dtype")
 
-_CLOSED_GRAM = ("square", "he2", "relu", "leaky_relu", "step")  # RF's Gram matrix needs no series
-_CLOSED_TANGENT = ("square", "he2")  # NT's risk needs no iteration
 _SPEED = 2e10  # multiply-adds a second of one thread, roughly
 _SAMPLES = 1  # tells the stream of samples from that of weights
 
@@ -189,13 +187,13 @@ def _predicted_drawn(
 
 def _rf_cost(parameters: Parameters) -> float:
     N, d = parameters["N"], parameters["d"]
-    expanded = 0.0 if parameters["activation"] in _CLOSED_GRAM else 6e8 + 1e3 * N**2
+    expanded = 0.0 if get_activation(parameters["activation"]).has_closed_gram else 6e8 + 1e3 * N**2
     return (4e7 + expanded + N**3 / 3 + N**2 * d + _fit_work(parameters, N)) / _SPEED
 
 
 def _nt_cost(parameters: Parameters) -> float:
     N, d = parameters["N"], parameters["d"]
-    iterated = 0.0 if parameters["activation"] in _CLOSED_TANGENT else 6e8 + 60.0 * N**2 * (d + 80.0)
+    iterated = 0.0 if get_activation(parameters["activation"]).is_quadratic else 6e8 + 60.0 * N**2 * (d + 80.0)
     return (4e7 + iterated + 3.0 * d**3 + N * d * min(N, d) + _fit_work(parameters, N * d)) / _SPEED
 
 
@@ -215,7 +213,7 @@ def _warm_up_rf(cells: Sequence[Parameters]) -> None:
 
 
 def _warm_up_nt(cells: Sequence[Parameters]) -> None:
-    if any(cell["activation"] not in _CLOSED_TANGENT for cell in cells):
+    if not all(get_activation(cell["activation"]).is_quadratic for cell in cells):
         _nt().risk(exponential_target(40, rng=0), np.eye(40), "relu", parallel=False)  # so many that it iterates
     _warm_up_fit(_nt, cells)
 
