@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from fastlazy._core.sgd import State
 from fastlazy._support.arguments import Array
 from fastlazy.estimators._sklearn import CallbackSupportMixin, Task, checked, generator, with_callbacks
 from fastlazy.estimators.parameters import check_network, check_size, given_weights
-from fastlazy.training.epochs import State, Training, network_values, training
+from fastlazy.training.epochs import Training, network_values, training
 from fastlazy.training.stream_steps import Steps, directions, initial_state
 
 from sklearn.base import BaseEstimator, RegressorMixin  # isort: skip
@@ -301,9 +302,9 @@ class QuadraticNetworkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstima
         """A `Training` on responses less a constant, in which float32 would lose digits."""
         self._shift = float(y.mean(dtype=np.float64))
         single = np.ndim(self.second_layer_) == 0
-        alpha = float(self.second_layer_) if single else 1.0
+        gain = float(self.second_layer_) if single else 1.0
         a = np.ones(len(self.weights_)) if single else np.asarray(self.second_layer_, np.float64)
-        state = State(self.weights_.astype(np.float64), a, alpha, self.intercept_ - self._shift)
+        state = State(self.weights_.astype(np.float64), a, gain, self.intercept_ - self._shift)
         centred = (y - self._shift).astype(X.dtype)
         with training(X, centred, state, self.second_layer, self.batch_size, parallel=self.parallel) as run:
             yield run
@@ -395,6 +396,6 @@ def _named(state: State, shift: float, second_layer: str, dtype: Any) -> dict[st
     single = second_layer in ("ones", "scalar")
     return {
         "weights_": np.ascontiguousarray(state.W, dtype),
-        "second_layer_": state.alpha if single else (state.alpha * state.a).astype(dtype),
+        "second_layer_": state.gain if single else (state.gain * state.a).astype(dtype),
         "intercept_": state.c + shift,
     }

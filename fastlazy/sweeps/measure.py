@@ -36,7 +36,8 @@ from fastlazy.targets.library import exponential_target
 from fastlazy.targets.quadratic import QuadraticTarget
 from fastlazy.targets.weights import draw_weights
 from fastlazy.training.diagnostics import Diagnostics
-from fastlazy.training.fit_nn import Fit, fit_nn
+from fastlazy.training.fit import Fit
+from fastlazy.training.fit_nn import fit_nn
 from fastlazy.training.linearization import lazy_risk
 
 # What a measurement finds, and its kind. Ratios are divided by the null risk; predicted is a ratio.

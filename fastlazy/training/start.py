@@ -1,4 +1,4 @@
-"""Where SGD starts: the first-layer weights and the second layer, given or chosen, and what of them is run.
+"""Where SGD starts: the first-layer weights and the second layer, given or chosen, and the rows on which it is run.
 
 Lazy scaling (ours). alpha (f - f_0) + c with f = sum_i a_i <w_i, x>^2, errors measured against B and the step of W
 divided by alpha^2, is the plain network of rows v_i = sqrt(alpha) w_i on another target: its errors are those of
@@ -8,8 +8,10 @@ eta / alpha of V. So nothing but the start, the target and the steps differs fro
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +24,7 @@ from fastlazy.training.linearization import network_function
 
 INITS = ("orthogonal", "symmetric")
 _LARGEST_SCALE = {np.dtype(np.float32): 1e4, np.dtype(np.float64): 1e10}
-_LARGEST = {np.dtype(np.float32): 1e30, np.dtype(np.float64): 1e145}  # of f: its square has room to grow
+_LARGEST = {np.dtype(np.float32): 1e30, np.dtype(np.float64): 1e145}  # sizes of f whose square can still grow
 
 
 class Scaled(NamedTuple):
@@ -31,6 +33,35 @@ class Scaled(NamedTuple):
     alpha: float
     target: QuadraticTarget  # B + alpha S_0
     W: Array  # sqrt(alpha) W_0
+
+    @property
+    def row_scale(self) -> float:
+        """What the rows of the network are multiplied by."""
+        return math.sqrt(self.alpha)
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """Where a run starts, as a plain run, and how it goes on from there."""
+
+    target: QuadraticTarget  # what the plain run learns: that of the call, or B + alpha S_0
+    W: Array  # (N, d) first layer of the plain run
+    a: Array  # (N,) second layer
+    c: float  # offset
+    scale: float | None  # alpha of lazy scaling, if that was asked for
+    row_scale: float  # rows of the plain run are those of the network times this: 1, or sqrt(alpha)
+    key: np.uint64  # of the samples
+    rule: Callable[[Array], Array]  # the steps: see `fastlazy.training.steps.step_rule`
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """The coordinates in which a run takes place: those of the eigenbasis of its target, on rows that are reduced."""
+
+    target: QuadraticTarget  # what is learned, in these coordinates: B is diagonal, b0 is 0
+    basis: Array | None  # (d, d) the eigenvectors, in columns; None for the identity
+    expand: Callable[[Array], Array]  # takes the rows of the run to all N rows: see `reduced`
+    shape: tuple[int, int]  # of the rows of the run
 
 
 def initial_weights(
@@ -169,6 +200,6 @@ def _best_signs(target: QuadraticTarget, N: int) -> Array:
     """Signs (N,) with which width N can reach `nn_risk`: those of the largest eigenvalues, +1 first."""
     largest = target.eigenvalues[np.argsort(-np.abs(target.eigenvalues), kind="stable")[:N]]
     negative = int(np.count_nonzero(largest < 0))
-    if target.d < N:  # spare neurons in the same proportion
+    if target.d < N:  # the neurons that are to spare get signs in the same proportion
         negative += round((N - target.d) * negative / target.d)
     return np.where(np.arange(N) < N - negative, 1.0, -1.0)

@@ -40,7 +40,7 @@ def _at_every_return(monkeypatch):
 
 @pytest.fixture
 def _short_chunks(monkeypatch):
-    monkeypatch.setattr("fastlazy.training.fit_nn.CHUNK", 1.0)
+    monkeypatch.setattr("fastlazy.training.loop.CHUNK", 1.0)
 
 
 def assert_equal(fit, other):
