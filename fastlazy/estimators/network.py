@@ -48,8 +48,9 @@ class QuadraticNetworkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstima
     max_epochs : int
         Passes over the data, at most.
     second_layer : str
-        "signs": fixed, one half +1 and one half -1. "ones": a = 1, for functions that curve upwards only. "scalar": one
-        trained number. "free": a trained vector.
+        "signs": fixed, +1 and -1 in turn; `fastlazy.fit_nn`, which knows its target, counts the signs of the target's
+        eigenvalues instead. "ones": a = 1, for functions that curve upwards only. "scalar": one trained number. "free":
+        a trained vector.
     step_size : "auto", float or callable
         "auto" needs no tuning: a step that suits the data, lowered in a straight line over max_epochs, and halved
         where training diverges. A float is the step eta of W at all times, a callable gets the fraction of max_epochs

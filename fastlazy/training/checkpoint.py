@@ -26,8 +26,9 @@ from fastlazy._support.arguments import Array, shown
 from fastlazy._support.files import replace_file
 from fastlazy._version import __version__
 
-_SECONDS = 30.0  # between two writes
-_OWN = frozenset({"run", "seen", "samples", "risks", "diagnostics", "rows", "row_a", "scalars"})  # besides the network
+_SECONDS = 30.0  # time between two writes
+# The names of arrays in a file, besides those of the network.
+_OWN = frozenset({"run", "seen", "samples", "risks", "diagnostics", "rows", "row_a", "scalars"})
 
 
 class Progress(NamedTuple):
@@ -36,7 +37,7 @@ class Progress(NamedTuple):
     seen: int
     samples: list[int]
     risks: list[float]
-    diagnostics: list[Array]  # a row for each record, of no entries where none were asked for
+    diagnostics: list[Array]  # a row for each record; rows are empty if no diagnostics were asked for
     state: State
 
 
@@ -61,7 +62,7 @@ class Checkpoint:
             digest.update(f"{array.dtype} {array.shape}".encode() + array.tobytes())
         self.run = digest.hexdigest()
         self.due = time.monotonic() + _SECONDS
-        self.set_aside = False  # what is there, before it is replaced
+        self.set_aside = False  # whether to rename the file that is there before a state is written
         try:
             self.found = _content(self.path)
             with tempfile.TemporaryFile(dir=self.path.parent):
@@ -136,7 +137,7 @@ class Checkpoint:
                 self.path.rename(_free_name(self.path))
                 self.set_aside = False
             replace_file(self.path, write)
-        except OSError as error:  # the run itself is as good as ever
+        except OSError as error:  # the run itself goes on as before
             text = f"checkpoint {self.path} could not be written: {error}"
             warnings.warn(text, RuntimeWarning, stacklevel=4)  # the line that called `fit_nn`, whose loop calls this
         self.due = time.monotonic() + _SECONDS

@@ -153,6 +153,7 @@ class History:
 
 def _risk(target: QuadraticTarget, state: State) -> float:
     """The exact risk, infinite for a state that is not finite."""
-    if not all(np.isfinite(part).all() for part in state):
+    numbers, arrays = (state.gain, state.c), (state.W, state.a)
+    if not all(map(math.isfinite, numbers)) or any(not np.isfinite(array).all() for array in arrays):
         return math.inf
     return network_risk(target, state.W, state.gain * state.a, state.c)

@@ -253,9 +253,10 @@ def _train(
     settings: Settings, start: Start, frame: Frame, network: core.Network, history: History, file: Checkpoint | None
 ) -> tuple[str, int]:
     """Train *network* in place and record it in *history*; the status at the end, and the samples seen by then."""
+    steps = settings.steps
 
     def rates(first: int, count: int) -> Array:
-        return start.rule(np.arange(first, first + count) / settings.steps)
+        return start.rule(np.arange(first, first + count) / steps)
 
     width = min(settings.N, settings.target.d)  # that of the smallest network that could be the same function
     setup = Setup(network, settings.trained, settings.b, width, frame.target.B.diagonal(), 0.0)

@@ -24,7 +24,7 @@ SHARE = 1_000_000  # multiply-adds of a block that a thread must get to be worth
 class Setup(NamedTuple):
     """What a loop trains, and on what samples if they are drawn."""
 
-    network: core.Network  # is trained in place
+    network: core.Network  # it is trained in place
     trained: int  # core.FIXED, SCALAR or FREE
     b: int  # samples of a minibatch
     neurons: int  # of the smallest network that could be the same function
@@ -47,8 +47,8 @@ class Course(NamedTuple):
     """How many samples a run takes, with what steps, and where it stops on its way."""
 
     n_samples: int
-    rates: Callable[[int, int], Array]  # of a step number k and a count: (eta_W, eta_a, eta_c) of k, ..., (count, 3)
-    key: np.uint64 = np.uint64(0)  # of the samples, if they are drawn
+    rates: Callable[[int, int], Array]  # rates(k, count): (eta_W, eta_a, eta_c) of steps k, k + 1, ... (count, 3)
+    key: np.uint64 = np.uint64(0)  # selects the samples, if they are drawn
     marks: Sequence[int] = ()  # numbers of samples at which a record is due, ascending
     seen: int = 0  # samples that the network had seen before
 
@@ -83,7 +83,7 @@ class Loop:
 
     def __init__(self, setup: Setup, together: Team) -> None:
         self.setup, self.together = setup, together
-        self.longest = max(1, int(CHUNK * together.members / setup.block_work))  # blocks of one call
+        self.longest = max(1, int(CHUNK * together.members / setup.block_work))  # most blocks of one call
         by_coefficients = core.has_coefficients(setup.neurons, setup.trained)
         shape = core.Shape(setup.b * setup.m, setup.m > 1, by_coefficients, together.members)
         self.samples, self.work = core.allocate(setup.network, setup.beta, setup.b0, shape)

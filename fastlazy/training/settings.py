@@ -26,7 +26,7 @@ class Settings:
     n_records: int
     rng: np.random.Generator
     n_threads: int | None
-    callback: Callable[[Any], Any] | None  # of a Fit
+    callback: Callable[[Any], Any] | None  # takes the Fit so far
     init: str
     reduce: bool
     diagnostics: bool

@@ -50,7 +50,7 @@ class Start:
     c: float  # offset
     scale: float | None  # alpha of lazy scaling, if that was asked for
     row_scale: float  # rows of the plain run are those of the network times this: 1, or sqrt(alpha)
-    key: np.uint64  # of the samples
+    key: np.uint64  # selects the samples
     rule: Callable[[Array], Array]  # the steps: see `fastlazy.training.steps.step_rule`
 
 

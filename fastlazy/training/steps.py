@@ -60,8 +60,8 @@ def step_rule(step_size: StepSize, target: QuadraticTarget, N: int, b: int, step
     TypeError, ValueError
         If step_size is of another kind, or is or returns something that is not finite and >= 0.
     """
-    tau = float(np.sum(np.abs(target.eigenvalues))) or 1.0  # for B = 0 any scale will do
-    companions = np.array([1.0, 1 / (2 * tau), tau])  # of W, the second layer and the offset
+    tau = float(np.sum(np.abs(target.eigenvalues))) or 1.0  # for B = 0 any tau > 0 will do
+    companions = np.array([1.0, 1 / (2 * tau), tau])  # steps of W, the second layer and the offset over eta
     if isinstance(step_size, str):
         if step_size != "auto":
             raise ValueError(f"step_size = {step_size!r} is not known; pass 'auto', a float or a callable")
@@ -78,7 +78,7 @@ def step_rule(step_size: StepSize, target: QuadraticTarget, N: int, b: int, step
         value = step_size(k / times)
         try:
             answer = np.asarray(value)
-        except ValueError:  # rows of several lengths
+        except ValueError:  # a list of lists of several lengths is no array
             answer = np.empty((0, 0))
         if answer.shape not in ((), (3,)):
             raise ValueError(
@@ -103,7 +103,7 @@ def scaled_step_rule(step_size: StepSize, target: QuadraticTarget, start: Scaled
         factors = np.array([1 / start.alpha, 1 / start.alpha**2, 1.0])
 
         def scaled(fractions: Array) -> Array:
-            with np.errstate(over="ignore"):  # as above
+            with np.errstate(over="ignore"):  # steps beyond floating point diverge, which is told
                 return np.asarray(plain(fractions) * factors)
 
         return scaled
@@ -120,7 +120,7 @@ def _auto_rule(tau: float, top: float, noise: float, d: int, b: int, steps: int)
     r = top / tau
     stiffness = 1.5 + 4 * r + (d + 2 + 100 * r + 3 * d * max(0.0, r - 0.05)) / b
     decay = 1.25 * noise * steps / (d * stiffness)
-    companions = np.array([1.0, 1 / (2 * tau), tau])  # of W, the second layer and the offset
+    companions = np.array([1.0, 1 / (2 * tau), tau])  # steps of W, the second layer and the offset over eta
 
     def auto(fractions: Array) -> Array:
         kappa = 2 * (1 - fractions) / (1 + decay * fractions)

@@ -1,12 +1,12 @@
 """Step sizes that need no tuning for SGD of the quadratic network on samples that come block by block.
 
 They come (ours) from what is seen of the stream, of which `Moments` keeps the numbers that are needed. Let
-g = 2 vec(W x x^T) be the gradient of f(x), L the largest eigenvalue of E g g^T and V = E |g|^4 / E |g|^2. With
+g = 2 vec(W x x^T) be the gradient of f(x), L the largest eigenvalue of E g g^T and G = E |g|^4 / E |g|^2. With
 
-    eta = 1 / (2 (L + V / b)),    eta_c = eta L / 4,    eta_a = eta L / (8 E f^2)
+    eta = 1 / (2 (L + G / b)),    eta_c = eta L / 4,    eta_a = eta L / (8 E f^2)
 
 a step on b samples contracts, whatever the covariance of x. For x ~ N(0, I) and W^T W = (tau / d) I, tau as in
-`fastlazy.training.steps`, L = 4 tau and V = 4 tau d up to terms of order 1: this is half of the step given there. The
+`fastlazy.training.steps`, L = 4 tau and G = 4 tau d up to terms of order 1: this is half of the step given there. The
 rows of W have the directions that training starts along, and a squared size that is the largest of three: that which
 gives f the size of y, tau / d = sd(y) / sd(|x|^2); the same for the size of the errors; and that of the network as it
 is. So a block of samples that is constant, or of another scale, does no lasting harm.
@@ -28,9 +28,10 @@ from fastlazy._support.arguments import Array
 from fastlazy.training.start import orthonormal
 
 _SMALL = 0.1  # size of the rows at the start
-_PILOT = 500  # samples that tell the sizes of things
-_ASTRAY = 10.0  # times the variance of y: an error that no network keeps which began on samples of this kind
-_TINY = 1e-4  # of the size of y: a hundredth of the start
+_PILOT = 500  # samples from which sizes and moments are estimated
+# A network that began on samples of this kind has no error above so many times the variance of y.
+_ASTRAY = 10.0
+_TINY = 1e-4  # squared size of rows, relative to that which y asks for, below which a network is started anew
 
 
 class Moments(NamedTuple):
