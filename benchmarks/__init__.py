@@ -1,1 +1,1 @@
-"""Benchmarks: `bench_*.py` for asv, which keeps the history; `peers.py` for other libraries side by side."""
+"""Benchmarks: `bench_*.py` for asv, which keeps the history; `peers.py` and `side_by_side/` for other libraries."""

@@ -12,8 +12,8 @@ import numpy as np
 import fastlazy
 from benchmarks import machine
 from benchmarks.bench_sgd import fastest
-from benchmarks.gram_ours import FastlazyGram
-from benchmarks.gram_problem import Problem
+from benchmarks.side_by_side.gram_ours import FastlazyGram
+from benchmarks.side_by_side.gram_problem import Problem
 
 D = 450
 N = 4500

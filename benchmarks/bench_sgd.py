@@ -16,8 +16,8 @@ import numpy as np
 
 import fastlazy
 from benchmarks import machine
-from benchmarks.sgd_ours import FastlazySgd
-from benchmarks.sgd_problem import Problem
+from benchmarks.side_by_side.sgd_ours import FastlazySgd
+from benchmarks.side_by_side.sgd_problem import Problem
 from fastlazy._core.layout import aligned_zeros, panel_width
 from fastlazy._core.normal import fill_normals
 from fastlazy._core.tile import multiply

@@ -11,9 +11,9 @@ if __name__ == "__main__":
     # A script finds only its own folder; first, so that what is measured is the checkout, installed or not.
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import peers_data, peers_gram, peers_sgd
+from benchmarks.side_by_side import data_rows, gram_rows, sgd_rows
 
-COMPARISONS = {"sgd": peers_sgd.compare, "gram": peers_gram.compare, "data": peers_data.compare}
+COMPARISONS = {"sgd": sgd_rows.compare, "gram": gram_rows.compare, "data": data_rows.compare}
 
 
 def main(argv: list[str] | None = None) -> None:

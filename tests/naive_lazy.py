@@ -36,7 +36,7 @@ def sgd(W0, a0, c, alpha, X, y, b, rates, second_layer):
 
 def form(W, a):
     """W^T diag(a) W."""
-    return sum(a_i * np.outer(w, w) for a_i, w in zip(a, W, strict=True))
+    return sum(np.outer(a_i * w, w) for a_i, w in zip(a, W, strict=True))
 
 
 def second_moment(S):

@@ -15,6 +15,7 @@ import fastlazy
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "fastlazy").rglob("*.py"))
+FOLDERS = {path.parent.name for path in (ROOT / "fastlazy").glob("*/__init__.py")}
 HEAVY = {"matplotlib", "pandas", "sklearn", "loky", "tqdm", "numba", "scipy"}
 
 
@@ -29,13 +30,27 @@ def test_imports_go_down_only():
     assert int(contracts[2]) == 0
 
 
-def test_every_module_has_a_layer():
+def test_every_folder_has_a_floor():
     layers = re.search(
         r'name = "imports go down only".*?layers = \[(.*?)\]', (ROOT / "pyproject.toml").read_text(), re.S
     )
-    named = set(re.findall(r"\w+", layers[1])) - {"fastlazy"}
-    modules = {path.stem for path in (ROOT / "fastlazy").glob("*.py")} | {"_core"}
-    assert named == modules - {"__init__"}
+    assert set(re.findall(r"\w+", layers[1])) == FOLDERS | {"__main__", "_version"}
+
+
+def test_tests_mirror_the_folders():
+    """A file of tests begins with the name of the module that it tests."""
+    tests = sorted((ROOT / "tests").glob("*/test_*.py"))
+    assert {path.parent.name for path in tests} >= FOLDERS
+    for path in tests:
+        if path.parent.name in FOLDERS:
+            modules = {module.stem.strip("_") for module in (ROOT / "fastlazy" / path.parent.name).glob("*.py")}
+            tested = path.stem.removeprefix("test_")
+            assert any(tested == module or tested.startswith(f"{module}_") for module in modules), path
+
+
+def test_no_test_imports_another():
+    for path in (ROOT / "tests").rglob("*.py"):
+        assert set(re.findall(r"^\s*(?:from|import) (?:\w+\.)*(test_\w+)", path.read_text(), re.M)) <= {path.stem}
 
 
 def imported_by(statement):

@@ -14,18 +14,17 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT))  # the benchmarks are no part of the package
 
-from benchmarks import (  # noqa: E402
+from benchmarks import machine, peers  # noqa: E402  (the path comes first)
+from benchmarks.side_by_side import (  # noqa: E402  (as above)
     data_problem,
-    gram_peers,
+    data_rows,
     gram_problem,
-    machine,
-    peers,
-    peers_data,
-    peers_gram,
-    peers_sgd,
-    side_by_side,
+    gram_rows,
+    gram_theirs,
+    processes,
+    sgd_rows,
 )
-from benchmarks.sgd_problem import Problem  # noqa: E402  (as above)
+from benchmarks.side_by_side.sgd_problem import Problem  # noqa: E402  (as above)
 
 KINDS = ("time_", "track_", "peakmem_")
 BENCHMARKS = [
@@ -86,30 +85,30 @@ def test_asv_finds_its_way():
 @pytest.mark.parametrize("scalar", [False, True])
 def test_ours_takes_the_steps_of_plain_numpy(N, b, scalar):
     problem = Problem(N, b, d=12, scalar=scalar)
-    row = peers_sgd.Row("fastlazy", "", 1, scalar=scalar)
-    seconds, chunk = peers_sgd.prepare(row, problem)
-    assert peers_sgd.steps_taking(1e-3, seconds, chunk) % chunk == 0
+    row = sgd_rows.Row("fastlazy", "", 1, scalar=scalar)
+    seconds, chunk = sgd_rows.prepare(row, problem)
+    assert sgd_rows.steps_taking(1e-3, seconds, chunk) % chunk == 0
 
 
 @pytest.mark.parametrize("variant", ["matmul", "blas"])
 @pytest.mark.parametrize(("N", "b"), [(3, 100), (30, 7), (30, 1)])
 def test_numpy_takes_the_same_steps(variant, N, b):
-    seconds, chunk = peers_sgd.prepare(peers_sgd.Row("numpy", variant, 1), Problem(N, b, d=12))
+    seconds, chunk = sgd_rows.prepare(sgd_rows.Row("numpy", variant, 1), Problem(N, b, d=12))
     assert seconds(2 * chunk)[0] > 0
 
 
 def test_a_wrong_step_is_not_timed(monkeypatch):
     monkeypatch.setattr(Problem, "error", lambda *_: 1e-3)
     with pytest.raises(RuntimeError, match=r"numpy, blas does not take the same step: relative error 0\.001"):
-        peers_sgd.prepare(peers_sgd.Row("numpy", "blas", 1), Problem(3, 10, d=12))
+        sgd_rows.prepare(sgd_rows.Row("numpy", "blas", 1), Problem(3, 10, d=12))
 
 
 def test_a_process_answers():
     problem = {"N": 3, "b": 10, "d": 6, "dtype": "float32", "scalar": False}
     row = {"library": "numpy", "variant": "matmul", "threads": 1, "dtype": "float32", "scalar": False}
     request = {"row": row, "problem": problem, "seconds": 1e-3}
-    with side_by_side.Child("benchmarks.peers_sgd", 1) as child:
-        found = side_by_side.medians({"numpy": (child, request)}, 2)
+    with processes.Child("benchmarks.side_by_side.sgd_rows", 1) as child:
+        found = processes.medians({"numpy": (child, request)}, 2)
         assert found["numpy"]["step"] > 0
         with pytest.raises(RuntimeError, match="ended with code 1"):
             child.ask({"row": {}})
@@ -141,7 +140,7 @@ def _instant(monkeypatch):
         def __exit__(self, *_):
             pass
 
-    for comparison in (peers_sgd, peers_gram, peers_data):
+    for comparison in (sgd_rows, gram_rows, data_rows):
         monkeypatch.setattr(comparison, "Child", Instant)
     monkeypatch.setattr(machine, "facts", lambda _: {"processor": "AB 1"})
 
@@ -151,7 +150,7 @@ def test_the_report_shows_all(tmp_path, capsys):
     file = tmp_path / "numbers.json"
     peers.main(["sgd", "--quick", "--threads", "2", "--json", str(file)])
     report = capsys.readouterr().out
-    for N, b, _ in peers_sgd.CASES:
+    for N, b, _ in sgd_rows.CASES:
         assert f"N = {N}, batch {b}\n" in report
     for text in (
         "torch, autograd",
@@ -168,9 +167,9 @@ def test_the_report_shows_all(tmp_path, capsys):
 
 GRAM_ROWS = [
     pytest.param(row, case.problem, id=f"{row.name}-{case.problem.name}-{row.threads}")
-    for case in peers_gram.CASES
+    for case in gram_rows.CASES
     for threads in (1, 2)
-    for row in peers_gram.rows(case.problem, threads)
+    for row in gram_rows.rows(case.problem, threads)
 ]
 
 
@@ -179,13 +178,13 @@ GRAM_ROWS = [
 def test_every_row_gives_what_the_formulas_give(row, problem, monkeypatch):
     module = {"scikit-learn": "sklearn"}.get(row.library, row.library)
     pytest.importorskip(module)
-    monkeypatch.setattr(gram_peers, "SAMPLES", 20)  # so that there are several blocks here, too
+    monkeypatch.setattr(gram_theirs, "SAMPLES", 20)  # so that there are several blocks here, too
     N = 31 if problem.activation == "tanh" else 231  # its integrals take their time
     problem = gram_problem.Problem(problem.work, problem.activation, min(problem.n, 47), problem.dtype, N, d=13)
-    ready = peers_gram.prepare(row, problem)
+    ready = gram_rows.prepare(row, problem)
     first, second = ready.call(), ready.call()
     for results in (first, second):
-        assert problem.error(results) < peers_gram.TOLERANCE[problem.dtype]
+        assert problem.error(results) < gram_rows.TOLERANCE[problem.dtype]
     assert all(one is not other for one, other in zip(first, second, strict=True))
     assert str(first[0].dtype).endswith(problem.dtype)
 
@@ -196,7 +195,7 @@ def test_a_wrong_result_is_not_timed(monkeypatch):
     with pytest.raises(
         RuntimeError, match=r"numpy does not give rf_gram square, N = 30, float64: relative error 0\.001"
     ):
-        peers_gram.prepare(peers_gram.Row("numpy", "", 1), problem)
+        gram_rows.prepare(gram_rows.Row("numpy", "", 1), problem)
 
 
 def test_error_sees_each_result():
@@ -223,7 +222,7 @@ def test_useful_operations():
 
 def test_a_process_says_what_it_held():
     problem = {"work": "rf_kernel", "activation": "relu", "n": 4000, "dtype": "float64", "N": 10, "d": 5}
-    with side_by_side.Child("benchmarks.peers_gram", 1) as child:
+    with processes.Child("benchmarks.side_by_side.gram_rows", 1) as child:
         held = child.ask({"memory": problem})
         row = {"library": "numpy", "variant": "", "threads": 1}
         assert child.ask({"row": row, "problem": problem, "seconds": 1e-3})["call"] > 0
@@ -236,12 +235,12 @@ def test_the_gram_report_shows_all(tmp_path, capsys):
     file = tmp_path / "numbers.json"
     peers.main(["gram", "--quick", "--threads", "2", "--json", str(file)])
     report = capsys.readouterr().out
-    for case in peers_gram.CASES:
+    for case in gram_rows.CASES:
         assert case.problem.name.replace("50000", "10000") + "\n" in report
     for text in ("**numpy**", "torch, autodiff", "jax, float32 counts", "numpy, cholesky", "short", "1.00 |"):
         assert text in report
     numbers = json.loads(file.read_text())
-    assert len(numbers["cases"]) == len(peers_gram.CASES)
+    assert len(numbers["cases"]) == len(gram_rows.CASES)
     first = numbers["cases"][0]["rows"]
     assert [(row["name"], row["threads"]) for row in first[:3]] == [("fastlazy", 2), ("fastlazy", 1), ("numpy", 2)]
     rounds = {(row["name"], row["threads"]): row["rounds"] for row in first}
@@ -252,23 +251,23 @@ def test_the_gram_report_shows_all(tmp_path, capsys):
 
 DATA_ROWS = [
     pytest.param(row, case.problem, id=f"{row.name}-{case.problem.activation}-{row.threads}")
-    for case in peers_data.CASES
+    for case in data_rows.CASES
     for threads in (1, 2)
-    for row in peers_data.rows(case.problem, threads)
+    for row in data_rows.rows(case.problem, threads)
 ]
 
 
 @pytest.mark.parametrize(("row", "problem"), DATA_ROWS)
 def test_every_row_predicts_what_the_jacobian_predicts(row, problem):
     small = data_problem.Problem(problem.activation, n=50, N=30, d=7)
-    assert small.error(peers_data.prepare(row, small).call()) < peers_data.TOLERANCE
+    assert small.error(data_rows.prepare(row, small).call()) < data_rows.TOLERANCE
 
 
 def test_wrong_predictions_are_not_timed(monkeypatch):
     monkeypatch.setattr(data_problem.Problem, "error", lambda *_: 1e-3)
     problem = data_problem.Problem("relu", n=20, N=5, d=3)
     with pytest.raises(RuntimeError, match=r"KernelRidge does not give NT relu, n = 20, .* relative error 0\.001"):
-        peers_data.prepare(peers_data.Row("KernelRidge", "", 1), problem)
+        data_rows.prepare(data_rows.Row("KernelRidge", "", 1), problem)
 
 
 @pytest.mark.usefixtures("_instant")
@@ -283,7 +282,7 @@ def test_the_data_report_shows_all(tmp_path, capsys):
 
 def test_a_process_fits_and_predicts():
     problem = {"activation": "square", "n": 40, "N": 9, "d": 5}
-    with side_by_side.Child("benchmarks.peers_data", 1) as child:
+    with processes.Child("benchmarks.side_by_side.data_rows", 1) as child:
         found = child.ask({"row": {"library": "fastlazy", "variant": "", "threads": 1}, "problem": problem})
     assert found["call"] > 0
     assert found["held"] > 1e7

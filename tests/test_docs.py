@@ -105,13 +105,13 @@ def test_every_command_is_one(line, monkeypatch):
 
     monkeypatch.setattr(argparse.ArgumentParser, "parse_args", stop)
     with pytest.raises(_ParsedError):
-        main.main(shlex.split(line)[1:])
+        main(shlex.split(line)[1:])
 
 
 @pytest.mark.parametrize("line", ["fastlazy sweep docs/sweeps/regimes.toml --dry-run"])
 def test_commands_that_only_say_what_there_is_to_do(folder, line, capsys):
     assert any(line in pages.commands(page) for page in pages.PAGES)
-    assert main.main(shlex.split(line)[1:]) == 0
+    assert main(shlex.split(line)[1:]) == 0
     assert "cells" in capsys.readouterr().out
 
 

@@ -7,7 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
-from fuzz import names, runner
+from fuzz import functions, names, oracles, runner
 from fuzz.judge import CLASSES, FAULTS, Call, judge
 from fuzz.values import Value
 
@@ -157,3 +157,15 @@ def test_fifty_fast_calls_have_no_fault():
 @pytest.mark.slow
 def test_two_thousand_calls_have_no_fault():
     assert faults_of(names.make, 2000, jobs=2) == []
+
+
+def test_the_oracle_of_moments_knows_its_limits():
+    """With a = 3 r and b = 3 s, E sin(a x) sin(b x) = (e^(-(a - b)^2 / 2) - e^(-(a + b)^2 / 2)) / 2 on one line."""
+    snake = next(twin for *_, twin in functions._OWN if twin.name == "snake")
+    t = np.array([4.0, -3.9, 0.5])
+    a = 3 * t
+    waves = (np.exp(-((a - a[:, None]) ** 2) / 2) - np.exp(-((a + a[:, None]) ** 2) / 2)) / 2
+    mixed = np.outer(t, a * np.exp(-a * a / 2))
+    _, U, _ = oracles.moments(snake, t[:, None], np.eye(1))
+    np.testing.assert_allclose(U, waves + mixed + mixed.T + np.outer(t, t), rtol=0, atol=1e-10)
+    assert oracles.moments(snake, 2 * t[:, None], np.eye(1)) is None

@@ -27,6 +27,7 @@ from fastlazy.activations.short_rows import Expansion, short, short_expansion
 
 _LARGEST_K = 2000  # that the widest panel still resolves
 _TOLERANCE = 1e-14  # of a panel, relative to sqrt(E sigma^2)
+_BLOCK = 8192  # nodes at a time, which stay in the cache
 _UNSEEN = 1e-26  # of the largest that a node adds to an integral
 _ROUNDING = 1e-28  # of E sigma^2
 _FAINT = 1e-15  # of the root of E sigma^2: a coefficient below it is rounding
@@ -230,11 +231,14 @@ def _project(samples: _Samples, K: int) -> Array:
     share = weight * np.maximum(np.abs(plus), np.abs(minus))
     seen = share > _UNSEEN * share.max()  # all but a few, of a layer that is much narrower than the first panels
     x, even, odd = x[seen], (weight * (plus + minus))[seen], (weight * (plus - minus))[seen]
-    before, now = np.zeros_like(x), root_density(x)
-    values = np.empty(K + 1)
-    for k in range(K + 1):
-        values[k] = now @ (odd if k % 2 else even)
-        before, now = now, (x * now - math.sqrt(k) * before) / math.sqrt(k + 1)
+    values = np.zeros(K + 1)
+    for first in range(0, len(x), _BLOCK):
+        part = slice(first, first + _BLOCK)
+        y, products = x[part], (even[part], odd[part])
+        before, now = np.zeros_like(y), root_density(y)
+        for k in range(K + 1):
+            values[k] += now @ products[k % 2]
+            before, now = now, (y * now - math.sqrt(k) * before) / math.sqrt(k + 1)
     return values
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from fastlazy._support.arguments import shown
+
 _NEEDED = (1, 6)
 
 
@@ -18,7 +20,7 @@ def _check_version() -> None:
         found = None
     if found is None or tuple(map(int, re.findall(r"\d+", found)[:2])) < _NEEDED:
         raise ImportError(
-            f"fastlazy.estimators.linear needs scikit-learn {'.'.join(map(str, _NEEDED))} or later, "
+            f"fastlazy.estimators needs scikit-learn {'.'.join(map(str, _NEEDED))} or later, "
             f"{'which is not installed' if found is None else 'got ' + found}; pip install 'fastlazy[sklearn]'"
         )
 
@@ -40,7 +42,16 @@ except ImportError:  # before scikit-learn 1.9: progress by verbose only
         return method
 
 
-__all__ = ["DTYPES", "CallbackSupportMixin", "Task", "check_scalar", "checked", "generator", "with_callbacks"]
+__all__ = [
+    "DTYPES",
+    "CallbackSupportMixin",
+    "Task",
+    "check_random",
+    "check_scalar",
+    "checked",
+    "generator",
+    "with_callbacks",
+]
 
 DTYPES = [np.float64, np.float32]
 _CONVERSION = re.compile(r"float\(\) argument|could not convert|value of NA is ambiguous")
@@ -109,6 +120,17 @@ def _holds_numbers(values: Any) -> bool:
     return True
 
 
+def check_random(random_state: Any) -> Any:
+    """What scikit-learn makes of a random state, from which nothing is drawn yet; its errors, with the name."""
+    try:
+        return check_random_state(random_state)
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            f"random_state must be None, an int from 0 to 2^32 - 1 or a RandomState, got {shown(random_state)}; "
+            "pass one of them"
+        ) from None
+
+
 def generator(random_state: Any) -> np.random.Generator:
     """A generator from what scikit-learn takes for a random state."""
-    return np.random.default_rng(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+    return np.random.default_rng(check_random(random_state).randint(np.iinfo(np.int32).max))

@@ -8,17 +8,18 @@ from typing import Any
 import numpy as np
 
 from fastlazy._support.arguments import Array, check_array, check_choice, shown
-from fastlazy.estimators._sklearn import check_scalar, generator
+from fastlazy._support.arguments import check_count as check_whole
+from fastlazy.estimators._sklearn import check_random, check_scalar, generator
 from fastlazy.targets.weights import draw_weights
 
 _SECOND_LAYERS = ("ones", "signs", "scalar", "free")
 
 
 def check_count(name: str, value: Any) -> int:
-    """*value* as a positive int; scikit-learn's errors, also for True."""
+    """*value* as a positive int, at most 10^15; scikit-learn's errors, also for True."""
     if isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be an instance of int, not bool, got {value}; pass a number")
-    return int(check_scalar(value, name, (int, np.integer), min_val=1))
+    return check_whole(name, check_scalar(value, name, (int, np.integer), min_val=1))
 
 
 def check_number(name: str, value: Any) -> float:
@@ -76,9 +77,10 @@ def check_network(estimator: Any) -> None:
 
 def weights_of(estimator: Any, d: int, dtype: Any) -> Array:
     """The estimator's first-layer weights (N, d): given, or drawn N(0, I / d)."""
+    N = check_count("n_neurons", estimator.n_neurons)  # a mistake is one, though given weights make it harmless
+    check_random(estimator.random_state)
     W = given_weights(estimator, d, dtype)
     if W is None:
-        N = check_count("n_neurons", estimator.n_neurons)
         W = draw_weights(N, d, rng=generator(estimator.random_state)).astype(dtype)
     return W
 

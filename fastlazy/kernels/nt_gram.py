@@ -18,6 +18,7 @@ from fastlazy.activations.builtin import check_activation
 from fastlazy.activations.moments import hermite_coefficients, square_moments
 from fastlazy.activations.nt_pairs import block_moments, differentiated
 from fastlazy.activations.rf_pairs import Indices, steep_pairs, unit_rows
+from fastlazy.activations.units import in_own_unit, times_power
 from fastlazy.kernels.operands import dtype_of, in_panels, operand, scratch, threads
 
 _TERMS = 64
@@ -57,8 +58,9 @@ def nt_gram(
     -----
     With r_i = |w_i|, u_i = w_i / r_i and derivatives of sigma at <w_i, x> and <w_j, x>, block (i, j) is A I +
     b_ij u_i u_i^T + b_ji u_j u_j^T + D (u_i u_j^T + u_j u_i^T), where A = E[sigma' sigma'], b_ij = r_i^2 E[sigma'''
-    sigma'] and D = r_i r_j E[sigma'' sigma''], by Mehler's formula, to about 1e-13 of the roots of the diagonal. Rows
-    that differ in direction by less than 1e-7 count as parallel, or opposite, where sigma has kinks.
+    sigma'] and D = r_i r_j E[sigma'' sigma''], by Mehler's formula, to about 1e-13 of the roots of the diagonal. Where
+    sigma has kinks, the numbers of two rows at a small angle theta grow as 1 / theta, and entries are good to about
+    1e-16 / theta. Rows that differ in direction by less than 1e-7 count as parallel, or opposite, there.
 
     References
     ----------
@@ -75,7 +77,9 @@ class _Operator(LinearOperator):
 
     def __init__(self, W: Array, activation: Activation, center: bool, parallel: bool) -> None:
         self._arguments = W.copy(), activation, center, parallel
-        self._gram = tangent_gram(W, activation, center, parallel)
+        sigma, exponent = in_own_unit(activation)
+        self._gram = _in_unit(tangent_gram(W, sigma, center, parallel), exponent)
+        _check_blocks(self._gram.blocks, W, activation)
         super().__init__(W.dtype, (W.size, W.size))  # type: ignore[call-arg]  # as SciPy documents it
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -126,13 +130,26 @@ def tangent_gram(W: Array, activation: Activation, center: bool, parallel: bool)
             A, own, other, cross = block_moments(activation, r[i], r[j], theta)
             _set(blocks, i, j, np.stack([A, own, other, cross]))
             _set(blocks, j, i, np.stack([A, other, own, cross]))
+    _check_blocks(blocks, W, activation)
+    mean = (g[:, 1:2] * unit if center else np.zeros_like(unit)).astype(W.dtype)
+    return TangentGram(unit, g, squares, mean, blocks, unit_operand, columns, parallel)
+
+
+def _in_unit(gram: TangentGram, exponent: int) -> TangentGram:
+    """The matrix of 2^exponent sigma."""
+    if exponent == 0:
+        return gram
+    blocks = core.Coefficients(*(times_power(part, 2 * exponent) for part in gram.blocks))
+    g, mean = (times_power(part, exponent) for part in (gram.g, gram.mean))
+    return gram._replace(g=g, squares=times_power(gram.squares, 2 * exponent), mean=mean, blocks=blocks)
+
+
+def _check_blocks(blocks: core.Coefficients, W: Array, activation: Activation) -> None:
     if not all(np.isfinite(part).all() for part in blocks):
         raise ValueError(
             f"the moments of activation {activation.name!r} overflow {W.dtype} for rows of W of length "
-            f"{r.max():.3g}; divide W by a number"
+            f"{unit_rows(W)[1].max():.3g}; divide W by a number"
         )
-    mean = (g[:, 1:2] * unit if center else np.zeros_like(unit)).astype(W.dtype)
-    return TangentGram(unit, g, squares, mean, blocks, unit_operand, columns, parallel)
 
 
 def tangent_product(gram: TangentGram, b: Array) -> Array:
@@ -158,13 +175,16 @@ def tangent_rounding(gram: TangentGram, b: Array) -> float:
     Blocks of rows that nearly agree have numbers that grow as 1 / angle and cancel; b grows as well where K is nearly
     singular. Errors of different blocks are taken for independent.
     """
+    size, largest = (float(max(np.abs(part).max() for part in parts)) for parts in ([b], gram.blocks))
+    if 0 in (size, largest):
+        return 0.0
     squares = np.zeros(gram.blocks.A.shape[0] * 4)
-    squares[: len(b)] = np.einsum("ij,ij->i", b, b)
+    squares[: len(b)] = np.einsum("ij,ij->i", b / size, b / size)
     total = 0.0
     for part in gram.blocks:  # (groups of i, j, i within the group)
-        rows = squares.reshape(len(part), part.shape[2])
-        total += float(np.einsum("pji,pji,pi,j->", part, part, rows, squares[: part.shape[1]]))
-    return 4 * float(np.finfo(gram.mean.dtype).eps) * math.sqrt(total)
+        rows, numbers = squares.reshape(len(part), part.shape[2]), part / largest  # the fourth power of b may overflow
+        total += float(np.einsum("pji,pji,pi,j->", numbers, numbers, rows, squares[: part.shape[1]]))
+    return 4 * float(np.finfo(gram.mean.dtype).eps) * math.sqrt(total) * size * largest * size
 
 
 def rotate(gram: TangentGram, basis: Array) -> TangentGram:

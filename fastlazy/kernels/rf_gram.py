@@ -14,6 +14,7 @@ from fastlazy.activations.builtin import check_activation, get_activation
 from fastlazy.activations.moments import expansion
 from fastlazy.activations.rf_pairs import pair_correlations, steep_pairs, unit_rows
 from fastlazy.activations.short_rows import Expansion
+from fastlazy.activations.units import in_own_unit, times_power
 from fastlazy.kernels.operands import (
     Blocks,
     check_out,
@@ -82,7 +83,10 @@ def rf_gram(
             blocks.add(W_operand, W_operand, how=core.SQUARED, scale=2.0, shift=norms)
             overflown = blocks.failed
         else:
+            sigma, exponent = in_own_unit(sigma)
             fill_rf_gram(together, weights, sigma, centred, result)
+            if exponent:
+                result[...] = times_power(result, 2 * exponent)
             overflown = not np.isfinite(result.diagonal()).all()
     if overflown:
         raise ValueError(f"rf_gram overflows {dtype} for rows of W of size {np.abs(weights).max():.3g}; divide W first")

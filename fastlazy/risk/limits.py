@@ -22,6 +22,7 @@ from fastlazy._support.arguments import Array, check_count, check_flag
 from fastlazy.activations.activation import Activation
 from fastlazy.activations.builtin import check_activation, get_activation
 from fastlazy.activations.moments import expansion
+from fastlazy.activations.units import in_own_unit
 from fastlazy.risk.graded import check_digits
 from fastlazy.risk.nt_limit import tangent_ratio
 from fastlazy.risk.sectors import sector_ratio
@@ -95,6 +96,7 @@ def rf_risk_limit(
     """
     g, B, length = _in_cov_basis(target, cov)
     neurons, sigma, finite = check_count("N", N), check_activation(activation), check_flag("refined", refined)
+    sigma, _ = in_own_unit(sigma)  # on which no ratio depends
     moments = _moments(sigma, length)
     _check_digits(sigma, moments)
     if finite and _isotropic(g) and not moments.square:  # the form of x^2 is closed
@@ -163,6 +165,7 @@ def nt_risk_limit(
                 "cov out, or take the mean of nt_risk over some draws"
             )
         share = _trace_share(B)
+        sigma, _ = in_own_unit(sigma)  # as above
         return target.null_risk * tangent_ratio(sigma, length, neurons, target.d, share, refined=finite)
     if finite and isotropic:
         return target.null_risk * _nt_mean(B, neurons)

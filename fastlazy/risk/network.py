@@ -13,6 +13,7 @@ from fastlazy._support.rounding import check_finite, check_risk
 from fastlazy._support.singular import EPS, PROMISE
 from fastlazy.activations.activation import Activation
 from fastlazy.activations.builtin import check_activation, get_activation
+from fastlazy.activations.units import in_own_unit, times_power
 from fastlazy.risk.projections import (
     check_weights,
     form_risk,
@@ -80,6 +81,8 @@ def network_risk(
     if sigma is get_activation("square"):
         with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):  # looked for by _form_distance
             return _form_distance("network_risk", target, quadratic_form(weights, layer), offset)
+    sigma, exponent = in_own_unit(sigma)
+    layer = times_power(layer, exponent)
     with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):  # looked for by _distance
         means, U, V = feature_moments(target, weights, sigma, together)
         rounding = 4 * EPS * float(np.sum(layer**2 * U.diagonal()))
@@ -143,6 +146,8 @@ def tangent_risk(
             return _form_distance("tangent_risk", target, S, offset)
     from fastlazy.risk.nt_solver import function_moments  # as above
 
+    sigma, exponent = in_own_unit(sigma)
+    moves = times_power(moves, exponent)
     with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):  # looked for by _distance
         mean, covariance, variance, rounding = function_moments(target, weights, sigma, moves, together)
     return _distance("tangent_risk", target, mean, covariance, variance, offset, rounding)

@@ -10,6 +10,7 @@ from fastlazy._support.blas import same_bits
 from fastlazy.activations.activation import Activation
 from fastlazy.activations.builtin import check_activation, get_activation
 from fastlazy.activations.rf_pairs import unit_rows
+from fastlazy.activations.units import in_own_unit, ridge_in_unit
 from fastlazy.risk.projections import (
     check_weights,
     nt_lost,
@@ -96,5 +97,7 @@ def nt_risk(
         weights = unit_rows(weights)[0]
     from fastlazy.risk.nt_solver import solve_nt_risk  # as above
 
+    sigma, exponent = in_own_unit(sigma)
+    penalty = ridge_in_unit(penalty, exponent)
     with same_bits(weights.size, 1):
         return size**2 * solve_nt_risk(unit, weights, sigma, penalty, goal, most, together)

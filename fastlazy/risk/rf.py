@@ -9,6 +9,7 @@ from fastlazy._support.blas import same_bits
 from fastlazy.activations.activation import Activation
 from fastlazy.activations.builtin import check_activation, get_activation
 from fastlazy.activations.rf_pairs import unit_rows
+from fastlazy.activations.units import in_own_unit, ridge_in_unit
 from fastlazy.risk.projections import (
     best_rf_form,
     check_weights,
@@ -88,4 +89,6 @@ def rf_risk(
             return size**2 * form_risk(unit.B, best_rf_form(unit.B, weights, penalty, together))
         if sigma.degree is not None and penalty == 0:  # lengths of rows do not matter
             weights = unit_rows(weights)[0]
+        sigma, exponent = in_own_unit(sigma)
+        penalty = ridge_in_unit(penalty, exponent)
         return size**2 * solve_rf_risk(unit, weights, sigma, penalty, together)

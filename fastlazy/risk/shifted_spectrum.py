@@ -72,7 +72,8 @@ def _growth(W: Array, a: Array) -> tuple[Array, Array]:
         _, values, basis = np.linalg.svd(H)
         kept = values > max(N, d) * EPS * values[0]
         strengths = np.zeros(d)
-        strengths[: len(values)] = np.sign(a.sum()) * np.where(kept, values, 0) ** 2
+        sign = np.sign(a[np.argmax(np.abs(a))])  # of all that are not zero, whose sum may overflow
+        strengths[: len(values)] = sign * np.where(kept, values, 0) ** 2
         return strengths, basis.T
     strengths, basis = np.linalg.eigh((H.T * np.sign(a)) @ H)
     return np.where(np.abs(strengths) > max(N, d) * EPS * np.sum(H**2), strengths, 0.0), basis

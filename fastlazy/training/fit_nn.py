@@ -133,7 +133,7 @@ def fit_nn(
     Warns
     -----
     RuntimeWarning
-        If the run diverges, or the checkpoint is damaged.
+        If the run diverges, the checkpoint is damaged, or rounding of scale f_0 is not small beside the target.
     UserWarning
         If B has negative eigenvalues that second layers of one sign ("ones", "scalar") cannot learn, and "signs" can.
 

@@ -25,7 +25,7 @@ from fastlazy.risk.projections import nt_form, rf_form
 from fastlazy.risk.shifted_spectrum import shifted_eigenvalues
 from fastlazy.targets.quadratic import LARGEST, SMALLEST, QuadraticTarget, check_target
 
-_SPREAD = 1e6  # lazy_risk warns if the largest neuron is so many times the smallest
+_SPREAD = 6  # lazy_risk warns if the largest neuron is so many powers of ten above the smallest
 
 
 def network_function(W: ArrayLike, a: ArrayLike = 1.0, c: float = 0.0) -> QuadraticTarget:
@@ -340,13 +340,14 @@ def lazy_risk(target: QuadraticTarget, W: ArrayLike, a: ArrayLike = 1.0, *, scal
 
 def _warn_of_lengths(W: Array, a: Array) -> None:
     """Warn if rounding of the longest neuron may hide the shortest."""
-    with np.errstate(over="ignore"):  # a length that overflows is beyond _SPREAD, too
-        sizes = np.sqrt(np.abs(a)) * np.abs(W).max(axis=1)
-        spread = sizes.max() / sizes[sizes > 0].min() if np.any(sizes > 0) else 1.0
+    used = (a != 0) & W.any(axis=1)
+    # By logarithms, as neither a size nor the quotient of two need be a number.
+    sizes = np.log10(np.abs(a[used])) / 2 + np.log10(np.abs(W[used]).max(axis=1))
+    spread = float(np.ptp(sizes)) if used.any() else 0.0
     if spread > _SPREAD:
         warnings.warn(
-            f"lazy_risk may be off: neurons |a_i|^(1/2) |w_i| differ in size by a factor of {spread:.1e}, and rounding "
-            "of the largest hides the smallest; leave out the smallest, or multiply their rows of W",
+            f"lazy_risk may be off: neurons |a_i|^(1/2) |w_i| differ in size by a factor of 10^{spread:.1f}, and "
+            "rounding of the largest hides the smallest; leave out the smallest, or multiply their rows of W",
             RuntimeWarning,
             stacklevel=3,
         )

@@ -24,6 +24,8 @@ from fastlazy.training.linearization import network_function
 
 INITS = ("orthogonal", "symmetric")
 _LARGEST_SCALE = {np.dtype(np.float32): 1e4, np.dtype(np.float64): 1e10}
+# Rounding of the start is told if it is more than this part of the target.
+_ROUNDED = 1e-2
 _LARGEST = {np.dtype(np.float32): 1e30, np.dtype(np.float64): 1e145}  # sizes of f whose square can still grow
 
 
@@ -138,7 +140,7 @@ def check_size(what: str, size: float, dtype: np.dtype[Any]) -> None:
 
 
 def warn_of_signs(target: QuadraticTarget, N: int, second_layer: str, null_risk: float) -> None:
-    """Warn the caller's caller if *N* neurons of one sign cannot learn what those of both signs can."""
+    """Warn the caller of `fastlazy.fit_nn` if *N* neurons of one sign cannot learn what those of both signs can."""
     positive = np.maximum(target.eigenvalues, 0.0)  # descending
     risk = target.null_risk - 2 * float(np.sum(positive[:N] ** 2))
     if risk - nn_risk(target, N) > 1e-12 * target.null_risk:
@@ -157,13 +159,28 @@ def scaled(target: QuadraticTarget, W: Array, a: Array, scale: Any, dtype: np.dt
     ------
     TypeError, ValueError
         If the scale is not a number of a size that *dtype* bears.
+
+    Warns
+    -----
+    RuntimeWarning
+        If rounding of alpha f_0, which is learned beside the target, is not small beside it: at the line that called `fastlazy.fit_nn`.
     """
     alpha, largest = check_real("scale", scale), _LARGEST_SCALE[dtype]
     if not 1e-10 <= alpha <= largest:
         more = "; pass dtype=np.float64, or a smaller scale" if largest < alpha <= 1e10 else "; pass another"
         raise ValueError(f"scale must be from 1e-10 to {largest:g} for dtype {dtype}, got {alpha:g}{more}")
     check_network(W, a, alpha, dtype)
-    shifted = target.B + alpha * network_function(W, a).B
+    start = alpha * network_function(W, a).B
+    size, rounding = float(np.abs(target.B).max()), float(np.finfo(dtype).eps * np.abs(start).max())
+    if rounding > _ROUNDED * size:
+        more = "dtype=np.float64, " if dtype == np.float32 else ""
+        warnings.warn(
+            f"the start is so large that rounding of scale f_0 to {dtype} is {rounding:.1e} where target has entries "
+            f"up to {size:.1e}, which hides what is learned and its risk; pass {more}a smaller scale or a smaller W0",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+    shifted = target.B + start
     return Scaled(alpha, QuadraticTarget(shifted, target.b0), np.sqrt(alpha) * W)
 
 

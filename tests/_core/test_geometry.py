@@ -29,14 +29,14 @@ def run_tests(name, *arguments):
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_every_computation_equals_its_slow_twin_under_another_geometry(name):
-    done = run_tests(name, "test_tile.py", "test_edges.py", "-k", "not bits and not far and not backwards")
+    done = run_tests(name, "test_tile.py", "test_layout_edges.py", "-k", "not bits and not far and not backwards")
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", OTHERS)
 def test_so_it_does_in_several_parts_and_with_any_number_of_threads(name):
-    done = run_tests(name, "test_edges.py", "-k", "bits or far or backwards")
+    done = run_tests(name, "test_layout_edges.py", "-k", "bits or far or backwards")
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
 
 

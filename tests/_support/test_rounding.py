@@ -134,3 +134,55 @@ def test_large_coefficients_that_cancel_are_told():
         fastlazy.network_risk(T, rows, [1e7, -1e7], 0.0, "relu")
     with pytest.warns(RuntimeWarning, match=r"tangent_risk may be off by"):
         fastlazy.tangent_risk(T, rows, 1e7 * np.array([[1.0, 0, 0], [-1, 0, 0]]), 0.0, "relu")
+
+
+def _shifted(size):
+    return fastlazy.Activation("shifted tanh", lambda x: size * math.tanh(x + 0.5))
+
+
+def _folded(size):
+    return fastlazy.Activation("folded", lambda x: size * abs(x), lambda x: size if x > 0 else -size)
+
+
+@pytest.mark.parametrize("size", [2.0**-1020, 1e-200, 1e-160, 1e-80, 1e80, 1e160, 1e200, 2.0**1000])
+@pytest.mark.parametrize("function", [_shifted, _folded])
+def test_the_unit_of_a_function_changes_no_risk(function, size):
+    """Its squares may be beyond floating point."""
+    one, other = function(1.0), function(size)
+    for risk in (fastlazy.rf_risk, fastlazy.nt_risk):
+        assert risk(T, W, other) == pytest.approx(risk(T, W, one), rel=1e-9)
+        if 1e-150 < size < 1e150:
+            wanted = risk(T, W, one, ridge=0.1)
+            assert risk(T, W, other, ridge=0.1 * size**2) == pytest.approx(wanted, rel=1e-9)
+    for limit in (fastlazy.rf_risk_limit, fastlazy.nt_risk_limit):
+        for refined in (False, True):
+            assert limit(T, 2, other, refined=refined) == pytest.approx(limit(T, 2, one, refined=refined), rel=1e-9)
+    for risk, coefficients in ((fastlazy.network_risk, np.array([0.5, -2.0])), (fastlazy.tangent_risk, 3 * W)):
+        wanted = risk(T, W, coefficients, 0.1, one)
+        assert risk(T, W, coefficients / size, 0.1, other) == pytest.approx(wanted, rel=1e-9)
+
+
+def test_moments_of_functions_in_an_extreme_unit():
+    for exponent, factor in ((-230, 2.0**-460), (230, 2.0**460), (-600, 0.0)):
+        one, other = _shifted(1.0), _shifted(2.0**exponent)
+        np.testing.assert_allclose(fastlazy.rf_gram(W, other), factor * fastlazy.rf_gram(W, one), rtol=1e-12, atol=0)
+        b = np.ones(W.size)
+        for center in (False, True):
+            products = [fastlazy.nt_gram(W, sigma, center=center) @ b for sigma in (one, other)]
+            np.testing.assert_allclose(products[1], factor * products[0], rtol=1e-9, atol=0)
+    huge = _shifted(2.0**600)
+    with pytest.raises(ValueError, match="rf_gram overflows float64"):
+        fastlazy.rf_gram(W, huge)
+    with pytest.raises(ValueError, match="moments of activation 'shifted tanh' overflow float64"):
+        fastlazy.nt_gram(W, huge)
+    with pytest.raises(ValueError, match="network_risk overflows"):
+        fastlazy.network_risk(T, W, 1.0, 0.0, huge)
+    with pytest.raises(ValueError, match="tangent_risk overflows"):
+        fastlazy.tangent_risk(T, W, W, 0.0, huge)
+
+
+def test_the_rounding_of_large_coefficients_is_a_number():
+    """It is far below the risk, though the fourth power of a coefficient overflows."""
+    wanted = fastlazy.tangent_risk(QuadraticTarget(0 * T.B), W, W, -1.0, "sigmoid")
+    found = fastlazy.tangent_risk(T, W, 1e100 * W, -1e100, "sigmoid")
+    assert found == pytest.approx(1e200 * wanted, rel=1e-9)

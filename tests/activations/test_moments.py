@@ -6,7 +6,7 @@ import naive
 import numpy as np
 import pytest
 
-from fastlazy import Activation, get_activation
+from fastlazy import Activation, get_activation, rf_gram
 from fastlazy.activations import moments as moments_module
 from fastlazy.activations.moments import hermite_coefficients, line_gram, square_moments
 
@@ -289,6 +289,22 @@ def test_kinks_of_rows_on_one_line():
 
 def values(x):
     return np.maximum(x - 0.5, 0) - 2 * np.maximum(-0.3 - x, 0)
+
+
+@pytest.mark.parametrize("lengths", [[3.67377458, 8.94229606, 5.60373302], [20.0, 0.3, 19.9], [7.0, 7.0, 1e-3]])
+@pytest.mark.parametrize("signs", [[1, 1, 1], [-1, -1, 1]])
+def test_waves_of_long_rows_on_one_line(lengths, signs):
+    """Many waves of sin(3 x) + x are within reach; with a = 3 r, b = 3 s all its moments are known."""
+    t = np.array(lengths) * signs
+    wave = Activation("snake", lambda x: math.sin(3 * x) + x)
+    a = 3 * t
+    waves = (np.exp(-((a - a[:, None]) ** 2) / 2) - np.exp(-((a + a[:, None]) ** 2) / 2)) / 2
+    mixed = np.outer(t, a * np.exp(-a * a / 2))
+    known = waves + mixed + mixed.T + np.outer(t, t)
+    root = np.sqrt(known.diagonal())
+    np.testing.assert_allclose(line_gram(wave, t) / np.outer(root, root), known / np.outer(root, root), atol=1e-13)
+    gram = rf_gram(t[:, None], wave)
+    np.testing.assert_allclose(gram / np.outer(root, root), known / np.outer(root, root), rtol=0, atol=1e-12)
 
 
 def test_growth():

@@ -60,7 +60,7 @@ def test_predictions_are_the_refined_theory(small_run):
         expected = {
             "RF": lambda N: limits.rf_risk_limit(target, N, refined=True),
             "NT": lambda N: limits.nt_risk_limit(target, N, refined=True),
-            "NN": lambda N: limits.nn_risk_limit(target, N),
+            "NN": lambda N: fastlazy.nn_risk_limit(target, N),
         }[dot.regime](dot.N)
         assert dot.predicted == pytest.approx(expected / target.null_risk, rel=1e-12, abs=1e-15)
 

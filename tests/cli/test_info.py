@@ -5,7 +5,8 @@ import pytest
 
 import fastlazy
 from fastlazy._core import geometry
-from fastlazy.cli.main import main, selfcheck
+from fastlazy.cli import selfcheck
+from fastlazy.cli.main import main
 
 
 def test_it_names_what_a_bug_report_needs(capsys, monkeypatch):

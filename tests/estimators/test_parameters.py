@@ -116,6 +116,23 @@ def test_parameters_of_another_kind(model, name, value, match):
         RFTransformer(**{name: value}).fit(X)
 
 
+@pytest.mark.parametrize("kind", [RFRegressor, NTRegressor, QuadraticNetworkRegressor, RFTransformer])
+def test_parameters_that_given_weights_leave_unused_are_checked(kind):
+    weights = np.eye(4)
+    for bad in (iter([1, 2]), "a", -1, 1.5):
+        with pytest.raises(ValueError, match=r"^random_state must be None, an int .* or a RandomState, got "):
+            kind(weights=weights, random_state=bad).fit(X, Y)
+    with pytest.raises((TypeError, ValueError), match=r"^n_neurons"):
+        kind("many", weights=weights).fit(X, Y)
+
+
+def test_given_weights_draw_nothing():
+    source = np.random.RandomState(0)
+    for kind in (RFRegressor, NTRegressor, RFTransformer):
+        kind(weights=np.eye(4), random_state=source).fit(X, Y)
+    assert source.randint(10**9) == np.random.RandomState(0).randint(10**9)
+
+
 @ALL
 @pytest.mark.parametrize(
     ("samples", "responses", "match"),
@@ -149,6 +166,9 @@ def test_more_parameters_of_another_kind():
     for endless in (np.nan, 10**400):
         with pytest.raises(ValueError, match="tol must be finite"):
             QuadraticNetworkRegressor(tol=endless).fit(X, Y)
+    for name in ("n_neurons", "max_epochs", "batch_size"):
+        with pytest.raises(ValueError, match=rf"^{name} must be at most 1e\+15, got a number of 401 digits"):
+            QuadraticNetworkRegressor(**{name: 10**400}).fit(X, Y)
     with pytest.raises(TypeError, match="alpha must be an instance of float, not bool"):
         RFRegressor(alpha=True).fit(X, Y)
     for name in ("fit_intercept", "include_rf"):

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fastlazy.figures.risk_curves import plot_activations, plot_risk_curves, risk_table
+from fastlazy.figures import risk_table
+from fastlazy.figures.risk_curves import plot_activations, plot_risk_curves
 from fastlazy.risk.limits import nt_risk_limit
 from fastlazy.sweeps.cells import cell_stream, check_cells
 from fastlazy.targets.library import exponential_target

@@ -76,7 +76,7 @@ _OWN = [
         Twin("abs", np.abs, lambda x: np.where(x > 0, 1.0, -1.0), (0.0,)),
     ),
     (
-        lambda x: x if x > 0 else math.exp(x) - 1,
+        lambda x: x if x > 0 else math.expm1(x),
         lambda x: 1.0 if x > 0 else math.exp(x),
         Twin(
             "elu", lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))), lambda x: np.exp(np.minimum(x, 0)), (0.0,)

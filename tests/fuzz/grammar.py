@@ -59,6 +59,13 @@ def rows(draw: Draw, N: int, d: int, *, none: bool = True) -> Value:
     return values.array(draw, (N, d), none=none, bad=wrong)
 
 
+def rows_alone(draw: Draw, N: int, d: int) -> Value:
+    """Weights of a call in which nothing else says d: one column more is as good."""
+    W = rows(draw, N, d)
+    wider = isinstance(W.value, np.ndarray) and W.value.shape == (N, d + 1)
+    return W._replace(kind="odd", plain=W.value) if wider else W
+
+
 def shape(draw: Draw) -> tuple[int, int]:
     return draw.size(1, 5), draw.pick([1, 2, 2, 3, 3, 4, 5, 6])
 
@@ -181,7 +188,7 @@ def activation(draw: Draw) -> Call:
     function, slope, twin = functions.made(draw)
     arguments = {"name": draw.one_of(["mine", "relu", ""], (), [None, 3, b"a", ["a"]]), "function": function}
     maybe(draw, arguments, "derivative", lambda: slope)
-    x = values.array(draw, draw.pick([(3,), (2, 2), ()]) or (1,))
+    x = _points(draw, draw.pick([(3,), (2, 2), ()]) or (1,))
     arguments["x"] = x
 
     def make(x: Any, **parameters: Any) -> Any:
@@ -194,9 +201,17 @@ def activation(draw: Draw) -> Call:
     return Call("Activation", make, arguments, None if bad else check, names=("activation",))
 
 
+def _points(draw: Draw, size: tuple[int, ...]) -> Value:
+    """Arguments of sigma: numbers in an array of any shape are good."""
+    x = values.array(draw, size)
+    of_numbers = isinstance(x.value, np.ndarray) and not np.ma.is_masked(x.value) and x.value.dtype.kind == "f"
+    fine = x.kind == "bad" and of_numbers and x.value.size > 0 and np.isfinite(x.value).all()
+    return Value(x.value, "odd", np.asarray(x.value, np.float64)) if fine else x
+
+
 def get_activation(draw: Draw) -> Call:
     name = values.option(draw, list(functions.BUILTIN))
-    x = values.array(draw, (4,))
+    x = _points(draw, (4,))
 
     def function(name: Any, x: Any) -> Any:
         return fastlazy.get_activation(name)(x)
@@ -213,7 +228,7 @@ def get_activation(draw: Draw) -> Call:
 
 def rf_gram(draw: Draw) -> Call:
     N, d = shape(draw)
-    W = rows(draw, N, d)
+    W = rows_alone(draw, N, d)
     sigma, twin = functions.activation(draw)
     arguments = {"W": W, "activation": sigma}
     maybe(draw, arguments, "center", lambda: values.flag(draw))
@@ -289,14 +304,25 @@ def rf_normal_equations(draw: Draw) -> Call:
     return call("rf_normal_equations", arguments, check)
 
 
+def excuse_jumps(arguments: dict[str, Value], twin: functions.Twin | None) -> None:
+    """Let an activation that jumps, in place, be as good as another for tangent features of rows that see no jump."""
+    W = arguments["W"].plain
+    if twin is None or not twin.jumps or W is None or "activation" not in arguments:
+        return
+    longest, nearest = oracles.lengths(W).max(), min(map(abs, twin.kinks), default=0.0)
+    if longest == 0 or 12 * longest < nearest:
+        arguments["activation"] = arguments["activation"]._replace(kind="odd")
+
+
 def nt_gram(draw: Draw) -> Call:
     N, d = draw.size(1, 3), draw.size(1, 4)
     sigma, twin = functions.activation(draw, tangent=True)
-    arguments = {"W": rows(draw, N, d), "activation": sigma}
-    if twin is not None and twin.jumps and arguments["W"].plain is not None and not np.any(arguments["W"].plain):
-        arguments["activation"] = sigma._replace(kind="odd")  # rows of zeros do not see where it jumps
+    arguments = {"W": rows_alone(draw, N, d), "activation": sigma}
+    excuse_jumps(arguments, twin)
     maybe(draw, arguments, "center", lambda: values.flag(draw))
     maybe(draw, arguments, "parallel", lambda: values.flag(draw))
+
+    W = arguments["W"]
 
     def function(W: Any, activation: Any, **options: Any) -> Any:
         operator_ = fastlazy.nt_gram(W, activation, **options)
@@ -305,12 +331,14 @@ def nt_gram(draw: Draw) -> Call:
     def check(got: Any) -> str | None:
         eps = np.finfo(got.dtype).eps
         root = np.sqrt(np.abs(got.diagonal().astype(float))) + 1e-300
-        wrong = oracles.differs(got, got.T, 1e3 * eps, np.outer(root, root))
+        wrong = oracles.differs(
+            got, got.T, 1e3 * eps + 10 * eps / oracles.smallest_angle(W.plain), np.outer(root, root)
+        )
         if root.max() > 1e140 or root.min() < 1e-140:
             return wrong
         if not wrong and np.linalg.eigvalsh(got / np.outer(root, root)).min() < -1e4 * eps:
             wrong = "has negative eigenvalues"
-        found = None if wrong or twin is None else oracles.tangent_moments(twin, arguments["W"].plain, np.eye(d))
+        found = None if wrong or twin is None else oracles.tangent_moments(twin, W.plain, np.eye(W.plain.shape[1]))
         if found is None:
             return wrong
         mean, K, _ = found

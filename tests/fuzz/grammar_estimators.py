@@ -59,8 +59,9 @@ def _estimator(name: str) -> Entry:
         for key, make in options.items():
             if draw.chance(0.3):
                 arguments[key] = make()
-        if "weights" in arguments and not network and arguments["n_neurons"].kind == "bad":  # not used then
-            arguments["n_neurons"] = arguments["n_neurons"]._replace(kind="odd")
+        wide = isinstance(X.value, np.ndarray) and X.value.shape == (n, d + 1)
+        if wide and new is X and "weights" not in arguments:  # nothing else says d
+            arguments |= {"X": X._replace(kind="odd"), "X_new": new._replace(kind="odd")}
         partial = network and draw.chance(0.3)
         if partial and "early_stopping" in arguments:
             arguments["early_stopping"] = arguments["early_stopping"]._replace(kind="odd")

@@ -6,7 +6,7 @@ from typing import Any
 
 from fuzz import functions, oracles, values
 from fuzz.functions import Twin
-from fuzz.grammar import Entry, call, covariance, maybe, rows, second_layer, shape, target
+from fuzz.grammar import Entry, call, covariance, excuse_jumps, maybe, rows, second_layer, shape, target
 from fuzz.judge import Call
 from fuzz.values import Draw, Value
 
@@ -19,6 +19,8 @@ def _risk(draw: Draw, **options: Any) -> tuple[dict[str, Value], Twin | None, in
         del arguments["activation"]
         twin = functions.BUILTIN["square"]
     maybe(draw, arguments, "parallel", lambda: values.flag(draw))
+    if options.get("tangent"):
+        excuse_jumps(arguments, twin)
     return arguments, twin, N, d
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 import fastlazy
 from fuzz import functions, oracles, values
-from fuzz.grammar import Entry, call, maybe, rows, second_layer, shape, target
+from fuzz.grammar import Entry, call, maybe, rows, rows_alone, second_layer, shape, target
 from fuzz.judge import Call
 from fuzz.values import Draw, Made, Value
 
@@ -23,7 +23,7 @@ def _form(S: Any, c: float, got: Any, tolerance: float = 1e-10) -> str | None:
 
 def network_function(draw: Draw) -> Call:
     N, d = shape(draw)
-    arguments = {"W": rows(draw, N, d)}
+    arguments = {"W": rows_alone(draw, N, d)}
     maybe(draw, arguments, "a", lambda: second_layer(draw, N))
     maybe(draw, arguments, "c", lambda: values.real(draw, [0.0, -1.0]))
 
@@ -36,7 +36,8 @@ def network_function(draw: Draw) -> Call:
 
 
 def _size(W: Any, a: Any) -> float:
-    return float(np.sum(np.abs(a)) * np.abs(W).max() ** 2)
+    largest = np.abs(W).max()
+    return float(np.sum(np.abs(a) * largest * largest))  # in this order zero times infinity is not met
 
 
 def linearize(draw: Draw) -> Call:
@@ -65,7 +66,7 @@ def linearize(draw: Draw) -> Call:
             "nt": (tangent, 0.0),
             "both": (base + features + tangent, c),
         }
-        size = _size(np.concatenate([W0, W]), np.broadcast_to(np.abs(a0) + np.abs(a), N)) + 1e-300
+        size = sum(_size(np.concatenate([W0, W]), np.broadcast_to(layer, N)) for layer in (a0, a)) + 1e-300
         wrong = oracles.differs(got.B, want[method][0], 1e-11, 4 * size)
         return wrong or oracles.differs(got.b0, want[method][1], 1e-12, 1e-300 + abs(c0) + abs(c))
 
@@ -240,7 +241,9 @@ def _checkpoint(draw: Draw) -> Value:
     (folder / "array.npy").rename(folder / "plain.npz")
     np.savez(folder / "mine.npz", x=np.ones(3))
     odd = [folder / name for name in ("text.npz", "empty.npz", "plain.npz", "mine.npz", "folder.npz", "new", "")]
-    bad = [folder / "no" / "such" / "folder.npz", b"\0", 3, ["a"], *values.strange(none=False)]
+    odd += ["abc", ""]  # texts are paths, here within the folder, in which a call is made
+    strange = [value for value in values.strange(none=False) if not isinstance(value, str)]
+    bad = [folder / "no" / "such" / "folder.npz", b"\0", 3, ["a"], *strange]
     return draw.one_of([folder / "run.npz", str(folder / "run.npz")], odd, bad)
 
 

@@ -15,6 +15,10 @@ from fuzz.functions import Twin
 _MODERATE = 0.05, 20.0  # lengths of rows at which the panels of `naive_moments` have all digits
 
 
+# An exponential moves the mass outwards by 2 r, and a panel holds few waves.
+_SHORTER = {"exp": 2.0, "snake": 4.0}
+
+
 def differs(got: Any, want: Any, tolerance: float, scale: Any = None) -> str | None:
     """How *got* differs from *want* by more than so much of the scale, by default that of the largest entry."""
     got, want = np.asarray(got, np.float64), np.asarray(want, np.float64)
@@ -49,9 +53,18 @@ def _off_diagonal(W: np.ndarray) -> float:
     return float(cosines.max())
 
 
+def smallest_angle(W: np.ndarray) -> float:
+    """The smallest angle, at least 1e-7, of two rows or of one and another's opposite."""
+    r = lengths(W)
+    unit = W[r > 0] / r[r > 0, None]
+    sides = [np.linalg.norm(unit[:, None] - sign * unit, axis=2) for sign in (1, -1)]
+    angles = np.minimum(*sides) + 2 * np.eye(len(unit))
+    return float(np.min(angles[angles > 1e-7], initial=1.0))
+
+
 def _moderate(r: Any, twin: Twin | None = None) -> bool:
-    """Whether rows of these lengths are within the panels; an exponential moves the mass outwards by 2 r."""
-    most = 2.0 if twin is not None and twin.name == "exp" else _MODERATE[1]
+    """Whether rows of these lengths are within the panels."""
+    most = _MODERATE[1] if twin is None else _SHORTER.get(twin.name, _MODERATE[1])
     return bool(np.min(r) >= _MODERATE[0] and np.max(r) <= most)
 
 

@@ -57,7 +57,7 @@ def test_scales_of_the_target_and_of_the_network_cancel(size):
 def test_neurons_of_other_sizes_are_told_of():
     target, W, _ = case("few rows")
     with pytest.warns(
-        RuntimeWarning, match=r"^lazy_risk may be off: neurons .* differ in size by a factor of 1\.0e\+20"
+        RuntimeWarning, match=r"^lazy_risk may be off: neurons .* differ in size by a factor of 10\^20\.0"
     ):
         fastlazy.lazy_risk(target, W / np.abs(W).max(axis=1)[:, None] * [[1e20], [1.0]], scale=0.1)
 
@@ -84,3 +84,14 @@ def test_cells_of_a_sweep_know_what_a_large_scale_goes_to(second_layer):
     )  # fmt: skip
     wanted = fastlazy.nt_risk(target, fit.W0) / target.null_risk
     assert found["predicted"] == pytest.approx(wanted, rel=3e-9)
+
+
+@pytest.mark.parametrize("size", [1.0, 1e300])
+@pytest.mark.parametrize("a", [1e160, 1e308, -1e308])
+def test_neurons_whose_sizes_are_beyond_floating_point(a, size):
+    """Neither the sum of the second layer nor the size of a neuron need be a number."""
+    target, W, _ = case("few rows")
+    tangent = fastlazy.nt_risk(target, W)
+    assert fastlazy.lazy_risk(target, size * W, a, scale=10.0) == pytest.approx(tangent, rel=1e-10)
+    with pytest.warns(RuntimeWarning, match=r"by a factor of 10\^9\d\d\.\d"):
+        fastlazy.lazy_risk(target, W * [[1e308], [1e-300]], [1e308, 1e-300], scale=0.1)

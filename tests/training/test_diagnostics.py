@@ -264,3 +264,13 @@ def test_bad_input_is_explained(options, error, message):
     arguments = {"N": 4, "n_samples": 100, **options}
     with pytest.raises(error, match=message):
         fastlazy.fit_nn(fastlazy.exponential_target(5, rng=0), arguments.pop("N"), **arguments)
+
+
+@pytest.mark.parametrize(("dtype", "size"), [(np.float32, 1e3), (np.float32, 1e8), (np.float64, 1e8)])
+def test_a_start_whose_rounding_hides_the_target_is_told(dtype, size):
+    """What is learned is the target and scale f_0, of which it is the difference that counts."""
+    target, W0 = fastlazy.QuadraticTarget([1.0, 0.5]), size * np.array([[1.0, 0.3], [0.2, -1.0]])
+    with pytest.warns(RuntimeWarning, match=r"^the start is so large that rounding of scale f_0 to float.* target has"):
+        fastlazy.fit_nn(target, 2, n_samples=10, rng=0, W0=W0, scale=1.0, dtype=dtype)
+    fit = fastlazy.fit_nn(target, 2, n_samples=10, rng=0, W0=W0 / size * 10, scale=1.0, dtype=dtype)
+    assert fit.risk[-1] == pytest.approx(fastlazy.population_distance(fit.function, target), rel=1e-2)

@@ -15,10 +15,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
 from benchmarks import machine
-from benchmarks.gram_ours import FastlazyGram, peak_memory
-from benchmarks.gram_peers import JaxGram, NumpyGram, SklearnGram, TorchGram
-from benchmarks.gram_problem import Problem
-from benchmarks.side_by_side import Child, duration, markdown, medians
+from benchmarks.side_by_side.gram_ours import FastlazyGram, peak_memory
+from benchmarks.side_by_side.gram_problem import Problem
+from benchmarks.side_by_side.gram_theirs import JaxGram, NumpyGram, SklearnGram, TorchGram
+from benchmarks.side_by_side.processes import Child, duration, markdown, medians
 
 
 class Case(NamedTuple):

@@ -1,40 +1,17 @@
-"""The neural tangent model fitted to data: `NTRegressor`, and NumPy with scikit-learn's KernelRidge.
+"""The neural tangent model fitted by NumPy with scikit-learn's KernelRidge.
 
-The peers are written as their best user would. "float32 counts": slopes of ReLU are 0 and 1, whose sums are exact in
+Written as its best user would. "float32 counts": slopes of ReLU are 0 and 1, whose sums are exact in
 float32, at half the cost. "own b": what a user who takes the dual apart could do, predictions by b_i = sum_s u_s
 sigma'(<w_i, x_s>) x_s without a second kernel, as `NTRegressor` does.
 """
 
 from __future__ import annotations
 
-from unittest import mock
-
 import numpy as np
 
-from benchmarks.data_problem import Problem
+from benchmarks.side_by_side.data_problem import Problem
 
-_ROWS = 2000  # of samples whose features are made at a time
-
-
-class FastlazyData:
-    """`NTRegressor`; one thread is parallel=False."""
-
-    def __init__(self, problem: Problem, variant: str, threads: int) -> None:
-        self.problem, self.threads = problem, threads
-        self.inputs = problem.inputs()
-
-    def call(self) -> np.ndarray:
-        """The predictions of a model fitted anew."""
-        from fastlazy._support import threads
-        from fastlazy.estimators import NTRegressor
-
-        X, y, new, W = self.inputs
-        with mock.patch.object(threads, "thread_limit", return_value=self.threads):
-            model = NTRegressor(
-                weights=W, activation=self.problem.activation, alpha=self.problem.alpha, fit_intercept=False,
-                parallel=self.threads > 1,
-            )  # fmt: skip
-            return model.fit(X, y).predict(new)
+_ROWS = 2000  # samples whose features are made at a time
 
 
 class KernelRidgeData:

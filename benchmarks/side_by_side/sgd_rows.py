@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks import machine
-from benchmarks.sgd_ours import FastlazySgd
-from benchmarks.sgd_peers import JaxSgd, NumpySgd, TorchSgd
-from benchmarks.sgd_problem import Problem
-from benchmarks.side_by_side import Child, duration, markdown, medians
+from benchmarks.side_by_side.processes import Child, duration, markdown, medians
+from benchmarks.side_by_side.sgd_ours import FastlazySgd
+from benchmarks.side_by_side.sgd_problem import Problem
+from benchmarks.side_by_side.sgd_theirs import JaxSgd, NumpySgd, TorchSgd
 
 # neurons, batch, and how many times faster than the best peer we mean to be
 CASES = [(30, 100, 4.0), (450, 100, 1.7), (4500, 100, 10.0), (450, 1, 15.0), (4500, 1, 150.0)]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.sgd_problem import Problem
+from benchmarks.side_by_side.sgd_problem import Problem
 
 
 class _Peer:

@@ -58,7 +58,7 @@ def test_same_bits_for_any_number_of_threads(name, dtype, monkeypatch):
     for case in list(cases(dtype, "near"))[::3] + list(cases(dtype, "far"))[::7]:
         results = []
         for threads in (1, 2, 3):
-            monkeypatch.setattr(threads, "thread_limit", lambda threads=threads: threads)
+            monkeypatch.setattr("fastlazy._support.threads.thread_limit", lambda threads=threads: threads)
             results.append([found for found, _ in edges.COMPUTATIONS[name](*case, dtype)])
         for alone, *others in zip(*results, strict=True):
             assert all(alone.tobytes() == other.tobytes() for other in others), case

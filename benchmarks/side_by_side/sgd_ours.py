@@ -9,7 +9,7 @@ from unittest import mock
 import numpy as np
 
 import fastlazy
-from benchmarks.sgd_problem import Problem
+from benchmarks.side_by_side.sgd_problem import Problem
 from fastlazy._core.normal import fill_normals
 from fastlazy._core.sgd import FIXED, minibatches_per_block
 from fastlazy.training.loop import Course, Loop

@@ -10,7 +10,7 @@ from unittest import mock
 import numpy as np
 
 import fastlazy
-from benchmarks.gram_problem import Problem
+from benchmarks.side_by_side.gram_problem import Problem
 from fastlazy._support import threads
 
 

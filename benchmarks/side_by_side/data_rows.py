@@ -14,10 +14,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
 from benchmarks import machine
-from benchmarks.data_problem import Problem
-from benchmarks.data_rows import FastlazyData, KernelRidgeData
-from benchmarks.gram_ours import most_held
-from benchmarks.side_by_side import Child, duration, markdown
+from benchmarks.side_by_side.data_ours import FastlazyData
+from benchmarks.side_by_side.data_problem import Problem
+from benchmarks.side_by_side.data_theirs import KernelRidgeData
+from benchmarks.side_by_side.gram_ours import most_held
+from benchmarks.side_by_side.processes import Child, duration, markdown
 
 
 class Case(NamedTuple):

@@ -83,7 +83,7 @@ def test_a_planted_overrun_of_one_number_is_caught(copy):
         "@jit\ndef pointer_store(out, place):\n    carray(pointer(out, place), 1)[0] = 1\n\n\n@jit\ndef copy_out(",
     )
     plant(package / "_core" / "gram.py", "from numba import types\n", "from numba import carray, types\n")
-    done = run("test_edges.py", "-k", "twin and kernels and near and float64")
+    done = run("test_layout_edges.py", "-k", "twin and kernels and near and float64")
     assert done.returncode == 1, done.stdout + done.stderr
     assert "memory outside of" in done.stdout
     assert "AssertionError" not in done.stdout
@@ -95,7 +95,9 @@ def test_tiles_that_are_always_tall_are_caught(copy, registers):
     """As it once was: eight rows are written where four were asked for, into memory padded for four."""
     package, run = copy
     plant(package / "_core" / "tile.py", "    while g + TALL <= last:", "    while g < last:")
-    done = run("test_tile.py", "test_edges.py", "-k", "multiply or kernels or models", FASTLAZY_REGISTERS=registers)
+    done = run(
+        "test_tile.py", "test_layout_edges.py", "-k", "multiply or kernels or models", FASTLAZY_REGISTERS=registers
+    )
     assert done.returncode != 0, done.stdout
     assert "memory outside of" in done.stdout or done.returncode < 0
 
@@ -104,5 +106,5 @@ def test_tiles_that_are_always_tall_are_caught(copy, registers):
 def test_indices_stay_inside(copy):
     """What is not tiles, with numba's check of every index."""
     _, run = copy
-    done = run("test_edges.py", "-k", "twin and near", NUMBA_BOUNDSCHECK="1")
+    done = run("test_layout_edges.py", "-k", "twin and near", NUMBA_BOUNDSCHECK="1")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]

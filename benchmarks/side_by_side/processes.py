@@ -27,7 +27,7 @@ class Child:
 
     def __init__(self, module: str, threads: int) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.side_by_side", module, str(threads)],
+            [sys.executable, "-m", "benchmarks.side_by_side.processes", module, str(threads)],
             cwd=ROOT,
             env={**os.environ, **_environment(threads)},
             stdin=subprocess.PIPE,

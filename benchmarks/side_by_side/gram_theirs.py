@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.gram_problem import Problem
+from benchmarks.side_by_side.gram_problem import Problem
 
 SAMPLES = 5000  # of one block of the normal equations: 0.2 GB of features
 NEURONS = 100  # of one block of the Jacobian: 0.1 GB at n = 256
