@@ -163,7 +163,8 @@ def scaled(target: QuadraticTarget, W: Array, a: Array, scale: Any, dtype: np.dt
     Warns
     -----
     RuntimeWarning
-        If rounding of alpha f_0, which is learned beside the target, is not small beside it: at the line that called `fastlazy.fit_nn`.
+        If rounding of alpha f_0, which is learned beside the target, is not small beside it. It points at the line that
+        called `fastlazy.fit_nn`.
     """
     alpha, largest = check_real("scale", scale), _LARGEST_SCALE[dtype]
     if not 1e-10 <= alpha <= largest:
