@@ -38,6 +38,10 @@ if TYPE_CHECKING:
     from fastlazy.sweeps.driver import run_sweep as run_sweep
     from fastlazy.targets.gap import gap_target as gap_target
     from fastlazy.targets.library import exponential_target as exponential_target
+    from fastlazy.targets.library import identity_target as identity_target
+    from fastlazy.targets.library import power_law_target as power_law_target
+    from fastlazy.targets.library import rank_one_target as rank_one_target
+    from fastlazy.targets.quadratic import QuadraticFunction as QuadraticFunction
     from fastlazy.targets.quadratic import QuadraticTarget as QuadraticTarget
     from fastlazy.targets.weights import draw_weights as draw_weights
     from fastlazy.training.diagnostics import Diagnostics as Diagnostics
@@ -56,6 +60,7 @@ _MODULES = {
     "Diagnostics": "training.diagnostics",
     "Fit": "training.fit",
     "Linearization": "training.linearization",
+    "QuadraticFunction": "targets.quadratic",
     "QuadraticTarget": "targets.quadratic",
     "captured_share": "risk.captured",
     "draw_weights": "targets.weights",
@@ -64,6 +69,7 @@ _MODULES = {
     "gap_target": "targets.gap",
     "get_activation": "activations.builtin",
     "grid": "sweeps.cells",
+    "identity_target": "targets.library",
     "lazy_risk": "training.linearization",
     "linearize": "training.linearization",
     "load_sweep": "sweeps.driver",
@@ -80,6 +86,8 @@ _MODULES = {
     "plot_activations": "figures.risk_curves",
     "plot_risk_curves": "figures.risk_curves",
     "population_distance": "training.linearization",
+    "power_law_target": "targets.library",
+    "rank_one_target": "targets.library",
     "rf_captured_limit": "risk.captured",
     "rf_function": "training.linearization",
     "rf_gram": "kernels.rf_gram",

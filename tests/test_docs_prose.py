@@ -20,7 +20,10 @@ from fastlazy.kernels import rf_gram
 from fastlazy.ridge import solve
 from fastlazy.risk import nt_solver
 from fastlazy.sweeps import cells
+from fastlazy.sweeps.keys import REQUIRED
+from fastlazy.sweeps.regimes import NN, REGIMES
 from fastlazy.targets import gap
+from fastlazy.targets.library import FAMILIES
 from fastlazy.training import checkpoint
 
 ROOT = pages.ROOT
@@ -154,19 +157,19 @@ def test_the_keys_of_a_cell_are_those_that_cells_know():
             continue
         values = ["exponential" if default == '"exponential"' else part.strip(' "`') for part in default.split(",")]
         for k, name in enumerate(codes(first)):
-            key = cells.KEYS[name] if name != "n_samples" else cells.REGIMES["NN"][name]
+            key = cells.KEYS[name] if name != "n_samples" else NN.keys[name]
             text = values[k] if len(values) > 1 else values[0]
             if text == "required":
-                assert key.default is cells._REQUIRED
+                assert key.default is REQUIRED
             elif text in ("none", ""):
                 assert key.default is None
             else:
                 assert str(key.default) == text, name
-            regimes = {regime for regime, keys in cells.REGIMES.items() if name in keys}
+            regimes = {regime.name for regime in REGIMES.values() if name in regime.keys}
             wanted = {"all": {"RF", "NT", "NN"}, "RF, NT": {"RF", "NT"}, "NN": {"NN"}}.get(of, set())
             assert wanted <= regimes, (name, meaning)
     targets = next(row[3] for row in rows if codes(row[0]) == ["target"])
-    assert all(f'"{name}"' in targets for name in cells._TARGETS if name != "exponential")
+    assert all(f'"{name}"' in targets for name in FAMILIES if name != "exponential")
 
 
 def test_the_docstring_of_run_sweep_names_every_key():

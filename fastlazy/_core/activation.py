@@ -15,9 +15,8 @@ from typing import Any
 import numba
 
 from fastlazy._core import elementary
+from fastlazy._core.constants import LEAKY_SLOPE
 from fastlazy._core.jit import jit_inline
-
-LEAKY_SLOPE = 0.01
 
 erf = elementary.erf
 tanh = elementary.tanh
@@ -66,7 +65,7 @@ def relu(x):
 
 @jit_inline
 def leaky_relu(x):
-    """The larger of x and x / 100."""
+    """The argument for x > 0, else LEAKY_SLOPE times it."""
     return x if x > type(x)(0) else type(x)(LEAKY_SLOPE) * x
 
 
@@ -118,7 +117,7 @@ def d_he3(x):
 
 @jit_inline
 def d_leaky_relu(x):
-    """1 for x > 0, else 1 / 100."""
+    """1 for x > 0, else LEAKY_SLOPE."""
     return type(x)(1) if x > type(x)(0) else type(x)(LEAKY_SLOPE)
 
 

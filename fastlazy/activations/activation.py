@@ -1,7 +1,6 @@
-"""Non-linearities: those with a name, and any function of one number that numba compiles.
+"""A non-linearity of the user's: any function of one number that numba compiles, and what may be known of one.
 
-The named ones are NumPy expressions here, for the theory, and compiled functions in `fastlazy._core.activation`,
-for the kernels; a test holds them together.
+The non-linearities that have a name are the rows of `fastlazy.activations.builtin`.
 """
 
 from __future__ import annotations
@@ -10,15 +9,31 @@ import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from fastlazy._support.arguments import Array, check_array, shown
 from fastlazy._support.snapshot import content, snapshot
+from fastlazy.activations.closed_forms import BlockMoments, PairMoments
 
 Function = Callable[[Any], Any]
+
+
+class Known(NamedTuple):
+    """What is known of a sigma beforehand, and need not be computed; the defaults are those of a smooth function."""
+
+    degree: int | None = None  # the p for which sigma(r x) = r^p sigma(x) for all r > 0, if there is one
+    parity: int | None = None  # 1 if sigma is even, -1 if it is odd
+    constant: float | None = None  # the c of sigma(x) = x^2 + c, if sigma is of this form
+    binary_slope: bool = False  # whether all values of sigma' are 0 or 1, which kernels pack into bits
+    kinks: tuple[float, ...] | None = ()  # where sigma or sigma' has a kink or jumps; None: not known, to be found
+    pair_moments: PairMoments | None = None  # the closed form of E[sigma(r u) sigma(s v)], if there is one
+    block_moments: BlockMoments | None = None  # the closed form of E[sigma'(r u) sigma'(s v) x x^T], likewise
+
+
+UNKNOWN = Known(kinks=None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,9 +146,33 @@ class Activation:
         return values
 
     @property
+    def known(self) -> Known:
+        """What is known of sigma: of a user's function nothing, not even its kinks."""
+        return UNKNOWN
+
+    @property
     def degree(self) -> int | None:
         """The p for which sigma(r x) = r^p sigma(x) for all r > 0, if there is one and it is known."""
-        return None
+        return self.known.degree
+
+    @property
+    def is_square(self) -> bool:
+        """Whether sigma is known to be x^2: its networks are functions <x, S x> + c, and W enters by W^T W alone."""
+        return self.known.constant == 0
+
+    @property
+    def is_quadratic(self) -> bool:
+        """Whether sigma is known to be x^2 plus a constant: its slope is 2 x, and a fitted offset takes in the rest."""
+        return self.known.constant is not None
+
+    @property
+    def has_closed_gram(self) -> bool:
+        """Whether the Gram matrix of random features needs no Hermite expansion at the length of each row.
+
+        For x^2 plus a constant its entries are polynomials in the rows; a homogeneous sigma is expanded once, at
+        length one.
+        """
+        return self.is_quadratic or self.degree is not None
 
     @cached_property
     def compiled(self) -> Any:

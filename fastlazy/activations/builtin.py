@@ -1,7 +1,7 @@
-"""The non-linearities that have a name: one row of `_BUILTINS` each.
+"""The non-linearities that have a name: one row of `_ROWS` each, with all that is known of it.
 
-Here they are NumPy expressions, for the theory; `fastlazy._core.activation` has them as compiled functions, for the
-kernels, and a test holds both together.
+To add one, write its row here and its compiled function, and that of its derivative if it has one, in
+`fastlazy._core.activation`, under the same name. The row holds NumPy expressions, for the theory; a test compares both.
 """
 
 from __future__ import annotations
@@ -13,17 +13,19 @@ from typing import Any
 import numpy as np
 from scipy import special
 
+from fastlazy._core.constants import LEAKY_SLOPE
 from fastlazy._support.arguments import Array, check_choice, shown
-from fastlazy.activations.activation import Activation, Function
+from fastlazy.activations import closed_forms
+from fastlazy.activations.activation import Activation, Function, Known
 
 
 class _Builtin(Activation):
-    """A non-linearity of the package: its functions take arrays, and the compiled ones go by its name."""
+    """A non-linearity of the package: its functions take arrays, and its compiled functions are found by its name."""
 
-    _degree: int | None
+    _known: Known
 
-    def __init__(self, name: str, function: Function, derivative: Function | None, degree: int | None = None) -> None:
-        for field, value in (("name", name), ("function", function), ("derivative", derivative), ("_degree", degree)):
+    def __init__(self, name: str, function: Function, derivative: Function | None, known: Known) -> None:
+        for field, value in (("name", name), ("function", function), ("derivative", derivative), ("_known", known)):
             object.__setattr__(self, field, value)
 
     def __repr__(self) -> str:
@@ -37,8 +39,8 @@ class _Builtin(Activation):
         return self.name
 
     @property
-    def degree(self) -> int | None:
-        return self._degree
+    def known(self) -> Known:
+        return self._known
 
     @cached_property
     def compiled(self) -> Any:
@@ -108,7 +110,7 @@ def _step(x: Any) -> Any:
 
 
 def _leaky_slope(x: Any) -> Any:
-    return np.where(x > 0, 1.0, 0.01)
+    return np.where(x > 0, 1.0, LEAKY_SLOPE)
 
 
 def _silu_slope(x: Any) -> Any:
@@ -119,30 +121,58 @@ def _gelu_slope(x: Any) -> Any:
     return special.ndtr(x) + x * np.exp(-x * x / 2) / math.sqrt(2 * math.pi)
 
 
-_BUILTINS: dict[str, Activation] = {
-    activation.name: activation
-    for activation in [
-        _Builtin("linear", lambda x: x, np.ones_like, 1),
-        _Builtin("square", lambda x: x * x, lambda x: 2 * x, 2),
-        _Builtin("he2", lambda x: x * x - 1, lambda x: 2 * x),
-        _Builtin("he3", lambda x: x * (x * x - 3), lambda x: 3 * (x * x - 1)),
-        _Builtin("step", _step, None, 0),
-        _Builtin("relu", lambda x: np.maximum(x, 0), _step, 1),
-        _Builtin("leaky_relu", lambda x: x * _leaky_slope(x), _leaky_slope, 1),
-        _Builtin("erf", special.erf, lambda x: 2 / math.sqrt(math.pi) * np.exp(-x * x)),
-        _Builtin("tanh", np.tanh, lambda x: 4 * special.expit(2 * x) * special.expit(-2 * x)),
-        _Builtin("sigmoid", special.expit, lambda x: special.expit(x) * special.expit(-x)),
-        _Builtin("softplus", lambda x: np.logaddexp(0, x), special.expit),
-        _Builtin("gelu", lambda x: x * special.ndtr(x), _gelu_slope),
-        _Builtin("silu", lambda x: x * special.expit(x), _silu_slope),
-        _Builtin("sin", np.sin, np.cos),
-        _Builtin("cos", np.cos, lambda x: -np.sin(x)),
-        _Builtin("exp", np.exp, np.exp),
-    ]
-}
+_ROWS = (
+    _Builtin("linear", lambda x: x, np.ones_like, Known(degree=1, parity=-1)),
+    _Builtin("square", lambda x: x * x, lambda x: 2 * x, Known(degree=2, parity=1, constant=0.0)),
+    _Builtin("he2", lambda x: x * x - 1, lambda x: 2 * x, Known(parity=1, constant=-1.0)),
+    _Builtin("he3", lambda x: x * (x * x - 3), lambda x: 3 * (x * x - 1), Known(parity=-1)),
+    _Builtin("step", _step, None, Known(degree=0, kinks=(0.0,), pair_moments=closed_forms.step_pair)),
+    _Builtin(
+        "relu",
+        lambda x: np.maximum(x, 0),
+        _step,
+        Known(
+            degree=1,
+            binary_slope=True,
+            kinks=(0.0,),
+            pair_moments=closed_forms.relu_pair,
+            block_moments=closed_forms.relu_block,
+        ),
+    ),
+    _Builtin(
+        "leaky_relu",
+        lambda x: x * _leaky_slope(x),
+        _leaky_slope,
+        Known(
+            degree=1,
+            kinks=(0.0,),
+            pair_moments=closed_forms.leaky_relu_pair,
+            block_moments=closed_forms.leaky_relu_block,
+        ),
+    ),
+    _Builtin(
+        "erf",
+        special.erf,
+        lambda x: 2 / math.sqrt(math.pi) * np.exp(-x * x),
+        Known(parity=-1, pair_moments=closed_forms.erf_pair, block_moments=closed_forms.erf_block),
+    ),
+    _Builtin("tanh", np.tanh, lambda x: 4 * special.expit(2 * x) * special.expit(-2 * x), Known(parity=-1)),
+    _Builtin("sigmoid", special.expit, lambda x: special.expit(x) * special.expit(-x), Known()),
+    _Builtin("softplus", lambda x: np.logaddexp(0, x), special.expit, Known()),
+    _Builtin("gelu", lambda x: x * special.ndtr(x), _gelu_slope, Known()),
+    _Builtin("silu", lambda x: x * special.expit(x), _silu_slope, Known()),
+    _Builtin("sin", np.sin, np.cos, Known(parity=-1, pair_moments=closed_forms.sin_pair)),
+    _Builtin("cos", np.cos, lambda x: -np.sin(x), Known(parity=1, pair_moments=closed_forms.cos_pair)),
+    _Builtin(
+        "exp",
+        np.exp,
+        np.exp,
+        Known(pair_moments=closed_forms.exp_pair, block_moments=closed_forms.exp_block),
+    ),
+)
 
+_BUILTINS: dict[str, Activation] = {activation.name: activation for activation in _ROWS}
 
 BUILTIN_NAMES = tuple(_BUILTINS)
-
 
 TANGENT_NAMES = tuple(name for name, activation in _BUILTINS.items() if activation.derivative is not None)

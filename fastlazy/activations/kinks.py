@@ -16,17 +16,18 @@ from numpy.polynomial import legendre
 
 from fastlazy._support.arguments import Array
 from fastlazy.activations.activation import Activation
-from fastlazy.activations.builtin import BUILTIN_NAMES, get_activation
 
 _DEGREE = 15
-_OCTAVES = 60  # below the largest z, on each of which sigma is looked at by itself
-_PARTS = 4  # of an octave
+_OCTAVES = 60  # octaves below the largest |z|; on each of them sigma is examined by itself
+_PARTS = 4  # intervals into which each octave is divided at the start
 _MOST_PANELS = 100_000
-# Defects of intervals, relative to the size of sigma: of smooth ones; of the narrowest with a kink that can be told
-# from rounding; and of those that may be rounding themselves, where sigma is steep or noisy.
-_SMOOTH, _NARROWEST, _NOISE, _FAINT = 3e-14, 1e-12, 1e-9, 5e-15
-_SLOW = 2.0**-5  # when an interval is halved: a jump in the third derivative falls by 2^-3, a smooth one by 2^-16
-_SERIES = 2e-14  # a defect that a power series may have
+# The defect of an interval is the distance of sigma from a polynomial there, relative to the size of sigma.
+_SMOOTH = 3e-14  # the largest defect of an interval without a kink
+_NARROWEST = 1e-12  # the defect at which an interval with a kink is no longer halved: below, rounding hides the kink
+_NOISE = 1e-9  # the largest defect that rounding of sigma alone may cause, where sigma is steep or noisy
+_FAINT = 5e-15  # the part of a defect that is rounding in any case
+_SLOW = 2.0**-5  # halving an interval leaves 2^-16 of its defect if it is smooth, 2^-3 or more with a kink in sigma''
+_SERIES = 2e-14  # the largest defect of an interval on which a power series counts as exact
 _ROUNDING = 4 * np.finfo(float).eps
 
 # An interval has 32 Gauss-Legendre nodes. Matrices act on the values at the nodes, or at the nodes and both ends, which
@@ -34,7 +35,8 @@ _ROUNDING = 4 * np.finfo(float).eps
 NODES, WEIGHTS = legendre.leggauss(32)
 TO_LEGENDRE = np.linalg.inv(legendre.legvander(NODES, 31))
 PROBES = np.array([-1, *NODES, 1])
-TO_DEFECT = np.zeros((18, 34))  # the tail of the series, in L^2, where rounding weighs least, and what the ends miss
+# The defect consists of the tail of the series, in L^2, where rounding weighs least, and of the errors at both ends.
+TO_DEFECT = np.zeros((18, 34))
 TO_DEFECT[:16, 1:-1] = TO_LEGENDRE[16:] / np.sqrt(np.arange(16, 32) + 0.5)[:, None]
 TO_DEFECT[16:, 1:-1] = legendre.legvander(PROBES[[0, -1]], 15) @ TO_LEGENDRE[:16]
 TO_DEFECT[[16, 17], [0, -1]] = -1
@@ -74,8 +76,8 @@ def kinks(activation: Activation, derivative: int, reach: float) -> Array:
     ValueError
         If there are too many, or sigma oscillates too fast.
     """
-    if activation.name in BUILTIN_NAMES and activation is get_activation(activation.name):
-        return np.zeros(1)
+    if activation.known.kinks is not None:
+        return np.unique([*activation.known.kinks, 0.0])
     given = derivative if activation.derivative is not None else 0
     if reach <= power_series(activation, given).radius:
         return np.zeros(1)
@@ -86,9 +88,9 @@ class Series(NamedTuple):
     """sigma(z) = sum_j even_j z^j + odd_j sign(z) z^j for |z| up to a radius, where *odd* is what zero's kink adds."""
 
     radius: float
-    even: Array  # (16,)
-    odd: Array  # (16,), zero if sigma is smooth at zero
-    noise: Array  # (16,) below which a coefficient is rounding, and taken for zero
+    even: Array  # (16,) coefficients of z^j
+    odd: Array  # (16,) coefficients of sign(z) z^j, zero if sigma is smooth at zero
+    noise: Array  # (16,) the size up to which a coefficient is rounding, and counts as zero
 
 
 @lru_cache(maxsize=256)
@@ -101,7 +103,7 @@ def power_series(activation: Activation, derivative: int) -> Series:
     radius = 2.0 ** np.arange(-_OCTAVES, 5)
     sides = np.stack([_at(activation, derivative, side * radius / 2, side * radius) for side in (1, -1)])
     inside = np.maximum.accumulate(np.abs(sides).max(axis=(0, 2)))
-    size = np.maximum(inside, inside[_OCTAVES])  # of sigma on [-1, 1], at least
+    size = np.maximum(inside, inside[_OCTAVES])  # never less than the size of sigma on [-1, 1]
     good = (_defect(sides) <= _SERIES * size).all(axis=0)
     last = int(np.argmin(np.append(good, False))) - 1
     if last < 5:
@@ -123,7 +125,7 @@ def _about_zero(values: Array, radius: float, size: float) -> tuple[Array, Array
     coefficients, noise = np.zeros(16), np.zeros(16)
     for first, part in enumerate([(values + values[::-1]) / 2, (values - values[::-1]) / 2]):
         series, rounding = _powers(_ABOUT_MIDDLE, part, size)
-        if part.any():  # else sigma is odd or even, to the bit
+        if part.any():  # a part that is zero says that sigma is odd, or even, to the bit
             coefficients[first::2], noise[first::2] = series[first::2], rounding[first::2]
     powers = radius ** np.arange(16)
     coefficients[np.abs(coefficients) <= noise] = 0
@@ -169,7 +171,7 @@ def _kinks(activation: Activation, derivative: int, reach: float) -> Array:
     ends = np.concatenate([-edges[::-1], edges[1:]])
     size = np.concatenate([sizes[::-1], sizes])
     left, right, top = ends[:-1], ends[1:], np.diff(ends)
-    found: list[tuple[Array, Array]] = []  # places, and how far off they may be
+    found: list[tuple[Array, Array]] = []  # places of kinks, and how far off each may be
     finished: list[tuple[Array, ...]] = []
     count = 0
     while left.size:
@@ -183,12 +185,12 @@ def _kinks(activation: Activation, derivative: int, reach: float) -> Array:
         width, middle = right - left, (left + right) / 2
         values = _at(activation, derivative, middle, width, size)
         defect = _defect(values)
-        jitter = 2 * np.spacing(np.abs(middle)) * np.ptp(values, axis=1) / width  # as z itself is rounded
-        jitter[jitter > _NOISE] = 0  # but not across a jump
-        smooth = ~(defect > _SMOOTH + jitter)  # or not finite
+        jitter = 2 * np.spacing(np.abs(middle)) * np.ptp(values, axis=1) / width  # what the rounding of z does to sigma
+        jitter[jitter > _NOISE] = 0  # so large a change is a jump of sigma, not rounding
+        smooth = ~(defect > _SMOOTH + jitter)  # an interval where sigma is not finite counts as smooth, too
         small = np.flatnonzero(~smooth & ((defect <= _NOISE) | (width < 8 * np.spacing(np.abs(middle)))))
         halves = _halves(activation, derivative, middle[small], width[small], size[small]) / defect[small]
-        least = halves[[0, 2]].min(axis=0)  # of a kink, but for rounding, there is nothing in one half
+        least = halves[[0, 2]].min(axis=0)  # a kink lies in one half, so the other half has a defect of rounding only
         smooth[small[least > 0.25]] = True
         end = (defect[small] <= _NARROWEST) | (defect[small] > _NOISE)
         narrow = np.zeros_like(smooth)

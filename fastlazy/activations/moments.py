@@ -25,12 +25,12 @@ from fastlazy.activations.kinks import kinks, power_series
 from fastlazy.activations.panels import JUMPS, nodes_of, panels, root_density, weighted
 from fastlazy.activations.short_rows import Expansion, short, short_expansion
 
-_LARGEST_K = 2000  # that the widest panel still resolves
-_TOLERANCE = 1e-14  # of a panel, relative to sqrt(E sigma^2)
-_BLOCK = 8192  # nodes at a time, which stay in the cache
-_UNSEEN = 1e-26  # of the largest that a node adds to an integral
-_ROUNDING = 1e-28  # of E sigma^2
-_FAINT = 1e-15  # of the root of E sigma^2: a coefficient below it is rounding
+_LARGEST_K = 2000  # the highest degree that the nodes of the widest panel resolve
+_TOLERANCE = 1e-14  # the error of an interpolated coefficient, relative to the largest
+_BLOCK = 8192  # nodes that are summed at a time, so that they stay in the cache
+_UNSEEN = 1e-26  # the contribution of a node to an integral, over the largest, below which the node is left out
+_ROUNDING = 1e-28  # the share of E sigma^2 up to which a sum of squares is rounding
+_FAINT = 1e-15  # the share of sqrt(E sigma^2) up to which a coefficient is rounding
 
 
 def hermite_coefficients(activation: Activation, r: Array, K: int, *, derivative: int = 0) -> Array:
@@ -124,7 +124,7 @@ def expansion(
     return result
 
 
-@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # as above
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # the end result is checked
 def square_moments(activation: Activation, r: Array, *, derivative: int = 0, power: int = 0, sign: int = 1) -> Array:
     """The moments E[sigma(r_i G) sigma(sign r_i G) G^power].
 
@@ -185,7 +185,7 @@ def line_gram(activation: Activation, t: Array, *, derivative: int = 0, power: i
         _check_derivative(activation, float(np.abs(t).max()))
     edges = _common_edges(activation, np.abs(t), derivative)
     gram = np.zeros((len(t), len(t)))
-    for first in range(0, len(edges) - 1, 64):  # panels at a time, for the memory
+    for first in range(0, len(edges) - 1, 64):  # 64 panels at a time, to save memory
         part = edges[first : first + 65]
         x, weight = nodes_of(part)
         for side in (1, -1):
@@ -208,9 +208,9 @@ class _Samples(NamedTuple):
     """What a moment of sigma(r G) is computed from; sqrt(phi) is the square root of the normal density."""
 
     norm: float  # sqrt(E sigma(r G)^2)
-    end: float  # beyond which sigma counts as zero
+    end: float  # the x beyond which sigma counts as zero
     x: Array  # (m,) nodes > 0
-    weight: Array  # (m,)
+    weight: Array  # (m,) weights of the nodes
     plus: Array  # (m,) sigma(r x) sqrt(phi(x)) / norm
     minus: Array  # (m,) sigma(-r x) sqrt(phi(x)) / norm
 
@@ -229,7 +229,7 @@ def _project(samples: _Samples, K: int) -> Array:
     """The coefficients hn_0 .. hn_K over the norm; he_k sqrt(phi), which is below 1, follows a recurrence."""
     _, _, x, weight, plus, minus = samples
     share = weight * np.maximum(np.abs(plus), np.abs(minus))
-    seen = share > _UNSEEN * share.max()  # all but a few, of a layer that is much narrower than the first panels
+    seen = share > _UNSEEN * share.max()  # near a narrow layer of sigma most nodes add nothing
     x, even, odd = x[seen], (weight * (plus + minus))[seen], (weight * (plus - minus))[seen]
     values = np.zeros(K + 1)
     for first in range(0, len(x), _BLOCK):
@@ -247,7 +247,8 @@ def _remainder(samples: _Samples, lowest: Array) -> float:
     _, end, x, weight, plus, minus = samples
     beyond = math.erfc(end / math.sqrt(2))
     edge = math.exp(-end * end / 2) * math.sqrt(2 / math.pi)
-    tails = [beyond, beyond + edge * end, beyond + edge * (end**3 + end) / 2]  # of he_0^2, he_1^2 and he_2^2
+    # Integrals of he_0^2, he_1^2 and he_2^2 beyond the end.
+    tails = [beyond, beyond + edge * end, beyond + edge * (end**3 + end) / 2]
     hermite = [np.ones_like(x), x, (x * x - 1) / math.sqrt(2)]
     left = 0.0
     for k, value in enumerate(lowest):
@@ -261,13 +262,14 @@ def _check_derivative(activation: Activation, r: float) -> None:
     """Raise ValueError if sigma jumps, or sigma' is not its derivative."""
     if r > 0:
         _check_means(activation, r)
-    if _jumps(activation, r):  # means do not show it where sigma jumps back and forth
+    if _jumps(activation, r):  # where sigma jumps back and forth, its means do not show it
         raise ValueError(JUMPS.format(activation.name))
 
 
 def _check_means(activation: Activation, r: float) -> None:
     """Raise ValueError unless r E[sigma' He_k] = E[sigma He_{k+1}] (Stein)."""
-    r = max(r, power_series(activation, 0).radius / 10)  # shorter rows would not see the difference
+    # Shorter rows see too little of sigma to tell a wrong derivative.
+    r = max(r, power_series(activation, 0).radius / 10)
     function, slope = _sample(activation, r, 0), _sample(activation, r, 1)
     expected = function.norm * np.sqrt(np.arange(1, 7)) * _project(function, 6)[1:]
     found = r * slope.norm * _project(slope, 5)

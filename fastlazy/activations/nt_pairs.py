@@ -5,30 +5,24 @@ For rows u, v of norm 1 at an angle theta, E[sigma'(r <u, x>) sigma'(s <v, x>) x
     A I + b u u^T + b' v v^T + D (u v^T + v u^T),
 
 with A = E[sigma' sigma'] and, where sigma is smooth, b = r^2 E[sigma''' sigma'], b' = s^2 E[sigma' sigma'''] and
-D = r s E[sigma'' sigma'']. Closed forms where we know one; else series with many terms, if they converge; else
-integrals of sigma' sigma' against the plane's second moments. Those stay finite where b, b'
-and D do not, at the angles 0 and pi of a function with kinks.
+D = r s E[sigma'' sigma'']. They are taken from the closed form that the activation's row names; where it names none,
+from series of many terms, if these converge; else from integrals of sigma' sigma' against the second moments of the
+plane. These integrals stay finite at the angles 0 and pi of a function with kinks, where b, b' and D do not.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import numpy as np
 
 from fastlazy._support.arguments import Array
 from fastlazy.activations.activation import Activation
-from fastlazy.activations.builtin import get_activation
+from fastlazy.activations.closed_forms import PARALLEL
 from fastlazy.activations.moments import hermite_coefficients, line_gram, square_moments
 from fastlazy.activations.plane import plane_nodes
 
 _TERMS = 1000
-_TOLERANCE = 1e-13  # relative to the norms of both derivatives
-_CHUNK = 4096  # pairs at a time
-_ROOT = np.sqrt(2)
-_PARALLEL = 1e-7  # an angle at which u and v, or u and -v, are one direction
-
-Form = Callable[[Array, Array, Array], tuple[Array, Array, Array, Array]]
+_TOLERANCE = 1e-13  # the error of a moment, relative to the norms of both derivatives
+_CHUNK = 4096  # pairs whose series are summed at a time, to save memory
 
 
 def block_moments(activation: Activation, r: Array, s: Array, theta: Array) -> Array:
@@ -53,8 +47,8 @@ def block_moments(activation: Activation, r: Array, s: Array, theta: Array) -> A
     ValueError
         If the moments do not converge.
     """
-    closed = _CLOSED.get(activation.name)
-    if closed is None or activation is not get_activation(activation.name):
+    closed = activation.known.block_moments
+    if closed is None:
         parts = [slice(first, first + _CHUNK) for first in range(0, len(r), _CHUNK)]
         return np.concatenate([_series_or_integral(activation, r[p], s[p], theta[p]) for p in parts], axis=1)
     return np.stack(np.broadcast_arrays(*closed(r, s, theta)))
@@ -79,7 +73,7 @@ def _series_or_integral(activation: Activation, r: Array, s: Array, theta: Array
     coefficients = hermite_coefficients(activation, rows, _TERMS + 2, derivative=1)
     squares = square_moments(activation, rows, derivative=1)
     tails = squares - np.sum(coefficients[:, : _TERMS - 1] ** 2, axis=1)
-    tails[tails < 1e-14 * squares] = 0  # rounding
+    tails[tails < 1e-14 * squares] = 0  # differences that small are rounding
     tail, norm = (np.sqrt(np.multiply(*np.split(values, 2))) for values in (tails, squares))
     tables = [np.split(table, 2) for table in differentiated(coefficients)]
     cosine = np.cos(theta)
@@ -89,7 +83,7 @@ def _series_or_integral(activation: Activation, r: Array, s: Array, theta: Array
         moments = moments * cosine + [g * h, g2 * h, g * h2, g1 * h1]
     rest = tail * _TERMS**2 * np.abs(cosine) ** _TERMS / np.maximum(1 - np.abs(cosine), 1 / _TERMS)
     for p in np.flatnonzero(rest > _TOLERANCE * norm):
-        integral = _integral if np.sin(theta[p]) > _PARALLEL else _line
+        integral = _integral if np.sin(theta[p]) > PARALLEL else _line
         moments[:, p] = integral(activation, float(r[p]), float(s[p]), float(theta[p]))
     return moments
 
@@ -119,31 +113,3 @@ def _line(activation: Activation, r: float, s: float, theta: float) -> tuple[flo
     ends = np.array([r, s if theta < 1 else -s])
     A, second = (float(line_gram(activation, ends, derivative=1, power=power)[0, 1]) for power in (0, 2))
     return A, (second - A) / 2, (second - A) / 2, 0.0
-
-
-def _relu(r: Array, s: Array, theta: Array) -> tuple[Array, Array, Array, Array]:
-    sine = np.where(np.sin(theta) > _PARALLEL, np.sin(theta), np.inf)
-    own = -np.cos(theta) / (2 * np.pi * sine)
-    return (np.pi - theta) / (2 * np.pi), own, own, 1 / (2 * np.pi * sine)
-
-
-def _leaky_relu(r: Array, s: Array, theta: Array) -> tuple[Array, Array, Array, Array]:
-    a = 0.01  # relu with weight 1 - a, and a times the identity
-    A, own, other, cross = ((1 - a) ** 2 * value for value in _relu(r, s, theta))
-    return A + a * (1 - a) + a * a, own, other, cross
-
-
-def _erf(r: Array, s: Array, theta: Array) -> tuple[Array, Array, Array, Array]:
-    p, q = np.hypot(1, _ROOT * r), np.hypot(1, _ROOT * s)
-    a, b = _ROOT * r / p, _ROOT * s / q
-    rest = 1 / p**2 + (a / q) ** 2 + (a * b * np.sin(theta)) ** 2  # 1 - (a b cos(theta))^2
-    A = 4 / np.pi / p / q / np.sqrt(rest)
-    return A, -A * a**2 / rest, -A * b**2 / rest, A * a**2 * b**2 * np.cos(theta) / rest
-
-
-def _exp(r: Array, s: Array, theta: Array) -> tuple[Array, Array, Array, Array]:
-    A = np.exp((r * r + s * s) / 2 + r * s * np.cos(theta))
-    return A, r * r * A, s * s * A, r * s * A
-
-
-_CLOSED: dict[str, Form] = {"relu": _relu, "leaky_relu": _leaky_relu, "erf": _erf, "exp": _exp}

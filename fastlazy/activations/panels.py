@@ -17,11 +17,11 @@ JUMPS = "activation {!r} jumps, so its derivative is no function and it has no t
 
 _WIDTH = 0.5
 _MOST_PANELS = 20_000
-_FARTHEST = 50.0  # e^(-x^2 / 4) is a float
-_NEGLIGIBLE = -75.0  # log of sigma^2 e^(-x^2 / 2) over its largest value, where integrals are cut off
-_LEAST_RADIUS = 2.0**-60  # of a power series at zero; that of a function which has none counts as this
-_LONG = 8  # octaves between the radius of sigma's power series and the first panel, from where on that may hide it
-_TOLERANCE = 1e-14  # of a panel, relative to sqrt(E sigma^2)
+_FARTHEST = 50.0  # the largest x considered; e^(-x^2 / 4) does not underflow up to here
+_NEGLIGIBLE = -75.0  # integrals end where the log of sigma^2 e^(-x^2 / 2), over its largest value, is below this
+_LEAST_RADIUS = 2.0**-60  # the radius that stands for that of a sigma without a power series at zero
+_LONG = 8  # if the first panel is wider than the radius of the power series by more octaves, it may hide a layer
+_TOLERANCE = 1e-14  # the error of the integral over a panel, relative to sqrt(E sigma^2)
 _TO_SLOPE = legendre.legval(NODES, legendre.legder(np.eye(16))).T @ TO_LEGENDRE[:16]
 
 
@@ -42,11 +42,11 @@ def weighted(activation: Activation, edges: Array, t: float, derivative: int) ->
     if derivative == 0 or activation.derivative is not None:
         return activation.values(t * x, derivative) * root_density(x)
     radius, even, odd, _ = power_series(activation, 1)
-    if abs(t) <= radius / 10:  # too short to see a difference quotient
+    if abs(t) <= radius / 10:  # a row so short sees no difference of values, only the power series
         return np.polynomial.polynomial.polyval(t * x, even + math.copysign(1.0, t) * odd) * root_density(x)
     product = activation.values(t * x) * root_density(x)
     slope = (product.reshape(-1, 32) @ _TO_SLOPE.T * (2 / np.diff(edges)[:, None])).ravel()
-    return (slope + x / 2 * product) / t  # as the slope is t sigma'(t x) sqrt(phi) - x / 2 sigma(t x) sqrt(phi)
+    return (slope + x / 2 * product) / t  # slope = t sigma'(t x) sqrt(phi) - x / 2 sigma(t x) sqrt(phi)
 
 
 @lru_cache(maxsize=256)
@@ -67,12 +67,13 @@ def panels(activation: Activation, r: float, derivative: int) -> Array:
         x = left[:, None] + width[:, None] / 2 * (1 + PROBES)
         g = np.stack([_values(activation, t * x, 0 if numerical else derivative) for t in (r, -r)]) * root_density(x)
         squares = width / 2 * (WEIGHTS * g[..., 1:-1] ** 2).sum(axis=(0, 2))
-        norm = max(norm, math.sqrt(known + squares.sum()))  # a layer may be seen only when panels are narrow
+        # Only narrow panels see a narrow layer, so the norm may still grow.
+        norm = max(norm, math.sqrt(known + squares.sum()))
         missed = g @ TO_DEFECT.T
-        for row, edge in ((16, left), (17, right)):  # at a kink the value may be that of the other side
+        for row, edge in ((16, left), (17, right)):  # at a kink, sigma may have its value from the other side
             missed[:, np.isin(edge, places), row] = 0
         defect = np.sqrt((missed**2).sum(axis=(0, 2)))
-        # Narrow panels count less in an integral, but not where sigma is differentiated.
+        # An integral is off by the defect times the width, a numerical derivative by the defect alone.
         error = defect * (0.2 if numerical else width)
         done = (error <= _TOLERANCE * norm) | (width < 8 * np.spacing(right))
         finished.append(right[done])
@@ -87,7 +88,7 @@ def panels(activation: Activation, r: float, derivative: int) -> Array:
                 f"activation {activation.name!r} cannot be integrated for rows of length {r:.3g}: it oscillates too "
                 "fast, or is noisy (computed in float32?); divide W by a number, or pass a smoother function"
             )
-    if numerical and steepest > 1e-6 * norm**2:  # of the squared slope, on panels of no width
+    if numerical and steepest > 1e-6 * norm**2:  # a slope that lives on panels of no width is that of a jump
         raise ValueError(JUMPS.format(activation.name))
     return np.sort(np.concatenate(finished))
 

@@ -17,8 +17,9 @@ from fastlazy.activations.activation import Activation
 from fastlazy.activations.kinks import kinks
 from fastlazy.activations.panels import panels
 
-_FARTHEST = 12.0  # w, beyond which e^(-w^2 / 4) is rounding
-_STEPS = np.linspace(-_FARTHEST, _FARTHEST, 17)  # edges in w: panels no wider than those of sigma at angles up to 0.3
+_FARTHEST = 12.0  # the |w| beyond which e^(-w^2 / 4) is rounding
+# Edges in w; at angles up to 0.3 they are no wider, in v, than panels of sigma.
+_STEPS = np.linspace(-_FARTHEST, _FARTHEST, 17)
 _MOST_NODES = 30_000_000
 _NODES, _WEIGHTS = legendre.leggauss(16)
 

@@ -1,8 +1,9 @@
 """E[sigma(r_i G) sigma(r_j G')] for single pairs of rows, at any angle: what a short power series cannot do.
 
 The angle itself is given, not its cosine, so that nearly parallel and nearly opposite rows keep their digits.
-Closed forms where we know one; else the series of Mehler with many terms, if it converges; else, as only small angles
-and those close to pi need, an integral over the plane (`fastlazy.activations.plane`).
+The moments are taken from the closed form that the activation's row names; where it names none, from Mehler's series
+with many terms, if it converges; else, which only angles near 0 and pi need, from an integral over the plane
+(`fastlazy.activations.plane`).
 """
 
 from __future__ import annotations
@@ -14,21 +15,19 @@ import numpy as np
 
 from fastlazy._support.arguments import Array
 from fastlazy.activations.activation import Activation
-from fastlazy.activations.builtin import get_activation
 from fastlazy.activations.moments import expansion, line_nodes
 from fastlazy.activations.panels import panels
 from fastlazy.activations.plane import plane_nodes
 from fastlazy.activations.short_rows import short, short_function
 
 _TERMS = 1000
-_MANY_PANELS = 400  # of a function that oscillates too fast for 1000 terms to show much of it
-_TOLERANCE = 1e-13  # relative to the norms of both features
-_CHUNK = 4096  # pairs at a time
-_ROWS = 1024  # at a time, where pairs are looked for
-_PARALLEL = 1e-14  # the sine of an angle that is zero or pi
-_HALF, _ROOT = np.sqrt(0.5), np.sqrt(2 * np.pi)
+_MANY_PANELS = 400  # a sigma that needs more panels oscillates too fast for 1000 terms of its series
+_TOLERANCE = 1e-13  # the error of a moment, relative to the norms of both features
+_CHUNK = 4096  # pairs whose series are summed at a time, to save memory
+_ROWS = 1024  # rows whose cosines with all others are computed at a time
+_PARALLEL = 1e-14  # the sine of an angle that counts as zero or pi
+_ROOT = np.sqrt(2 * np.pi)
 
-Form = Callable[[Array, Array, Array], Array]
 Indices = np.ndarray[Any, np.dtype[np.signedinteger[Any]]]
 
 
@@ -37,11 +36,12 @@ def unit_rows(W: Array) -> tuple[Array, Array]:
     rows = W.astype(np.float64, copy=False)
     with np.errstate(over="ignore"):
         squares = np.einsum("ij,ij->i", rows, rows)
-    if squares.min() > 1e-200 and squares.max() < 1e200:  # as ever, but for zero rows and extreme ones
+    if squares.min() > 1e-200 and squares.max() < 1e200:  # no row is zero or extreme, which is the usual case
         norms = np.sqrt(squares)
         return rows / norms[:, None], norms
     largest = np.abs(rows).max(axis=1, keepdims=True)
-    scaled = rows / np.where(largest > 0, largest, 1)  # first to order one: squares neither over- nor underflow
+    # Entries of order one have squares that neither over- nor underflow.
+    scaled = rows / np.where(largest > 0, largest, 1)
     norms = np.linalg.norm(scaled, axis=1, keepdims=True)
     return scaled / np.where(norms > 0, norms, 1), (norms * largest)[:, 0]
 
@@ -86,11 +86,11 @@ def pair_moments(activation: Activation, r: Array, s: Array, theta: Array) -> Ar
 
 def pair_correlations(activation: Activation, r: Array, s: Array, theta: Array, first: int) -> Array:
     """E[f(u) g(v)] (m,) for f and g what sigma(r_p u) and sigma(s_p v) have of degrees >= *first*, of unit norm."""
-    closed = _CLOSED.get(activation.name)
-    if closed is None or activation is not get_activation(activation.name):
+    closed = activation.known.pair_moments
+    if closed is None:
         parts = [slice(first_of, first_of + _CHUNK) for first_of in range(0, len(r), _CHUNK)]
         return np.concatenate([_series_or_integral(activation, r[p], s[p], theta[p], first) for p in parts])
-    if activation.degree is not None:  # of rows of any length, however extreme
+    if activation.degree is not None:  # lengths drop out of correlations, so extreme ones do no harm
         r = s = np.ones_like(theta)
     expanded = expansion(activation, np.concatenate([r, s]), first, first=first)
     scale = np.multiply(*np.split(expanded.scale, 2))
@@ -126,7 +126,7 @@ def _terms_needed(activation: Activation, lengths: Array, cosine: Array, toleran
         needed = np.log(tolerance) / np.log(np.minimum(cosine, 1 - 1e-16))
     close = needed > _TERMS
     if close.any() and len(panels(activation, float(lengths.max()), 0)) < _MANY_PANELS:
-        return _TERMS  # as sigma may be smooth
+        return _TERMS  # sigma may be smooth, and its series then short
     return int(needed[~close].max(initial=64)) + 1
 
 
@@ -139,7 +139,7 @@ def _unit_function(
 
     def values(x: Array) -> Array:
         result = activation.values(r * x) / scale
-        for k, coefficient in enumerate(lower):  # he_0 and he_1 are powers
+        for k, coefficient in enumerate(lower):  # he_0 = 1 and he_1 = x
             result -= coefficient * x**k
         return result
 
@@ -160,40 +160,3 @@ def _integral(
         return float(np.sum(weights * (f(x) * g(sign * x) + f(-x) * g(-sign * x)) * np.exp(-x * x / 2)) / _ROOT)
     nodes = plane_nodes(activation, r, s, theta)
     return float(np.sum(f(nodes.u) * np.sum(g(nodes.v) * nodes.weights, axis=1, keepdims=True)))
-
-
-def _relu(r: Array, s: Array, theta: Array) -> Array:
-    return r * s * (np.sin(theta) + (np.pi - theta) * np.cos(theta)) / (2 * np.pi)
-
-
-def _leaky_relu(r: Array, s: Array, theta: Array) -> Array:
-    a = 0.01  # relu with weight 1 - a, and a times the identity
-    return (1 - a) ** 2 * _relu(r, s, theta) + a * r * s * np.cos(theta)
-
-
-def _erf(r: Array, s: Array, theta: Array) -> Array:
-    # 2 / pi times the arcsine of a b cos(theta), by a tangent that keeps its digits where that is near 1
-    (a, p), (b, q) = ((length / np.hypot(length, _HALF), _HALF / np.hypot(length, _HALF)) for length in (r, s))
-    rest = p * p + (a * q) ** 2 + (a * b * np.sin(theta)) ** 2
-    return 2 / np.pi * np.arctan2(a * b * np.cos(theta), np.sqrt(rest))
-
-
-def _hyperbolic(function: Callable[[Array], Array], sign: int, r: Array, s: Array, theta: Array) -> Array:
-    """e^(-(r^2 + s^2) / 2) times cosh or sinh of r s cos(theta)."""
-    # as exponents of whole squares: long rows would lose them
-    sine, cosine = np.sin(theta / 2) ** 2, np.cos(theta / 2) ** 2
-    near, far = np.exp(-((r - s) ** 2) / 2 - 2 * r * s * sine), np.exp(-((r - s) ** 2) / 2 - 2 * r * s * cosine)
-    inner = r * s * np.cos(theta)
-    small = np.exp(-(r * r + s * s) / 2) * function(np.clip(inner, -1, 1))
-    return np.where(np.abs(inner) < 1, small, (near + sign * far) / 2)
-
-
-_CLOSED: dict[str, Form] = {
-    "relu": _relu,
-    "leaky_relu": _leaky_relu,
-    "step": lambda r, s, theta: (np.pi - theta) / (2 * np.pi),
-    "erf": _erf,
-    "exp": lambda r, s, theta: np.exp((r * r + s * s) / 2 + r * s * np.cos(theta)),
-    "cos": lambda r, s, theta: _hyperbolic(np.cosh, 1, r, s, theta),
-    "sin": lambda r, s, theta: _hyperbolic(np.sinh, -1, r, s, theta),
-}

@@ -18,7 +18,7 @@ from fastlazy._support.arguments import Array
 from fastlazy.activations.activation import Activation
 from fastlazy.activations.kinks import NODES, WEIGHTS, power_series
 
-_REACH = 10.0  # a normal variable exceeds it with probability 1e-23
+_REACH = 10.0  # a standard normal variable is larger with probability 1e-23
 _LARGEST = 1e306
 
 
@@ -28,7 +28,7 @@ class Expansion(NamedTuple):
     scale: Array  # (n,) the root of sum_{k >= first} hn_k^2
     table: Array  # (n, K + 1) hn_k / scale, the degrees below *first* too; zero where the scale is zero
     rest: Array  # (n,) the part of the squares, 0 to 1, that is of degrees above K
-    doubt: Array  # (n,) how large something may be, in units of the scale, that rounding of sigma hides
+    doubt: Array  # (n,) the largest coefficient, in units of the scale, that rounding of sigma may hide
 
     def present(self, first: int) -> Array:
         """Which rows have something of degree *first* or more, (n,); their scale may still be too small to write."""
@@ -40,7 +40,8 @@ def short(activation: Activation, r: Array, derivative: int) -> np.ndarray[Any, 
     return (r > 0) & (r <= power_series(activation, derivative).radius / _REACH)
 
 
-@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # of degrees below *first*, which are capped
+# Coefficients of degrees below *first* may overflow; they are capped.
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")
 def short_expansion(activation: Activation, r: Array, K: int, first: int, derivative: int, power: int) -> Expansion:
     """The expansion for short rows of lengths r (n,) > 0."""
     n = len(r)
@@ -66,7 +67,7 @@ def short_function(activation: Activation, r: float, first: int) -> Callable[[Ar
     lower = (terms.above @ basis.table)[0, :first]
     size = np.sqrt((terms.above @ basis.products @ terms.above.T)[0, 0] - lower @ lower)
     even, odd = np.split(terms.above[0] / size, 2)
-    even[:first] -= lower / size  # he_0 and he_1 are powers
+    even[:first] -= lower / size  # he_0 = 1 and he_1 = x
 
     def values(x: Array) -> Array:
         return polynomial.polyval(x, even) + np.sign(x) * polynomial.polyval(x, odd)
@@ -78,9 +79,9 @@ class _Terms(NamedTuple):
     """What sigma(r x) consists of, over r^leading: the functions x^j and sign(x) x^j that are there."""
 
     leading: int
-    above: Array  # (n, 32) of all of them but the powers below *first*
-    below: Array  # (n, first) of those
-    hidden: Array  # (n,) the largest that rounding may hide
+    above: Array  # (n, 32) coefficients of all functions, but zero for x^j with j < first
+    below: Array  # (n, first) coefficients of x^j with j < first
+    hidden: Array  # (n,) the largest coefficient that rounding may hide
 
 
 def _terms(activation: Activation, r: Array, first: int, derivative: int, power: int) -> _Terms | None:
@@ -103,13 +104,14 @@ class _Basis(NamedTuple):
     """Gaussian moments of the functions G^0 .. G^15, sign(G) G^0 .. sign(G) G^15."""
 
     table: Array  # (32, K + 1) their Hermite coefficients
-    products: Array  # (32, 32)
+    products: Array  # (32, 32) means of their products
 
 
 @lru_cache(maxsize=8)
 def _moments(K: int) -> _Basis:
     half = 0.25
-    x = (half * (np.arange(0.5, 40)[:, None] * 2 + NODES)).ravel()  # to 20, far beyond G^30
+    # Nodes up to 20, where x^30 times the normal density is negligible.
+    x = (half * (np.arange(0.5, 40)[:, None] * 2 + NODES)).ravel()
     weight = np.tile(half * WEIGHTS, 40) * 2
     root = np.exp(-x * x / 4) / (2 * math.pi) ** 0.25
     powers = x ** np.arange(16)[:, None] * (root * weight)
@@ -120,7 +122,7 @@ def _moments(K: int) -> _Basis:
         before, now = now, (x * now - math.sqrt(k) * before) / math.sqrt(k + 1)
     j, degrees = np.arange(16)[:, None], np.arange(K + 1)
     same = (j + degrees) % 2 == 0
-    smooth = np.where(same & (degrees <= j), table, 0)  # G^j has no degrees above j
+    smooth = np.where(same & (degrees <= j), table, 0)  # x^j is a sum of he_k with k <= j
     absolute = x ** np.arange(31)[:, None] @ (root * root * weight)
     sums, alike = absolute[j + j.T], (j + j.T) % 2 == 0
     own, other = np.where(alike, sums, 0), np.where(alike, 0, sums)

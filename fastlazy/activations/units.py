@@ -1,8 +1,8 @@
-"""Non-linearities of extreme size, as 1e-200 x^2, in a unit of their own, so that no square of a value is lost.
+"""Non-linearities of extreme size, such as 1e-200 x^2, in a unit of their own, so that no square of a value is lost.
 
-A risk does not depend on the unit of sigma, if coefficients and ridge are in the same. Moments are of squares, which
-are beyond floating point from sizes of 1e154 on, and below 1e-154 nothing; defects, of which squares are taken too, are
-smaller still by all the digits of a number.
+A risk does not depend on the unit of sigma if the coefficients and the ridge are in the same unit. Moments are means of
+squares of values, which overflow from sizes of 1e154 on, and underflow below 1e-154. Defects are squared, too, and are
+smaller than the values by up to 16 digits.
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ from typing import Any
 import numpy as np
 
 from fastlazy._support.arguments import Array
-from fastlazy.activations.activation import Activation
-from fastlazy.activations.builtin import BUILTIN_NAMES, get_activation
+from fastlazy.activations.activation import UNKNOWN, Activation
 
-_EXTREME = 200  # the power of two from which on, and below whose inverse, sigma gets another unit
-_LARGEST = 1e300
+_EXTREME = 200  # sigma gets another unit if its size is above 2^200 or below 2^-200
+_LARGEST = 1e300  # the ridge that stands for a larger one
 
 
 class _Scaled(Activation):
@@ -48,7 +47,7 @@ def in_own_unit(activation: Activation) -> tuple[Activation, int]:
     The size is that on [-1, 1] where sigma is large, and that on [-10, 10] where it is small: a function that grows
     fast is not extreme because its values far out are.
     """
-    if activation.name in BUILTIN_NAMES and activation is get_activation(activation.name):
+    if activation.known is not UNKNOWN:  # a named function is of ordinary size
         return activation, 0
     x = np.linspace(-10, 10, 401)  # where a function has been found to be finite
     sizes = np.abs(activation.values(x))

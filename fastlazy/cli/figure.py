@@ -161,7 +161,7 @@ def _stored(
     if widths is not None:
         table = table[table["N"].isin(widths)]
     if activations is not None:
-        table = table[(table["regime"] == "NN") | table["activation"].isin(activations)]
+        table = risk_table.with_activations(table, activations)
     return risk_table.one_figure(table, d=arguments.d, seed=arguments.seed, where=where)
 
 

@@ -82,6 +82,7 @@ def _draw_all(names: list[str], scales: list[float] | None, arguments: argparse.
     import pandas as pd
 
     from fastlazy.figures import lazy_plots, lazy_runs
+    from fastlazy.sweeps.regimes import NN, NT
 
     d, seed = arguments.d or 100, arguments.seed
     if "scales" in names or "training" in names:
@@ -101,8 +102,8 @@ def _draw_all(names: list[str], scales: list[float] | None, arguments: argparse.
     if "gap" in names:
         risks = lazy_runs.gap_risks(d, max(1, d // 10), arguments.ratio, seed)
         lines = risks.lines.melt(id_vars="N", var_name="regime", value_name="predicted")
-        dots = risks.dots.rename(columns={"NT": "measured"}).assign(regime="NT")
-        trained = pd.DataFrame({"N": [risks.N], "regime": ["NN"], "measured": [risks.trained]})
+        dots = risks.dots.rename(columns={NT.name: "measured"}).assign(regime=NT.name)
+        trained = pd.DataFrame({"N": [risks.N], "regime": [NN.name], "measured": [risks.trained]})
         with _told(_format_gap(risks, d)):
             _save(lambda: lazy_plots.plot_gap(risks, d), pd.concat([lines, dots, trained]), "gap", out)
 

@@ -11,9 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fastlazy.figures.lazy_runs import GapRisks, ScaleRuns
-from fastlazy.figures.risk_curves import STYLES
+from fastlazy.sweeps.regimes import NN, NT, RF
 
-_COLORS = {regime: style["color"] for regime, style in STYLES.items()}
 _DOT: dict[str, Any] = {"linestyle": "none", "markersize": 6.5, "markerfacecolor": "white", "markeredgewidth": 1.5}
 _CURVES = 6  # of different alpha, in one panel
 
@@ -22,10 +21,10 @@ def plot_scales(runs: ScaleRuns, d: int, N: int) -> Figure:
     """Risk at the end of training against the scale alpha, between the NN and the NT line."""
     figure, ax = plt.subplots(figsize=(7.2, 4.8), layout="constrained")
     ends = runs.ends
-    ax.axhline(runs.nt, color=_COLORS["NT"], linestyle="--", label="NT: tangent model of the same $W_0$")
-    ax.axhline(runs.nn, color=_COLORS["NN"], linestyle="-.", label="NN: infimum at this width")
+    ax.axhline(runs.nt, color=NT.style["color"], linestyle="--", label="NT: tangent model of the same $W_0$")
+    ax.axhline(runs.nn, color=NN.style["color"], linestyle="-.", label="NN: infimum at this width")
     ax.plot(runs.curve["scale"], runs.curve["reachable"], color="0.55", label="infimum at this $\\alpha$")
-    ax.plot(ends["scale"], ends["risk"], **_DOT, color=_COLORS["NN"], marker="o", label="trained by SGD")
+    ax.plot(ends["scale"], ends["risk"], **_DOT, color=NN.style["color"], marker="o", label="trained by SGD")
     ax.set_xscale("log")
     ax.set_ylim(0, 1.15 * max(runs.nt, float(ends["risk"].max())))
     _finish(ax, "scale $\\alpha$", "risk / null risk")
@@ -64,22 +63,22 @@ def plot_directions(shares: pd.DataFrame, d: int, N: int) -> Figure:
     """Share captured of each eigendirection of B against its eigenvalue, for RF, NT and NN, and the laws."""
     figure, ax = plt.subplots(figsize=(7.2, 4.8), layout="constrained")
     small: dict[str, Any] = {**_DOT, "markersize": 3.5, "markeredgewidth": 0.9, "alpha": 0.8}
-    for regime in ("NN", "NT", "RF"):
-        style = STYLES[regime]
-        ax.plot(shares["eigenvalue"], shares[regime], **small, color=style["color"], marker=style["marker"], zorder=3)
-    for regime in ("NT", "RF"):
-        law = shares[f"{regime}_law"]
-        ax.plot(shares["eigenvalue"], law, color=_COLORS[regime], linestyle=STYLES[regime]["linestyle"], zorder=2)
+    for regime in (NN, NT, RF):
+        style, share = regime.style, shares[regime.name]
+        ax.plot(shares["eigenvalue"], share, **small, color=style["color"], marker=style["marker"], zorder=3)
+    for regime in (NT, RF):
+        style, law = regime.style, shares[f"{regime.name}_law"]
+        ax.plot(shares["eigenvalue"], law, color=style["color"], linestyle=style["linestyle"], zorder=2)
     # What the infimum of NN captures: the N largest, and nothing else.
     largest = (shares["rank"] <= N).astype(float)
-    ax.plot(shares["eigenvalue"], largest, color=_COLORS["NN"], linestyle="-.", linewidth=1.0, zorder=1)
+    ax.plot(shares["eigenvalue"], largest, color=NN.style["color"], linestyle="-.", linewidth=1.0, zorder=1)
     if d > N:
         edge = float(shares["eigenvalue"].iloc[N - 1])
         ax.annotate(
             f"the {N} largest $\\rightarrow$", (edge, 0.6), xytext=(16, 0), textcoords="offset points", fontsize="small"
         )
-    for style in STYLES.values():
-        ax.plot([], [], **style, markersize=5, markerfacecolor="white")
+    for regime in (RF, NT, NN):
+        ax.plot([], [], **regime.style, label=regime.label, markersize=5, markerfacecolor="white")
     ax.set_ylim(-0.45, 1.15)
     ax.set_xlim(left=0)
     _finish(ax, "eigenvalue $\\lambda$ of B", "share captured,  $\\langle v, S v\\rangle / \\lambda$")
@@ -92,19 +91,20 @@ def plot_gap(risks: GapRisks, d: int) -> Figure:
     """Risk of NT and NN against the width on a gap target."""
     figure, ax = plt.subplots(figsize=(7.2, 4.8), layout="constrained")
     lines, N = risks.lines, risks.N
-    for regime in ("NT", "NN"):
-        style = STYLES[regime]
-        ax.plot(lines["N"], lines[regime], color=style["color"], linestyle=style["linestyle"])
-    ax.plot(risks.dots["N"], risks.dots["NT"], **_DOT, color=_COLORS["NT"], marker="^")
-    ax.plot([N], [risks.trained], **_DOT, color=_COLORS["NN"], marker="o", zorder=3)
+    for regime in (NT, NN):
+        style = regime.style
+        ax.plot(lines["N"], lines[regime.name], color=style["color"], linestyle=style["linestyle"])
+    ax.plot(risks.dots["N"], risks.dots[NT.name], **_DOT, color=NT.style["color"], marker="^")
+    ax.plot([N], [risks.trained], **_DOT, color=NN.style["color"], marker="o", zorder=3)
     here = lines[lines["N"] == N].iloc[0]
-    ax.annotate("", (N, 1.3 * risks.trained), (N, 0.7 * here["NT"]), arrowprops={"arrowstyle": "<->", "color": "0.4"})
+    nt, nn = here[NT.name], here[NN.name]
+    ax.annotate("", (N, 1.3 * risks.trained), (N, 0.7 * nt), arrowprops={"arrowstyle": "<->", "color": "0.4"})
     ax.annotate(
-        f"factor {here['NT'] / here['NN']:.0f} at N = {N}\n(asked: {risks.ratio:g})",
-        (N, np.sqrt(here["NT"] * here["NN"])), xytext=(-8, 0), textcoords="offset points", ha="right", va="center",
+        f"factor {nt / nn:.0f} at N = {N}\n(asked: {risks.ratio:g})",
+        (N, np.sqrt(nt * nn)), xytext=(-8, 0), textcoords="offset points", ha="right", va="center",
     )  # fmt: skip
-    for regime in ("NT", "NN"):
-        ax.plot([], [], **STYLES[regime], markersize=6.5, markerfacecolor="white")
+    for regime in (NT, NN):
+        ax.plot([], [], **regime.style, label=regime.label, markersize=6.5, markerfacecolor="white")
     ax.set_xscale("log")
     ax.set_yscale("log")
     ax.set_ylim(top=2)

@@ -10,14 +10,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from fastlazy._support.arguments import check_count
-from fastlazy.figures.risk_table import check_one_setting
-
-# Told apart by line, marker and filling as well as by colour (a palette for colour-blind readers).
-STYLES: dict[str, dict[str, Any]] = {
-    "RF": {"color": "#0072B2", "linestyle": "-", "marker": "s", "label": "RF: random features"},
-    "NT": {"color": "#D55E00", "linestyle": "--", "marker": "^", "label": "NT: neural tangent"},
-    "NN": {"color": "#111111", "linestyle": "-.", "marker": "o", "label": "NN: trained by SGD"},
-}
+from fastlazy.figures.risk_table import activations_of, check_one_setting, with_activations
+from fastlazy.sweeps.regimes import REGIMES
 
 
 def plot_risk_curves(
@@ -95,17 +89,13 @@ def plot_activations(dots: pd.DataFrame, lines: pd.DataFrame | None = None, d: i
     _, grid = plt.subplots(rows, columns, figsize=size, layout="constrained", sharex=True, sharey=True, squeeze=False)
     axes = list(grid.flat)
     for ax, name in zip(axes, names, strict=False):
-        own, known = (
-            None if table is None else table[(table["regime"] == "NN") | (table["activation"] == name)]
-            for table in (dots, lines)
-        )
-        assert own is not None
-        _draw(ax, own, known, d)
+        known = None if lines is None else with_activations(lines, [name])
+        _draw(ax, with_activations(dots, [name]), known, d)
         ax.set_title(name, fontsize="medium")
         ax.label_outer()
     for ax in axes[len(names) :]:
         ax.set_visible(False)
-    _add_legend(axes[0], of_nn=", x²")
+    _add_legend(axes[0], of_one_sigma=", x²")
     return axes[: len(names)]
 
 
@@ -138,9 +128,9 @@ def _check_table(name: str, table: Any, columns: list[str]) -> None:
 
 def _check_numbers(name: str, table: pd.DataFrame, height: str, may_lack: bool = False) -> None:
     """Check regimes, widths and heights of a table; only lines *may_lack* some heights."""
-    unknown = sorted({str(regime) for regime in table["regime"]} - {*STYLES})
-    if unknown:
-        raise ValueError(f"regime must be one of 'RF', 'NT', 'NN', got {', '.join(unknown)}; rename or drop these rows")
+    if unknown := sorted({str(regime) for regime in table["regime"]} - {*REGIMES}):
+        known = ", ".join(map(repr, REGIMES))
+        raise ValueError(f"regime must be one of {known}, got {', '.join(unknown)}; rename or drop these rows")
     for column, minimum in (("N", 1.0), (height, -np.inf)):
         if not pd.api.types.is_numeric_dtype(table[column]):
             raise TypeError(f"column {column} of {name} must hold numbers, got dtype {table[column].dtype}; convert it")
@@ -154,16 +144,17 @@ def _check_numbers(name: str, table: pd.DataFrame, height: str, may_lack: bool =
 
 def _activations(dots: pd.DataFrame) -> list[str]:
     """The non-linearities of RF and NT, in their order; none if the table does not have them."""
-    return list(dots.loc[dots["regime"] != "NN", "activation"].unique()) if "activation" in dots else []
+    return activations_of(dots) if "activation" in dots else []
 
 
 def _draw(ax: Axes, dots: pd.DataFrame, lines: pd.DataFrame | None, d: int) -> None:
     """Draw dots and lines, and name the axes, in place."""
-    for regime, style in STYLES.items():
+    for regime in REGIMES.values():
+        style = regime.style
         if lines is not None:
-            line = lines[lines["regime"] == regime].sort_values("N")
+            line = lines[lines["regime"] == regime.name].sort_values("N")
             ax.plot(line["N"] / d, line["predicted"], color=style["color"], linestyle=style["linestyle"], zorder=2)
-        groups = dots[dots["regime"] == regime].groupby("N")["measured"]
+        groups = dots[dots["regime"] == regime.name].groupby("N")["measured"]
         if groups.ngroups:
             ax.errorbar(
                 groups.mean().index / d,
@@ -179,7 +170,7 @@ def _draw(ax: Axes, dots: pd.DataFrame, lines: pd.DataFrame | None, d: int) -> N
                 zorder=3,
             )
         # One legend entry for the line and the dots of a regime.
-        ax.plot([], [], **style, markersize=6.5, markerfacecolor="white", markeredgewidth=1.5)
+        ax.plot([], [], **style, label=regime.label, markersize=6.5, markerfacecolor="white", markeredgewidth=1.5)
     ax.set_xscale("log")
     ax.xaxis.set_major_formatter("{x:g}")
     ax.set_ylim(-0.03, max(1.03, 1.03 * float(dots["measured"].max())))
@@ -189,10 +180,10 @@ def _draw(ax: Axes, dots: pd.DataFrame, lines: pd.DataFrame | None, d: int) -> N
     ax.spines[["top", "right"]].set_visible(False)
 
 
-def _add_legend(ax: Axes, of_nn: str = "") -> None:
+def _add_legend(ax: Axes, of_one_sigma: str = "") -> None:
     """Explain lines and markers above the axes, where there is no data to cover, in place."""
-    handles, labels = ax.get_legend_handles_labels()
-    labels = [label + of_nn * label.startswith("NN") for label in labels]
+    handles, _ = ax.get_legend_handles_labels()
+    labels = [regime.label + of_one_sigma * regime.has_one_activation for regime in REGIMES.values()]
     ax.figure.legend(
         handles, labels, loc="outside upper center", ncols=3, frameon=False, fontsize="small", handlelength=3.2,
         columnspacing=1.5,

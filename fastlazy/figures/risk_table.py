@@ -15,15 +15,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fastlazy.activations.builtin import TANGENT_NAMES
-from fastlazy.sweeps.cells import KEYS, REGIMES, REPEATS, canonical_cell, cell_target, check_number_of_cells
+from fastlazy.sweeps.cells import KEYS, REPEATS, canonical_cell, cell_target, check_number_of_cells
+from fastlazy.sweeps.keys import FAMILY_KEYS
 from fastlazy.sweeps.measure import predicted_ratio
+from fastlazy.sweeps.regimes import REGIMES
 from fastlazy.targets.quadratic import QuadraticTarget
 
 _DOT = {"ratio": "measured", "stream": "seed"}  # a column of a sweep, and what it is called of a dot
 DOT_COLUMNS = ["regime", "N", "draw", "measured", "predicted", "seconds", "seed", "activation"]
-_ALWAYS = ["regime", "N", "draw", "seed"]
-_SETTING = ["target", "target_seed", "exponent", "d"]  # what all dots of one figure have in common
+_ALWAYS = ["target", "d", "regime", "N", "draw", "seed"]
+# What all dots of one figure have in common.
+_SETTING = ["target", *(name for keys in FAMILY_KEYS.values() for name in keys), "d"]
+_TRAINED = [regime.name for regime in REGIMES.values() if regime.is_trained]
+_OF_ONE_SIGMA = [regime.name for regime in REGIMES.values() if regime.has_one_activation]
 
 
 def geometric_widths(d: int, count: int) -> list[int]:
@@ -55,18 +59,19 @@ def figure_cells(
     activations: Sequence[str] = ("square",),
 ) -> list[dict[str, Any]]:
     """The cells of a figure: for each width *draws* of RF and NT, with the same weights for all sigma, and one NN."""
+    drawn = [regime for regime in REGIMES.values() if not regime.is_trained]
     common = {"d": d, "target_seed": seed, "seed": seed}
     lazy = [
-        {"regime": regime, "activation": name, **common}
+        {"regime": regime.name, "activation": name, **common}
         for name in activations
-        for regime in ("RF", "NT")
-        if regime == "RF" or name in TANGENT_NAMES
+        for regime in drawn
+        if name in regime.activations
     ]
-    check_number_of_cells(len(widths) * (draws * len(lazy) + 1), f"{draws} draws at {len(widths)} widths")
+    check_number_of_cells(len(widths) * (draws * len(lazy) + len(_TRAINED)), f"{draws} draws at {len(widths)} widths")
     cells: list[dict[str, Any]] = []
     for N, samples in zip(widths, n_samples, strict=True):
         cells += [{**cell, "N": N, "draw": k} for cell in lazy for k in range(draws)]
-        cells.append({"regime": "NN", "N": N, "n_samples": samples, **common})
+        cells += [{"regime": name, "N": N, "n_samples": samples, **common} for name in _TRAINED]
     return cells
 
 
@@ -103,7 +108,7 @@ def one_figure(
     for name, value in {"ridge": 0.0, "scale": None, "init": "orthogonal", **wanted}.items():
         if name in rows or name in wanted:
             rows = rows[_has(rows, name, value)]
-    settings = rows[_SETTING].drop_duplicates()
+    settings = rows[[name for name in _SETTING if name in rows]].drop_duplicates()
     if len(settings) > 1:
         listed = "; ".join(
             ", ".join(f"{name} = {value}" for name, value in row.items() if not pd.isna(value))
@@ -115,7 +120,7 @@ def one_figure(
         )
     trained = rows["n_samples"].astype(float)
     most = trained.groupby([rows["regime"], rows["N"]]).transform("max")
-    is_trained = rows["regime"] == "NN"
+    is_trained = rows["regime"].isin(_TRAINED)
     if "n_samples" not in wanted:  # of the others only what is of the population
         rows = rows[(is_trained & (trained == most)) | (~is_trained & trained.isna())]
     if rows.empty:
@@ -138,7 +143,7 @@ def check_columns(table: pd.DataFrame, names: Iterable[str] = ()) -> None:
     ValueError
         If it has not.
     """
-    needed = [*names, "status", "ratio", "predicted", "seconds", "stream", "ridge", "n_samples", *_SETTING, *_ALWAYS]
+    needed = [*names, "status", "ratio", "predicted", "seconds", "stream", "ridge", "n_samples", *_ALWAYS]
     if missing := [name for name in needed if name not in table]:
         raise ValueError(
             f"the store has no column {', '.join(map(repr, missing))}; a sweep into it, or into another, makes them"
@@ -180,7 +185,7 @@ def _has(rows: pd.DataFrame, name: str, value: Any) -> pd.Series:
     if key.later and key.default is not None:  # in stores from before there was the key it is empty
         column = column.fillna(key.default)
     equal = column.isna() if value is None else (column == value).fillna(False).astype(bool)
-    without = ~rows["regime"].isin([regime for regime, keys in REGIMES.items() if name in keys])
+    without = ~rows["regime"].isin([regime.name for regime in REGIMES.values() if name in regime.keys])
     return equal | (without & rows[name].isna())
 
 
@@ -220,16 +225,24 @@ def figure_lines(target: QuadraticTarget, dots: pd.DataFrame) -> pd.DataFrame:
     """The lines of a figure with these *dots*."""
     low, high = dots["N"].min(), dots["N"].max()
     fine = {*dots["N"], *geometric_widths(target.d, 200), *range(1, min(target.d, high) + 1)}
-    activations = list(dots.loc[dots["regime"] != "NN", "activation"].unique())
-    return predictions(target, [N for N in sorted(fine) if low <= N <= high], activations)
+    return predictions(target, [N for N in sorted(fine) if low <= N <= high], activations_of(dots))
+
+
+def activations_of(dots: pd.DataFrame) -> list[str]:
+    """The non-linearities of the regimes that have a choice, in their order."""
+    return list(dots.loc[~dots["regime"].isin(_OF_ONE_SIGMA), "activation"].unique())
+
+
+def with_activations(rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """The *rows* with one of these non-linearities, and those of regimes that have no choice."""
+    return rows[rows["regime"].isin(_OF_ONE_SIGMA) | rows["activation"].isin(names)]
 
 
 def predictions(
     target: QuadraticTarget, widths: Sequence[int], activations: Sequence[str] = ("square",)
 ) -> pd.DataFrame:
     """Lines at these *widths*: columns regime, activation, N, predicted (ratio)."""
-    lines = [("RF", name) for name in activations]
-    lines += [("NT", name) for name in activations if name in TANGENT_NAMES] + [("NN", "square")]
+    lines = [(regime.name, name) for regime in REGIMES.values() for name in regime.among(activations)]
     rows = [(regime, name, N, predicted_ratio(target, regime, N, name)) for regime, name in lines for N in widths]
     return pd.DataFrame(rows, columns=["regime", "activation", "N", "predicted"])
 

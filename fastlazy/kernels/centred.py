@@ -9,23 +9,22 @@ s_i x - o_i m = t_i x + o_i xi have the kernel
 
     T(x, y) <x, y> + v(x) <x, eta> + v(y) <xi, y> + q <xi, eta>,    T = sum_i t_i t_i,  v = sum_i o_i t_i,  q = |o|^2
 
-with eta = y - m, in which no term is large beside what is meant (ours; `tests/kernels/test_centred.py`).
+with eta = y - m, in which no term is much larger than the kernel itself (ours; `tests/kernels/test_centred.py`).
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastlazy._core import activation as named
 from fastlazy._core import gram as core
 from fastlazy._core.layout import padded
-from fastlazy._core.loops import loop_address
 from fastlazy._core.shift import shift_features
 from fastlazy._support.arguments import Array
 from fastlazy._support.threads import Team
 from fastlazy.activations.activation import Activation
+from fastlazy.kernels.feature_operands import features_of_neurons, slope_bits
 from fastlazy.kernels.operands import Blocks, check_products, operand, overflow_remedy, threads
 
 
@@ -33,7 +32,7 @@ class _Result(NamedTuple):
     """What a sum over neurons fills."""
 
     blocks: Blocks
-    moments: Array  # (1, samples and padding): sum_i o_i t_i
+    moments: Array  # (1, samples and padding) sum_i o_i t_i for each sample
 
 
 def centred_rf_kernel(X: Array, W: Array, sigma: Activation, origin: Array, *, parallel: bool = True) -> Array:
@@ -63,7 +62,7 @@ def centred_rf_kernel(X: Array, W: Array, sigma: Activation, origin: Array, *, p
     out = np.empty((len(X), len(X)), X.dtype)
     check_products(X, W)
     with threads(_work(X, W), parallel) as together:
-        result = _add_features(together, X, W, loop_address(sigma.compiled, X.dtype), origin, out, core.PLAIN)
+        result = _add_features(together, X, W, sigma.compiled, origin, out, core.PLAIN)
     _check(result.blocks, sigma)
     return out
 
@@ -97,18 +96,17 @@ def centred_nt_kernel(
     derivative, moved = sigma.compiled_derivative, X - mean
     v: Array
     with threads(_work(X, W), parallel) as together:
-        if derivative is named.d_square:
+        if sigma.is_quadratic:
             M = 4 * (W.T @ W)
             samples, rows, turned = (operand(together, part) for part in (X, moved, moved @ M))
             blocks = Blocks(together, out, symmetric=True)
             blocks.add(rows, turned, how=core.TIMES, others=(samples, samples))
             v, q = moved @ (M @ mean), float(mean @ M @ mean)
-        elif derivative is named.step:
+        elif sigma.known.binary_slope:
             blocks = Blocks(together, out, symmetric=True)
             v, q = _count_bits(together, X, W, blocks)
         else:
-            loop = loop_address(derivative, X.dtype)
-            blocks, moments = _add_features(together, X, W, loop, origin, out, core.TIMES)
+            blocks, moments = _add_features(together, X, W, derivative, origin, out, core.TIMES)
             v, q = moments[0, : len(X)], float(np.sum(origin**2, dtype=np.float64))
         # v(x) <x, eta> + v(y) <xi, y> + q <xi, eta>
         half = (v[:, None] * X + q / 2 * moved).astype(X.dtype)
@@ -118,35 +116,27 @@ def centred_nt_kernel(
     return out
 
 
-def _add_features(together: Team, X: Array, W: Array, loop: int, origin: Array, out: Array, how: int) -> _Result:
-    """Fill *out* with sum_i t_i(x) t_i(y), t = loop(<w_i, x>) - o_i, times <x, y> if *how* says so, in place."""
-    N = len(W)
-    neurons, samples = operand(together, W, left_only=True), operand(together, X)
-    held = core.allocate_operand(len(X), min(N, core.INNER), X.dtype)
-    columns = held.panels.shape[0] * held.panels.shape[2]
-    result = _Result(Blocks(together, out, symmetric=True), np.zeros((1, columns)))
-    for start in range(0, N, core.INNER):
-        part = np.ascontiguousarray(origin[start : start + core.INNER])
-        count = len(part)
-        rows, errors = neurons.rows[start // 4 :], result.blocks.errors
-        together(core.fill_features, rows, count, samples.panels, loop, held, errors)
-        together(shift_features, part, np.zeros(columns, X.dtype), held)
-        together(core.add_moments, held.panels, count, part[None].astype(np.float64), result.moments)
-        depth, last = padded(count), start + count == N
-        result.blocks.add(held, held, k=depth, begin=start == 0, finish=last, how=how, others=(samples, samples))
+def _add_features(together: Team, X: Array, W: Array, function: Any, origin: Array, out: Array, how: int) -> _Result:
+    """Fill *out* with sum_i t_i(x) t_i(y), t_i = f(<w_i, x>) - o_i, times <x, y> if *how* says so, in place."""
+    samples = operand(together, X)
+    result = _Result(
+        Blocks(together, out, symmetric=True), np.zeros((1, samples.panels.shape[0] * samples.panels.shape[2]))
+    )
+    for neurons, (held,) in features_of_neurons(together, function, W, [(samples, len(X))], result.blocks.errors):
+        part, first, last = np.ascontiguousarray(origin[neurons]), neurons.start == 0, neurons.stop == len(W)
+        together(shift_features, part, np.zeros(result.moments.shape[1], X.dtype), held)
+        together(core.add_moments, held.panels, len(part), part[None].astype(np.float64), result.moments)
+        k = padded(len(part))
+        result.blocks.add(held, held, k=k, begin=first, finish=last, how=how, others=(samples, samples))
     return result
 
 
 def _count_bits(together: Team, X: Array, W: Array, blocks: Blocks) -> tuple[Array, float]:
     """Fill the result with T(x, y) <x, y> for slopes that are 0 or 1 and their exact means, in place; v (n,) and q."""
-    N, out = len(W), blocks.out
-    neurons, samples = operand(together, W, left_only=True), operand(together, X)
-    panels, _, width = samples.panels.shape
-    bits = np.zeros((panels * width, -(-N // core.WORD)), np.uint64)
-    scratch = np.zeros((len(blocks.errors), core.WORD, width), X.dtype)
-    together(core.fill_bits, neurons.rows, N, samples.panels, scratch, bits)
+    samples, out = operand(together, X), blocks.out
+    bits = slope_bits(together, W, samples)
     blocks.add(samples, samples, bits=(bits, bits))
-    counts: Array = out.mean(axis=0, dtype=np.float64)  # of whole numbers: sum_i o_i s_i(x)
+    counts: Array = out.mean(axis=0, dtype=np.float64)  # sum_i o_i s_i(x), exact as *out* holds whole numbers
     q = float(counts.mean())
     for start in range(0, len(out), 64):  # rows that stay in the cache
         rows = slice(start, start + 64)

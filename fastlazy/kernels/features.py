@@ -10,7 +10,7 @@ those would cost that and O(n (d + N)) more. Features are never stored for all s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
@@ -18,15 +18,13 @@ from fastlazy._core import gram as core
 from fastlazy._core import values as core_values
 from fastlazy._core.layout import padded
 from fastlazy._core.loops import loop_address
-from fastlazy._core.shift import shift_features
 from fastlazy._support.arguments import Array
 from fastlazy._support.threads import Team
 from fastlazy.activations.activation import Activation
+from fastlazy.kernels.feature_operands import Counts, FeaturesOfSamples
 from fastlazy.kernels.operands import Blocks, check_products, operand, overflow_remedy, scratch, threads
 
-Counts: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
-
-SAMPLES = 2048  # of which an answer is made at a time
+SAMPLES = 2048  # samples whose features are made at a time
 
 
 def features(X: Array, W: Array, sigma: Activation, *, derivative: int = 0, parallel: bool = True) -> Array:
@@ -37,26 +35,16 @@ def features(X: Array, W: Array, sigma: Activation, *, derivative: int = 0, para
     ValueError
         If sigma has no derivative and it is asked for, or a feature is not finite.
     """
-    n, N = len(X), len(W)
-    result = np.empty((n, N), W.dtype)
-    function = sigma.compiled_derivative if derivative else sigma.compiled
-    check_products(X, W)
-    with threads(float(n) * N * W.shape[1], parallel) as together:
-        W_operand = operand(together, W)
-        held = core.allocate_operand(N, min(SAMPLES, padded(n)), W.dtype)
-        errors = np.zeros(together.members, np.int64)
-        loop = loop_address(function, W.dtype)
-        for start, rows in _parts(X):
-            samples = operand(together, rows, left_only=True)
-            together(core.fill_features, samples.rows, len(rows), W_operand.panels, loop, held, errors)
-            width = held.panels.shape[2]
-            for first in range(0, N, width):
-                count = min(width, N - first)
-                result[start : start + len(rows), first : first + count] = held.panels[
-                    first // width, : len(rows), :count
-                ]
-    _check_finite("features", result, errors, sigma, W.dtype)
-    return result
+    out = np.empty((len(X), len(W)), W.dtype)
+
+    def use(_together: Team, held: core.Operand, part: slice, _first: bool) -> None:
+        rows, width = out[part], held.panels.shape[2]
+        for first in range(0, len(W), width):
+            columns = rows[:, first : first + width]
+            columns[:] = held.panels[first // width, : len(rows), : columns.shape[1]]
+
+    _with_features(X, W, sigma, derivative, None, use, parallel)
+    return out
 
 
 def rf_values(X: Array, W: Array, a: Array, sigma: Activation, *, parallel: bool = True) -> Array:
@@ -206,18 +194,10 @@ def _with_features(
     check_products(X, W)
     function = sigma.compiled_derivative if derivative else sigma.compiled
     with threads(float(len(X)) * W.size, parallel) as together:
-        W_operand = operand(together, W)
-        held = core.allocate_operand(len(W), min(SAMPLES, padded(len(X))), W.dtype)
+        maker = FeaturesOfSamples(together, function, W, origin, min(SAMPLES, padded(len(X))))
         errors = np.zeros(together.members, np.int64)
-        loop = loop_address(function, W.dtype)
-        outer = np.zeros(held.panels.shape[0] * held.panels.shape[2], W.dtype)
-        if origin is not None:
-            outer[: len(W)] = origin
         for start, rows in _parts(X):
-            samples = operand(together, rows, left_only=True)
-            together(core.fill_features, samples.rows, len(rows), W_operand.panels, loop, held, errors)
-            if origin is not None:
-                together(shift_features, np.zeros(len(rows), W.dtype), outer, held)
+            held = maker.fill(operand(together, rows, left_only=True), len(rows), errors)
             _check_finite("features", held.panels[:, : len(rows)], errors, sigma, W.dtype)
             use(together, held, slice(start, start + len(rows)), start == 0)
 

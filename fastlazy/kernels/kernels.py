@@ -11,14 +11,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastlazy._core import activation as named
 from fastlazy._core import gram as core
-from fastlazy._core.layout import aligned_zeros, padded
-from fastlazy._core.loops import loop_address
+from fastlazy._core.layout import padded
 from fastlazy._support.arguments import Array, check_array, check_columns
 from fastlazy._support.threads import Team
 from fastlazy.activations.activation import Activation
 from fastlazy.activations.builtin import check_activation
+from fastlazy.kernels.feature_operands import features_of_neurons, slope_bits
 from fastlazy.kernels.operands import Blocks, check_out, check_products, dtype_of, operand, overflow_remedy, threads
 
 
@@ -64,10 +63,9 @@ def rf_kernel(
     arXiv:1906.08899, the class RF of eq. (1).
     """
     problem = _check_kernel(X, W, activation, Y, out)
-    loop = loop_address(problem.activation.compiled, problem.dtype)
     with threads(_kernel_work(problem), parallel) as together:
         blocks = Blocks(together, problem.out, problem.Y is None)
-        _add_features(together, problem, loop, blocks, how=core.PLAIN)
+        _add_features(together, problem, problem.activation.compiled, blocks, how=core.PLAIN)
     _check_blocks("rf_kernel", problem, blocks)
     return problem.out
 
@@ -120,20 +118,21 @@ def nt_kernel(
     arXiv:1906.08899, the class NT of eq. (1).
     """
     problem = _check_kernel(X, W, activation, Y, out)
-    derivative = problem.activation.compiled_derivative
+    sigma = problem.activation
+    derivative = sigma.compiled_derivative
     with threads(_kernel_work(problem), parallel) as together:
         blocks = Blocks(together, problem.out, problem.Y is None)
-        if derivative is named.d_square:
+        if sigma.is_quadratic:
             M = problem.W.T @ problem.W
             M *= M.dtype.type(4 / len(problem.W))
             left = operand(together, problem.X)
             right = left if problem.Y is None else operand(together, problem.Y)
             moved = operand(together, (problem.X if problem.Y is None else problem.Y) @ M)
             blocks.add(left, moved, how=core.TIMES, others=(left, right))
-        elif derivative is named.step:
+        elif sigma.known.binary_slope:
             _count_bits(together, problem, blocks)
         else:
-            _add_features(together, problem, loop_address(derivative, problem.dtype), blocks, how=core.TIMES)
+            _add_features(together, problem, derivative, blocks, how=core.TIMES)
     _check_blocks("nt_kernel", problem, blocks)
     return problem.out
 
@@ -149,40 +148,24 @@ class _Problem(NamedTuple):
     out: Array
 
 
-def _add_features(together: Team, problem: _Problem, loop: int, blocks: Blocks, *, how: int) -> None:
-    """Fill the result with (1/N) sum_i loop(<w_i, x>) loop(<w_i, y>), times <x, y> if *how* says so, in place."""
+def _add_features(together: Team, problem: _Problem, function: Any, blocks: Blocks, *, how: int) -> None:
+    """Fill the result with (1/N) sum_i f(<w_i, x>) f(<w_i, y>), times <x, y> if *how* says so, in place."""
     N = len(problem.W)
-    W, X = operand(together, problem.W, left_only=True), operand(together, problem.X)
-    Y = X if problem.Y is None else operand(together, problem.Y)
-    inner = min(N, core.INNER)
-    left = core.allocate_operand(len(problem.X), inner, problem.dtype)
-    right = left if problem.Y is None else core.allocate_operand(len(problem.Y), inner, problem.dtype)
-    for start in range(0, N, core.INNER):
-        count = min(core.INNER, N - start)
-        neurons = W.rows[start // 4 :]
-        together(core.fill_features, neurons, count, X.panels, loop, left, blocks.errors)
-        if right is not left:
-            together(core.fill_features, neurons, count, Y.panels, loop, right, blocks.errors)
-        last = start + count == N
-        blocks.add(left, right, k=padded(count), begin=start == 0, finish=last, how=how, scale=1 / N, others=(X, Y))
+    sets = [(operand(together, rows), len(rows)) for rows in (problem.X, problem.Y) if rows is not None]
+    others = sets[0][0], sets[-1][0]
+    for neurons, held in features_of_neurons(together, function, problem.W, sets, blocks.errors):
+        first, last = neurons.start == 0, neurons.stop == N
+        k = padded(neurons.stop - neurons.start)
+        blocks.add(held[0], held[-1], k=k, begin=first, finish=last, how=how, scale=1 / N, others=others)
 
 
 def _count_bits(together: Team, problem: _Problem, blocks: Blocks) -> None:
     """Fill the result with <x, y> times the share of neurons that both x and y switch on, in place."""
-    N = len(problem.W)
-    W, X = operand(together, problem.W, left_only=True), operand(together, problem.X)
+    X = operand(together, problem.X)
     Y = X if problem.Y is None else operand(together, problem.Y)
-
-    def bits_of(samples: core.Operand) -> Any:
-        panels, _, width = samples.panels.shape
-        bits = np.zeros((panels * width, -(-N // core.WORD)), np.uint64)
-        products = aligned_zeros((together.members, core.WORD, width), problem.dtype)
-        together(core.fill_bits, W.rows, N, samples.panels, products, bits)
-        return bits
-
-    left = bits_of(X)
-    right = left if Y is X else bits_of(Y)
-    blocks.add(X, Y, how=core.TIMES, scale=1 / N, bits=(left, right), others=(X, Y))
+    left = slope_bits(together, problem.W, X)
+    right = left if Y is X else slope_bits(together, problem.W, Y)
+    blocks.add(X, Y, how=core.TIMES, scale=1 / len(problem.W), bits=(left, right), others=(X, Y))
 
 
 def _kernel_work(problem: _Problem) -> float:

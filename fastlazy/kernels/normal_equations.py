@@ -10,12 +10,11 @@ from numpy.typing import ArrayLike
 
 from fastlazy._core import gram as core
 from fastlazy._core.layout import padded
-from fastlazy._core.loops import loop_address
-from fastlazy._core.shift import shift_features
 from fastlazy._support.arguments import Array, check_array, check_columns, shown
 from fastlazy.activations.activation import Activation
 from fastlazy.activations.builtin import check_activation
-from fastlazy.kernels.operands import Blocks, check_products, dtype_of, operand, overflow_remedy, threads
+from fastlazy.kernels.feature_operands import FeaturesOfSamples
+from fastlazy.kernels.operands import Blocks, check_products, dtype_of, overflow_remedy, threads
 
 
 def rf_normal_equations(
@@ -111,24 +110,17 @@ def _sums(
 ) -> tuple[Array, Array]:
     """Means over all samples of products of features, (N, N), and of features and responses, (t, N), float64."""
     (N, d), dtype = W.shape, W.dtype
-    loop = loop_address(sigma.compiled, dtype)
     targets = np.atleast_2d(check_array("y", first[1], (1, 2)).T).shape[0]
     Gram, n = np.zeros((N, N), dtype), 0
     with threads(N * N * float(core.INNER) / 2, parallel) as together:
-        W_operand = operand(together, W)
-        features = core.allocate_operand(N, core.INNER, dtype)
-        columns = features.panels.shape[0] * features.panels.shape[2]
-        moments, outer = np.zeros((targets, columns)), np.zeros(columns, dtype)
-        if origin is not None:
-            outer[:N] = origin
+        maker = FeaturesOfSamples(together, sigma.compiled, W, origin, core.INNER)
+        moments = np.zeros((targets, maker.columns))
         blocks = Blocks(together, Gram, symmetric=True)
         samples = core.allocate_operand(core.INNER, d, dtype, left_only=True)
         for rows, responses in _chunks(first, stream, d, targets, dtype, W):
             count = len(rows)
             together(core.fill_operand, rows, samples)
-            together(core.fill_features, samples.rows, count, W_operand.panels, loop, features, blocks.errors)
-            if origin is not None:
-                together(shift_features, np.zeros(count, dtype), outer, features)
+            features = maker.fill(samples, count, blocks.errors)
             blocks.add(features, features, k=padded(count), begin=n == 0, finish=False)
             together(core.add_moments, features.panels, count, responses, moments)
             n += count

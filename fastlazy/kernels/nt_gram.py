@@ -22,7 +22,8 @@ from fastlazy.activations.units import in_own_unit, times_power
 from fastlazy.kernels.operands import dtype_of, in_panels, operand, scratch, threads
 
 _TERMS = 64
-_TOLERANCE = {np.dtype(np.float64): 1e-15, np.dtype(np.float32): 1e-8}  # of what is left out, relative to norms
+# The sum of the terms left out, relative to the norms of both features.
+_TOLERANCE = {np.dtype(np.float64): 1e-15, np.dtype(np.float32): 1e-8}
 
 
 def nt_gram(
@@ -107,8 +108,8 @@ class TangentGram(NamedTuple):
     squares: Array  # (N,) E sigma'^2
     mean: Array  # (N, d) means of the features, zero if not centred; its dtype is the operator's
     blocks: core.Coefficients
-    operand: Operand  # of the directions
-    columns: Array  # (panels, k4, width), the columns of the same
+    operand: Operand  # the directions as an operand
+    columns: Array  # (panels, k4, width) the columns of the directions, in panels
     parallel: bool
 
 
@@ -217,9 +218,9 @@ def _fill(together: Team, unit: Operand, g: Array, squares: Array) -> tuple[core
     """The coefficients off the diagonal, and the |cosine| beyond which they are not good, or 1 if there is none."""
     N, dtype = len(g), unit.panels.dtype
     tables = differentiated(g)
-    # With g_k small from k = K on, |g_{k+2} g_k| is no larger than what is left of E sigma'^2, and k^2 cos^k falls.
+    # |g_{k+2} g_k| is at most the sum of g_j^2 over j >= k, the *tails*, and k^2 cos^k bounds the rest of a term.
     rest = np.maximum(squares - np.sum(g**2, axis=1), 0)
-    rest[rest < 1e-14 * squares] = 0  # rounding
+    rest[rest < 1e-14 * squares] = 0  # differences that small are rounding
     tails = rest[:, None] + np.cumsum(g[:, ::-1] ** 2, axis=1)[:, ::-1]
     share = np.max(tails / np.where(squares > 0, squares, 1)[:, None], axis=0)[1 : _TERMS + 2]
     terms = np.arange(1, _TERMS + 2)
@@ -229,7 +230,7 @@ def _fill(together: Team, unit: Operand, g: Array, squares: Array) -> tuple[core
     blocks = core.allocate_coefficients(N, unit.panels.shape[2], dtype)
     spaces = scratch(together, unit.panels.shape[2], dtype)
     steep = np.zeros(len(spaces), np.int64)
-    with np.errstate(over="ignore"):  # looked for by the caller
+    with np.errstate(over="ignore"):  # the caller looks for infinities
         left = np.stack(tables).astype(dtype)
         right = np.stack([in_panels(table, unit) for table in tables])
     together(core.fill_coefficients, unit, left, right, cuts, spaces, blocks, steep)
@@ -245,7 +246,7 @@ def block_numbers(gram: TangentGram, i: Indices, j: Indices) -> Array:
 def _set(blocks: core.Coefficients, i: Indices, j: Indices, values: Array) -> None:
     """Set entries (i, j) of A, b_ij, b_ji and D to *values* (4, m), in place."""
     width = blocks.own.shape[2]
-    with np.errstate(over="ignore"):  # looked for by the caller
+    with np.errstate(over="ignore"):  # the caller looks for infinities
         blocks.A[i // 4, j, i % 4] = values[0]
         for part, value in zip(blocks[1:], values[1:], strict=True):
             part[i // width, j, i % width] = value

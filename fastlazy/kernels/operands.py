@@ -15,8 +15,8 @@ from fastlazy._core import gram as core
 from fastlazy._support.arguments import Array, check_flag
 from fastlazy._support.threads import Team, share_threads, team
 
-_SHARE = 2e6  # multiply-adds that are worth a thread
-_LONG = 1e10  # that take so long that someone may want to stop them
+_SHARE = 2e6  # multiply-adds that are worth starting a thread for
+_LONG = 1e10  # multiply-adds that take so long that a user may want to interrupt them
 
 
 class Blocks:

@@ -10,7 +10,7 @@ from fastlazy._core.series import fill_series
 from fastlazy._support.arguments import Array, check_array, check_flag
 from fastlazy._support.threads import Team
 from fastlazy.activations.activation import Activation
-from fastlazy.activations.builtin import check_activation, get_activation
+from fastlazy.activations.builtin import check_activation
 from fastlazy.activations.moments import expansion
 from fastlazy.activations.rf_pairs import pair_correlations, steep_pairs, unit_rows
 from fastlazy.activations.short_rows import Expansion
@@ -76,7 +76,7 @@ def rf_gram(
     centred = check_flag("center", center)
     result = check_out(out, (N, N), dtype)
     with threads(N * N * d / 2, parallel) as together:
-        if sigma is get_activation("square"):
+        if sigma.is_square:
             norms = np.zeros(0, dtype) if centred else np.einsum("ij,ij->i", weights, weights)
             W_operand = operand(together, weights)
             blocks = Blocks(together, result, symmetric=True)
@@ -96,7 +96,8 @@ def rf_gram(
 _TERMS = 64
 
 
-_TOLERANCE = {np.dtype(np.float64): 1e-15, np.dtype(np.float32): 1e-8}  # of a term left out, relative to norms
+# The sum of the terms left out, relative to the norms of both features.
+_TOLERANCE = {np.dtype(np.float64): 1e-15, np.dtype(np.float32): 1e-8}
 
 
 def fill_rf_gram(together: Team, W: Array, activation: Activation, center: bool, out: Array) -> None:
@@ -137,7 +138,7 @@ def fill_products(
     unit, r = rows
     table = expanded.table.copy()
     table[:, :first] = 0
-    # What is left of the squares after k terms bounds what an entry lacks, by Cauchy and Schwarz.
+    # By Cauchy and Schwarz, an entry summed to degree k lacks at most the sum of hn_j^2 over j > k, times cos^(k + 1).
     later = np.cumsum(table[:, :0:-1] ** 2, axis=1)[:, ::-1]
     share = np.max(expanded.rest[:, None] + np.pad(later, ((0, 0), (0, 1))), axis=0)
     terms = np.arange(1, _TERMS + 2)
@@ -152,11 +153,11 @@ def fill_products(
     together(
         fill_series, unit_operand, coefficients.astype(out.dtype), right, cuts.astype(out.dtype), blocks, steep, out
     )
-    with np.errstate(over="ignore"):  # looked for by the caller
+    with np.errstate(over="ignore"):  # the caller looks for infinities
         np.fill_diagonal(out, scale**2)
     if steep.any() and cuts[-1] < 1:
         for i, j, theta in steep_pairs(unit, float(cuts[-1])):
-            with np.errstate(over="ignore"):  # as above
+            with np.errstate(over="ignore"):  # the caller looks for infinities
                 values = scale[i] * scale[j] * pair_correlations(activation, r[i], r[j], theta, first)
             out[i, j] = values
             out[j, i] = values

@@ -21,17 +21,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastlazy._support.arguments import Array
+from fastlazy._support.singular import zero_level
 from fastlazy._support.threads import one_blas_thread
 from fastlazy.activations.activation import Activation
-from fastlazy.activations.builtin import get_activation
 from fastlazy.kernels.centred import centred_nt_kernel, centred_rf_kernel
 from fastlazy.kernels.features import features, form_values, nt_coefficients, nt_values, rf_coefficients, rf_values
 from fastlazy.kernels.kernels import nt_kernel
 from fastlazy.kernels.normal_equations import centred_normal_equations
-from fastlazy.ridge.solve import Ridge, solve_dual, solve_primal
+from fastlazy.ridge.solve import Ridge, response_means, solve_dual, solve_primal
+from fastlazy.targets.quadratic import quadratic_form
 
-_BLOCK = 4_000_000  # features made at a time
-_PILOT = 512  # samples that tell about where means are
+_BLOCK = 4_000_000  # entries of the feature matrix that are made at a time
+_PILOT = 512  # samples whose mean features are the origin
 
 
 class Linear(NamedTuple):
@@ -64,8 +65,8 @@ class Linear(NamedTuple):
         """
         with _blas(parallel):
             N, d = self.W.shape
-            # <x, S x> costs d^2, and to make S costs as much as some d values of the sum over neurons
-            if self.activation is get_activation("square") and d < min((2 if self.b is not None else 1) * N, len(X)):
+            # <x, S x> takes d^2 operations, and S itself as many as d values of the sum over neurons
+            if self.activation.is_square and d < min((2 if self.b is not None else 1) * N, len(X)):
                 return form_values(X, _form(self.W, self.a, self.b)) + self.offset
             out = np.zeros((len(X), len(self.offset))) + self.offset
             if self.a is not None:
@@ -91,8 +92,7 @@ def fit_rf(
     with _blas(parallel):
         origin = _origin(X, W, sigma, 0, intercept, parallel)
         if n >= N:
-            shift = y.mean(axis=0, dtype=np.float64) if intercept else np.zeros(y.shape[1])
-            responses = np.column_stack([y - shift, np.ones(n)])
+            responses = np.column_stack([y - response_means(y, intercept), np.ones(n)])
             gram, sums = centred_normal_equations(X, responses, W, sigma, origin, parallel=parallel)
             gram *= n
             rest = sums[:, -1] if intercept else np.zeros(N)
@@ -135,13 +135,13 @@ def fit_nt(
     """
     n, d = X.shape
     N = len(W)
-    square = sigma is get_activation("square")
+    square = sigma.is_square
     rank = min(N, d)
     by_forms = square and not include_rf
     size = rank * (2 * d - rank + 1) // 2 if by_forms else N * (d + include_rf)
     a, mean = None, _mean(X, intercept)
     with _blas(parallel):
-        if 2 * size <= n:  # beyond that the Gram matrix of all features costs more than the kernel and its factor
+        if 2 * size <= n:  # for more features their Gram matrix costs more than the kernel and its factor
             if by_forms:
                 forms = _Forms(W, mean)
                 ridge = _fit_explicit(X, y, forms.features, forms.size, alphas, intercept)
@@ -183,7 +183,8 @@ def _origin(X: Array, W: Array, sigma: Activation, derivative: int, intercept: b
     """
     if not intercept:
         return np.zeros_like(W[:, 0])
-    some = np.random.default_rng(0).permutation(len(X))[:_PILOT]  # in any order of X they stand for all
+    # Samples may be sorted, so a random choice stands for all.
+    some = np.random.default_rng(0).permutation(len(X))[:_PILOT]
     made = features(X[some], W, sigma, derivative=derivative, parallel=parallel)
     return made.mean(axis=0, dtype=np.float64).astype(W.dtype)
 
@@ -205,7 +206,7 @@ def _forms_of_dual(X: Array, u: Array, mean: Array) -> list[Array]:
     forms = []
     for column in u.T:
         mixed = np.outer(m, column @ centred)
-        forms.append(2 * ((centred.T * column) @ centred + mixed + mixed.T))
+        forms.append(2 * (quadratic_form(centred, column) + mixed + mixed.T))
     return forms
 
 
@@ -226,7 +227,9 @@ class _Forms:
         )
         d = W.shape[1]
         s = np.zeros(d, W.dtype)
-        s[: len(values)] = np.where(values > max(W.shape) * np.finfo(W.dtype).eps * values[0], values, 0)
+        s[: len(values)] = np.where(
+            values > zero_level(values[0], max(W.shape), float(np.finfo(W.dtype).eps)), values, 0
+        )
         self.j, self.k = np.triu_indices(d)
         self.strength = s[self.j] ** 2 + s[self.k] ** 2
         kept = self.strength > 0
@@ -260,13 +263,13 @@ def _jacobian(X: Array, W: Array, sigma: Activation, include_rf: bool, parallel:
     return out.reshape(n, -1)
 
 
-@np.errstate(over="ignore", invalid="ignore")  # what overflows is refused with the matrix
+@np.errstate(over="ignore", invalid="ignore")  # solve_primal refuses a matrix that has overflown
 def _fit_explicit(
     X: Array, y: Array, made: Callable[[Array], Array], size: int, alphas: Array, intercept: bool
 ) -> Ridge:
     """The primal on features that are made block by block."""
     n = len(X)
-    means, shift = np.zeros(size), y.mean(axis=0, dtype=np.float64) if intercept else np.zeros(y.shape[1])
+    means, shift = np.zeros(size), response_means(y, intercept)
     if intercept:
         for part in _parts(n, size):
             means += made(X[part]).sum(axis=0, dtype=np.float64)
@@ -298,7 +301,7 @@ def _form(W: Array, a: Array | None, b: Array | None) -> Array:
         S = np.stack([part.T @ wide for part in b])
         S = S + S.transpose(0, 2, 1)
     if a is not None:
-        S = S + np.stack([(wide.T * second) @ wide for second in a])
+        S = S + np.stack([quadratic_form(wide, second) for second in a])
     if not np.isfinite(S).all():
         raise ValueError("the fitted function overflows float64; divide X, W or y by a number")
     return np.asarray(S)

@@ -16,7 +16,6 @@ included: exact, for every alpha from the same eigenvectors.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -25,12 +24,13 @@ import scipy.linalg
 from scipy.linalg import lapack
 
 from fastlazy._support.arguments import Array
+from fastlazy._support.singular import is_noise, jitters, warn_of_jitter, zero_level
 
 Blocks = Callable[[], Iterator[tuple[slice, Array]]]
 """Centred features (s, P), block by block, with the samples that each block is of."""
 
-_MIXED = 1500  # unknowns from which a factor in single precision and refinement are faster
-_STEPS = 40  # of refinement, at most: half the time of a factor in double precision
+_MIXED = 1500  # unknowns from which on a factor in single precision with refinement is faster
+_STEPS = 40  # the most steps of refinement, which take half the time of a factor in double precision
 
 
 class Ridge(NamedTuple):
@@ -67,13 +67,13 @@ def solve_dual(K: Array, y: Array, alphas: Array, *, intercept: bool) -> Ridge:
     """
     _check_finite(K)
     n = len(K)
-    rows = np.zeros(n)
-    shift, level = np.zeros(y.shape[1]), 0.0
+    rows, level = np.zeros(n), 0.0
+    shift = response_means(y, intercept)
     if intercept:
-        rows, shift = K.mean(axis=0, dtype=np.float64), y.mean(axis=0, dtype=np.float64)
+        rows = K.mean(axis=0, dtype=np.float64)
         level = float(np.trace(K) / n - rows.mean()) or 1.0  # the mean eigenvalue of K_c
         _center(K, rows, level / n)
-    with np.errstate(over="ignore", invalid="ignore"):  # looked for by _check
+    with np.errstate(over="ignore", invalid="ignore"):  # _check looks for infinities
         centred = (y - shift).astype(K.dtype)
     _check(K, centred, len(alphas) > 1)
     if len(alphas) == 1:
@@ -87,13 +87,12 @@ def solve_dual(K: Array, y: Array, alphas: Array, *, intercept: bool) -> Ridge:
         def errors(alpha: float) -> Array:
             inverse = 1 / np.maximum(values + alpha, floor)
             diagonal = squares @ inverse
-            if intercept:  # the eigenvalue of 1 is level, which stands for no feature
+            if intercept:  # the vector 1, of eigenvalue *level*, stands for no feature
                 diagonal -= 1 / (n * max(level + alpha, floor))
             return np.asarray((vectors @ (rotated * inverse[:, None])) / diagonal[:, None])
 
         alpha, score = _best(alphas, errors)
-        jitter = max(0.0, floor - float(values[0] + alpha))
-        u = vectors @ (rotated / np.maximum(values + alpha, floor)[:, None])
+        u, jitter = _in_eigenbasis(values, vectors, rotated, alpha)
     if intercept:
         u -= u.mean(axis=0)
     return _finished(u, shift - rows @ u, alpha, jitter, score)
@@ -131,7 +130,7 @@ def solve_primal(
     """
     _check_finite(gram)
     n = len(y)
-    shift = y.mean(axis=0, dtype=np.float64) if intercept else np.zeros(y.shape[1])
+    shift = response_means(y, intercept)
     _check(gram, moments, False)
     _check(gram, y, len(alphas) > 1)
     if len(alphas) == 1:
@@ -152,21 +151,27 @@ def solve_primal(
 
         def errors(alpha: float) -> Array:
             k = known.index(alpha)
-            left = np.maximum(1 - leverage[:, k], np.finfo(float).eps)  # 0: the sample has a feature for itself
+            # 1 - h is 0 for a sample that has a feature to itself.
+            left = np.maximum(1 - leverage[:, k], np.finfo(float).eps)
             return np.asarray((y - shift - fitted[k]) / left[:, None])
 
         alpha, score = _best(alphas, errors)
-        jitter = max(0.0, floor - float(values[0] + alpha))
-        theta = vectors @ (rotated / np.maximum(values + alpha, floor)[:, None])
+        theta, jitter = _in_eigenbasis(values, vectors, rotated, alpha)
     return _finished(theta, shift - means @ theta, alpha, jitter, score)
+
+
+def response_means(y: Array, intercept: bool) -> Array:
+    """The means (t,) of responses y (n, t), which a fitted offset takes in; zero if there is none."""
+    return y.mean(axis=0, dtype=np.float64) if intercept else np.zeros(y.shape[1])
 
 
 def solve(A: Array, B: Array, alpha: float) -> tuple[Array, float]:
     """The solution of (A + alpha) X = B for symmetric A >= 0 (overwritten), and the jitter it took.
 
-    The first of a ladder of jitters, from 0 on, for which a Cholesky factor exists and rounding leaves something of
-    the solution. If none does, the least squares solution of least norm; the jitter is then the size of the
-    eigenvalues that were taken for zero. A warning says what was done.
+    It is that of the first of the `jitters`, from 0 on, for which a Cholesky factor exists and rounding leaves digits
+    in the solution. If there is none, it is the least squares solution of least norm, and the jitter returned is the
+    size up to which eigenvalues were taken for zero. A warning says what was done. The policy, and why it differs from
+    that of the exact risks, is in `fastlazy._support.singular`.
     """
     n, eps = len(A), float(np.finfo(A.dtype).eps)
     diagonal = A.diagonal().astype(np.float64) + alpha
@@ -174,25 +179,23 @@ def solve(A: Array, B: Array, alpha: float) -> tuple[Array, float]:
     A.flat[:: n + 1] = diagonal
     if n >= _MIXED and A.dtype == np.float64 and (X := _solve_mixed(A, B, norm)) is not None:
         return X, 0.0
-    for factor in (0.0, 10 * eps, eps**0.75, eps**0.5):
-        jitter = factor * norm
-        if jitter:  # the factor took one triangle
+    for jitter in jitters(norm, eps):
+        if jitter:  # the last factor has overwritten one triangle
             _mirror(A)
             A.flat[:: n + 1] = diagonal + jitter
         lower, info = _lapack("potrf", A)(A.T, lower=1, overwrite_a=1, clean=0)
         if info != 0 or _lapack("pocon", A)(lower, norm + jitter, uplo="L")[0] < eps:
             continue
         X = _lapack("potrs", A)(lower, B, lower=1)[0]
-        amplified = eps * norm * float(np.abs(X).max(initial=0)) > eps**0.375 * float(np.abs(B).max(initial=0))
-        if jitter == 0 or not amplified:
-            _tell(jitter, "was added to the diagonal")
+        if jitter == 0 or not is_noise(norm, X, B, eps):
+            warn_of_jitter(jitter, "was added to the diagonal", 3)
             return np.ascontiguousarray(X), jitter
     _mirror(A)
     A.flat[:: n + 1] = diagonal
     values, vectors = _eigh(A)
-    cut = n * eps * float(np.abs(values).max())
+    cut = zero_level(float(np.abs(values).max()), n, eps)
     kept = values > cut
-    _tell(cut, "is the size up to which eigenvalues were taken for zero")
+    warn_of_jitter(cut, "is the size up to which eigenvalues were taken for zero", 3)
     return (vectors[:, kept] / values[kept]) @ (vectors[:, kept].T @ B), cut
 
 
@@ -214,7 +217,8 @@ def _solve_mixed(A: Array, B: Array, norm: float) -> Array | None:
         return None
     X, eps = np.zeros_like(B), float(np.finfo(float).eps)
     R = B.copy()
-    scale = np.maximum(np.abs(B).max(axis=0), np.finfo(float).tiny)  # float32's range is small
+    # Residuals are scaled to the small range of float32.
+    scale = np.maximum(np.abs(B).max(axis=0), np.finfo(float).tiny)
     P, before = np.zeros_like(B), np.ones(B.shape[1])
     for _ in range(_STEPS):
         Z = lapack.spotrs(lower, (R / scale).astype(np.float32), lower=1)[0] * scale
@@ -228,7 +232,7 @@ def _solve_mixed(A: Array, B: Array, norm: float) -> Array | None:
         X += P * step
         R -= AP * step
         before = np.where(now > 0, now, 1)
-        # as small as what a factor in float64 leaves
+        # a residual of this size is what a factor in float64 leaves
         if np.all(
             np.linalg.norm(R, axis=0) <= 4 * eps * (norm * np.linalg.norm(X, axis=0) + np.linalg.norm(B, axis=0))
         ):
@@ -275,8 +279,18 @@ def _eigh(A: Array) -> tuple[Array, Array]:
 
 
 def _floor(values: Array) -> float:
-    """What eigenvalues are raised to at least, which rounding has left nothing of below."""
-    return len(values) * float(np.finfo(values.dtype).eps) * float(np.abs(values).max()) or 1.0
+    """The least eigenvalue that a leave-one-out error divides by: the zero level, to which smaller ones are raised."""
+    return zero_level(float(np.abs(values).max()), len(values), float(np.finfo(values.dtype).eps)) or 1.0
+
+
+def _in_eigenbasis(values: Array, vectors: Array, rotated: Array, alpha: float) -> tuple[Array, float]:
+    """The solution (n, t) for one alpha, and by how much the smallest eigenvalue was raised.
+
+    *values* (n,) and *vectors* (n, n) are those of the matrix, and *rotated* (n, t) the right side in their basis.
+    """
+    floor = _floor(values)
+    jitter = max(0.0, floor - float(values[0] + alpha))
+    return vectors @ (rotated / np.maximum(values + alpha, floor)[:, None]), jitter
 
 
 def _best(alphas: Array, errors: Callable[[float], Array]) -> tuple[float, float]:
@@ -293,18 +307,8 @@ def _finished(coefficients: Array, offset: Array, alpha: float, jitter: float, s
             "larger alpha"
         )
     if score is not None:
-        _tell(jitter, "is what the smallest eigenvalues were raised by")
+        warn_of_jitter(jitter, "is what the smallest eigenvalues were raised by", 3)
     return Ridge(coefficients, np.asarray(offset, np.float64), alpha, jitter, score)
-
-
-def _tell(jitter: float, what: str) -> None:
-    if jitter:
-        warnings.warn(
-            f"the ridge problem is singular to rounding: a jitter of {jitter:.3g} {what}. Pass a larger alpha, fewer "
-            "neurons, or leave out repeated samples",
-            scipy.linalg.LinAlgWarning,
-            stacklevel=4,
-        )
 
 
 def _lapack(name: str, A: Array) -> Any:

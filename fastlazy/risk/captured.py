@@ -10,16 +10,16 @@ from __future__ import annotations
 import numpy as np
 
 from fastlazy._support.arguments import Array, check_count, check_flag
-from fastlazy.targets.quadratic import QuadraticTarget, check_target
+from fastlazy.targets.quadratic import QuadraticFunction, check_target
 
 
-def captured_share(target: QuadraticTarget, f: QuadraticTarget) -> Array:
+def captured_share(target: QuadraticFunction, f: QuadraticFunction) -> Array:
     """Share of each eigendirection of B that a function has captured.
 
     Parameters
     ----------
     target : QuadraticTarget
-    f : QuadraticTarget
+    f : QuadraticFunction
         The function: `network_function`, `rf_function`, `nt_function`, or the `function` of a `Fit`.
 
     Returns
@@ -31,7 +31,7 @@ def captured_share(target: QuadraticTarget, f: QuadraticTarget) -> Array:
     Raises
     ------
     TypeError, ValueError
-        If one is not a QuadraticTarget, or they are of different dimensions, or a share overflows.
+        If one is not a quadratic function, or they are of different dimensions, or a share overflows.
     """
     check_target(target)
     check_target(f, "f")
@@ -48,7 +48,7 @@ def captured_share(target: QuadraticTarget, f: QuadraticTarget) -> Array:
     return found
 
 
-def rf_captured_limit(target: QuadraticTarget, N: int) -> Array:
+def rf_captured_limit(target: QuadraticFunction, N: int) -> Array:
     """Predicted share of each eigendirection of B that random features capture, sigma = x^2, isotropic weights.
 
     Parameters
@@ -81,7 +81,7 @@ def rf_captured_limit(target: QuadraticTarget, N: int) -> Array:
     return shares(t * eigenvalues + (1 - t) * s * float(np.sum(eigenvalues)) / d, eigenvalues)
 
 
-def nt_captured_limit(target: QuadraticTarget, N: int, *, refined: bool = False) -> Array:
+def nt_captured_limit(target: QuadraticFunction, N: int, *, refined: bool = False) -> Array:
     """Predicted share of each eigendirection of B that the neural tangent model captures, isotropic weights.
 
     Parameters
@@ -121,11 +121,11 @@ def nt_captured_limit(target: QuadraticTarget, N: int, *, refined: bool = False)
     own, other = ((k / d) ** 2, (1 - k / d) * k / d**2)
     if finite:
         own, other = k * (k + 2) / (d * (d + 2)), k * (d - k) / (d * (d - 1) * (d + 2))
-        own -= other  # it is in the sum over all l, too
+        own -= other  # the sum over all l below has this term for l = j as well
     return shares((1 - own) * eigenvalues - other * float(np.sum(eigenvalues)), eigenvalues)
 
 
-def eigendirections(target: QuadraticTarget) -> Array:
+def eigendirections(target: QuadraticFunction) -> Array:
     """Eigenvectors of B in columns, in the order of `target.eigenvalues`, shape (d, d)."""
     values, vectors = target.eigenbasis
     order = np.argsort(-values, kind="stable")

@@ -1,7 +1,8 @@
-"""What features learn whose Gram matrix is F F^T + R, when F F^T is so much larger that a sum would drown R.
+"""The gain of features with the Gram matrix F F^T + R, where R would be lost in the rounding of the sum.
 
-Short rows are like that: F holds their linear parts, which learn nothing of a quadratic target, and R ~ r^2 F F^T what
-does. In a basis that begins with the range of F the two parts keep apart, whatever their sizes.
+Short rows have such features. F holds their linear parts, which learn nothing of a quadratic target. R holds their
+curved parts, which do learn, and is smaller by r^2, r the length of the rows. In an orthonormal basis whose first
+vectors span the range of F, F F^T is zero outside the first rows and columns, so the others hold R to all its digits.
 """
 
 from __future__ import annotations
@@ -12,12 +13,11 @@ import numpy as np
 import scipy.linalg
 
 from fastlazy._support.arguments import Array
-from fastlazy._support.singular import solve_positive
+from fastlazy._support.singular import EPS, PROMISE, solve_positive, warn_of_short_rows, zero_level
 from fastlazy.activations.activation import Activation
 from fastlazy.activations.short_rows import Expansion
 
-SHORT = 1e-3  # what a row sees of degrees above one, relative to all of them, where sums would lose digits
-_DIGITS = 1e-9  # of a risk, or of a coefficient, below which it is taken for exact
+SHORT = 1e-3  # the share of a feature's norm in degrees above one, below which a sum F F^T + R would lose digits
 
 
 def graded_gain(name: str, F: Array, R: Array, V: Array, penalty: Array, null_risk: float) -> float:
@@ -40,20 +40,13 @@ def graded_gain(name: str, F: Array, R: Array, V: Array, penalty: Array, null_ri
     size = np.hypot(height, np.sqrt(np.maximum(inner.diagonal(), 0)))
     size[size == 0] = 1
     rows = triangle / size[:, None]
-    rows[height <= len(F) * np.finfo(float).eps * height.max(initial=0)] = 0  # rounding
+    rows[height <= zero_level(height.max(initial=0), len(F))] = 0  # rows that small are rounding
     K = inner / size / size[:, None] + rows @ rows.T
     scale = np.sqrt(np.where(K.diagonal() > 0, K.diagonal(), 1))
     K = (K + K.T) / 2 / scale / scale[:, None]
     right = basis.T @ V / size / scale
-    a = solve_positive(K, right)
-    noise = len(F) * np.finfo(float).eps * float(a @ a)
-    if noise > _DIGITS * null_risk:
-        warnings.warn(
-            f"the rows of W are so short that rounding may change what {name} returns by {min(noise, null_risk):.1e}; "
-            "multiply W by a number, of which it hardly depends",
-            RuntimeWarning,
-            stacklevel=4,
-        )
+    a = solve_positive(K, right).a
+    warn_of_short_rows(name, len(F) * EPS * float(a @ a) / null_risk, 4)
     a /= scale
     linear = rows.T @ a
     a /= size
@@ -74,7 +67,7 @@ def check_digits(name: str, activation: Activation, doubt: Array, scaled: str = 
     The argument that scales the rows is called *scaled*.
     """
     worst = float(doubt.max(initial=0))
-    if worst > _DIGITS:
+    if worst > PROMISE:
         warnings.warn(
             f"the rows of W are so short that they see hardly more of activation {activation.name!r} than a constant "
             f"or a line; its values give the rest, on which {name} depends, only to {min(worst, 1.0):.1e} of itself; "

@@ -20,19 +20,17 @@ from scipy.optimize import brentq
 
 from fastlazy._support.arguments import Array, check_count, check_flag
 from fastlazy.activations.activation import Activation
-from fastlazy.activations.builtin import check_activation, get_activation
+from fastlazy.activations.builtin import check_activation
 from fastlazy.activations.moments import expansion
 from fastlazy.activations.units import in_own_unit
 from fastlazy.risk.graded import check_digits
 from fastlazy.risk.nt_limit import tangent_ratio
 from fastlazy.risk.sectors import sector_ratio
-from fastlazy.targets.quadratic import QuadraticTarget, check_target, scaled
+from fastlazy.targets.quadratic import QuadraticFunction, check_target, scaled
 from fastlazy.targets.weights import cov_spectrum
 
-_ROUNDING = 1e-13  # of the squares of degrees 2 and above: a rest below it is none
-
-
-_LARGEST = 1e20  # a linear part of this size, or a rest of one over its square, does what an infinite one or none does
+_ROUNDING = 1e-13  # the share of the squares of degrees 2 and above up to which a rest is rounding
+_LARGEST = 1e20  # a larger linear part counts as this, and a rest below its inverse square as zero: no ratio changes
 
 
 class _Moments(NamedTuple):
@@ -41,15 +39,15 @@ class _Moments(NamedTuple):
     In these units they keep their digits, and have a limit, for rows so short that they see little but a line.
     """
 
-    lam1: float
+    lam1: float  # its absolute value
     lam2: float
-    tau: float  # the share of degrees above 2: sum of lam_k^2 / k!
-    square: bool  # whether sigma is x^2 and a constant
-    doubt: float  # how large something may be that rounding of sigma hides
+    tau: float  # the sum of lam_k^2 / k! over degrees k above 2
+    square: bool  # whether sigma is x^2 plus a constant
+    doubt: float  # the largest moment that rounding of sigma may hide
 
 
 def rf_risk_limit(
-    target: QuadraticTarget,
+    target: QuadraticFunction,
     N: int,
     activation: str | Activation = "square",
     *,
@@ -96,17 +94,17 @@ def rf_risk_limit(
     """
     g, B, length = _in_cov_basis(target, cov)
     neurons, sigma, finite = check_count("N", N), check_activation(activation), check_flag("refined", refined)
-    sigma, _ = in_own_unit(sigma)  # on which no ratio depends
+    sigma, _ = in_own_unit(sigma)  # no ratio depends on the unit
     moments = _moments(sigma, length)
     _check_digits(sigma, moments)
-    if finite and _isotropic(g) and not moments.square:  # the form of x^2 is closed
+    if finite and _isotropic(g) and not moments.square:  # that of x^2 is `_rf_refined`, in closed form
         return target.null_risk * sector_ratio(sigma, length, neurons, target.d, _trace_share(B))
     ratio = _rf_refined if finite else _rf_asymptotic
     return target.null_risk * ratio(g, B, neurons, moments)
 
 
 def nt_risk_limit(
-    target: QuadraticTarget,
+    target: QuadraticFunction,
     N: int,
     activation: str | Activation = "square",
     *,
@@ -158,14 +156,14 @@ def nt_risk_limit(
     g, B, length = _in_cov_basis(target, cov)
     neurons, sigma, finite = check_count("N", N), check_activation(activation), check_flag("refined", refined)
     isotropic = _isotropic(g)
-    if sigma not in (get_activation("square"), get_activation("he2")):  # of one derivative
+    if not sigma.is_quadratic:
         if not isotropic:
             raise ValueError(
                 f"for activation {sigma.name!r} no prediction is known with this cov, whose eigenvalues differ; leave "
                 "cov out, or take the mean of nt_risk over some draws"
             )
         share = _trace_share(B)
-        sigma, _ = in_own_unit(sigma)  # as above
+        sigma, _ = in_own_unit(sigma)  # no ratio depends on the unit
         return target.null_risk * tangent_ratio(sigma, length, neurons, target.d, share, refined=finite)
     if finite and isotropic:
         return target.null_risk * _nt_mean(B, neurons)
@@ -182,7 +180,7 @@ def _trace_share(B: Array) -> float:
     return float(np.trace(B)) ** 2 / (len(B) * norm) if norm else 0.0
 
 
-def _in_cov_basis(target: QuadraticTarget, cov: ArrayLike | None) -> tuple[Array, Array, float]:
+def _in_cov_basis(target: QuadraticFunction, cov: ArrayLike | None) -> tuple[Array, Array, float]:
     """Eigenvalues g of cov, scaled to sum 1, B in its eigenbasis and of size one, and the root of cov's trace."""
     check_target(target)
     g, basis = cov_spectrum(cov, target.d)
@@ -190,7 +188,7 @@ def _in_cov_basis(target: QuadraticTarget, cov: ArrayLike | None) -> tuple[Array
     if basis is not None:
         B = basis.T @ B @ basis
     largest = g.max()
-    g = g / largest  # first, so that the sum cannot overflow
+    g = g / largest  # the largest becomes 1, so that the sum cannot overflow
     return g / g.sum(), B, 1.0 if cov is None else math.sqrt(largest) * math.sqrt(g.sum())
 
 
@@ -244,7 +242,7 @@ def _rf_refined(g: Array, B: Array, N: int, moments: _Moments) -> float:
         return 1.0
     values, counts = np.unique(g, return_counts=True)
     pairs = np.outer(values, values)
-    multiplicity = (np.outer(counts, counts) + np.diag(counts)) / 2  # of j <= k
+    multiplicity = (np.outer(counts, counts) + np.diag(counts)) / 2  # counts the pairs j <= k
 
     def excess(M: float) -> float:
         linear = M * moments.lam1**2 * values
@@ -277,7 +275,7 @@ def _nt_asymptotic(g: Array, B: Array, N: int) -> float:
 
     z = _increasing_root(excess)
     q = 1 / (1 + z * g)  # Q = (I + z Gamma)^{-1}; for Gamma = I/d it is 1 - N/d
-    p = z * g * q  # of sum N, so that N - sum p^2 = sum p q
+    p = z * g * q  # the sum of p is N, so that N - sum p^2 = sum p q
     # Theorem 2 for Gamma = I/d, where it reads (1 - rho)^2 + rho (1 - rho) tr(B)^2 / (d |B|^2)
     return (float(q @ B**2 @ q) + float(p * q @ np.diag(B)) ** 2 / float(p @ q)) / norm
 

@@ -12,21 +12,21 @@ from fastlazy._support.blas import same_bits
 from fastlazy._support.rounding import check_finite, check_risk
 from fastlazy._support.singular import EPS, PROMISE
 from fastlazy.activations.activation import Activation
-from fastlazy.activations.builtin import check_activation, get_activation
+from fastlazy.activations.builtin import check_activation
 from fastlazy.activations.units import in_own_unit, times_power
 from fastlazy.risk.projections import (
     check_weights,
     form_risk,
-    quadratic_form,
+    symmetric_form,
 )
 from fastlazy.risk.rf_solver import feature_moments
-from fastlazy.targets.quadratic import QuadraticTarget
+from fastlazy.targets.quadratic import QuadraticFunction
 
 _TOO_LARGE = "W, the coefficients, the offset or the target are too large; divide them by a number"
 
 
 def network_risk(
-    target: QuadraticTarget,
+    target: QuadraticFunction,
     W: ArrayLike,
     a: ArrayLike = 1.0,
     c: float = 0.0,
@@ -78,12 +78,13 @@ def network_risk(
             "pass one entry per row, or a scalar"
         )
     layer = np.broadcast_to(second, len(weights))
-    if sigma is get_activation("square"):
-        with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):  # looked for by _form_distance
-            return _form_distance("network_risk", target, quadratic_form(weights, layer), offset)
+    if sigma.is_square:
+        # _form_distance looks for infinities.
+        with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):
+            return _form_distance("network_risk", target, symmetric_form(weights, layer), offset)
     sigma, exponent = in_own_unit(sigma)
     layer = times_power(layer, exponent)
-    with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):  # looked for by _distance
+    with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):  # _distance looks for infinities
         means, U, V = feature_moments(target, weights, sigma, together)
         rounding = 4 * EPS * float(np.sum(layer**2 * U.diagonal()))
         moments = float(means @ layer), float(layer @ V), float(layer @ U @ layer)
@@ -91,7 +92,7 @@ def network_risk(
 
 
 def tangent_risk(
-    target: QuadraticTarget,
+    target: QuadraticFunction,
     W: ArrayLike,
     b: ArrayLike,
     c: float = 0.0,
@@ -139,28 +140,29 @@ def tangent_risk(
     moves = check_array("b", b, 2)
     if moves.shape != weights.shape:
         raise ValueError(f"b has shape {moves.shape}, but W {weights.shape}; pass one row of b for each of W")
-    if sigma is get_activation("square"):
-        with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):  # looked for by _form_distance
+    if sigma.is_square:
+        # _form_distance looks for infinities.
+        with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):
             S = moves.T @ weights
             S += S.T.copy()
             return _form_distance("tangent_risk", target, S, offset)
-    from fastlazy.risk.nt_solver import function_moments  # as above
+    from fastlazy.risk.nt_solver import function_moments  # which loads the compiler
 
     sigma, exponent = in_own_unit(sigma)
     moves = times_power(moves, exponent)
-    with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):  # looked for by _distance
+    with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):  # _distance looks for infinities
         mean, covariance, variance, rounding = function_moments(target, weights, sigma, moves, together)
     return _distance("tangent_risk", target, mean, covariance, variance, offset, rounding)
 
 
-def _form_distance(name: str, target: QuadraticTarget, S: Array, c: float) -> float:
+def _form_distance(name: str, target: QuadraticFunction, S: Array, c: float) -> float:
     """The risk of <x, S x> + c."""
     mean = float(np.trace(S - target.B)) + c - target.b0
     return check_finite(name, form_risk(target.B, S) + mean * mean, _TOO_LARGE)
 
 
 def _distance(
-    name: str, target: QuadraticTarget, mean: float, covariance: float, variance: float, c: float, rounding: float
+    name: str, target: QuadraticFunction, mean: float, covariance: float, variance: float, c: float, rounding: float
 ) -> float:
     """The risk of f + c, f of that mean, covariance with the target, and variance, which is off by *rounding*."""
     off = mean + c - target.mean

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from fastlazy._support.arguments import check_count
-from fastlazy.targets.quadratic import QuadraticTarget, check_target
+from fastlazy.targets.quadratic import QuadraticFunction, check_target
 
 
-def nn_risk(target: QuadraticTarget, N: int) -> float:
+def nn_risk(target: QuadraticFunction, N: int) -> float:
     """The infimum of the risk over quadratic networks of width N, all weights trained, signs a_i free.
 
     Parameters
@@ -39,7 +39,7 @@ def nn_risk(target: QuadraticTarget, N: int) -> float:
     return nn_risk_limit(target, N)
 
 
-def nn_risk_limit(target: QuadraticTarget, N: int) -> float:
+def nn_risk_limit(target: QuadraticFunction, N: int) -> float:
     """Predicted risk of the trained network with sigma = x^2: what no network of width N goes below.
 
     Parameters

@@ -8,18 +8,18 @@ from numpy.typing import ArrayLike
 from fastlazy._support.arguments import check_count, check_flag, check_real
 from fastlazy._support.blas import same_bits
 from fastlazy.activations.activation import Activation
-from fastlazy.activations.builtin import check_activation, get_activation
+from fastlazy.activations.builtin import check_activation
 from fastlazy.activations.rf_pairs import unit_rows
 from fastlazy.activations.units import in_own_unit, ridge_in_unit
 from fastlazy.risk.projections import (
     check_weights,
     nt_lost,
 )
-from fastlazy.targets.quadratic import QuadraticTarget, scaled
+from fastlazy.targets.quadratic import QuadraticFunction, scaled
 
 
 def nt_risk(
-    target: QuadraticTarget,
+    target: QuadraticFunction,
     W: ArrayLike,
     activation: str | Activation = "square",
     *,
@@ -89,13 +89,13 @@ def nt_risk(
     goal = check_real("tolerance", tolerance, 0.0)
     most = check_count("max_iterations", max_iterations)
     size, unit = scaled(target)
-    if sigma in (get_activation("square"), get_activation("he2")):  # of one derivative
+    if sigma.is_quadratic:
         with same_bits(*weights.shape):
             basis, lost = nt_lost(weights, penalty)
             return size**2 * 2 * float(np.sum((lost * (basis @ unit.B @ basis.T)) ** 2))
-    if sigma.degree is not None and penalty == 0:  # lengths of rows do not matter
+    if sigma.degree is not None and penalty == 0:  # a length multiplies features by a number, which no risk sees
         weights = unit_rows(weights)[0]
-    from fastlazy.risk.nt_solver import solve_nt_risk  # as above
+    from fastlazy.risk.nt_solver import solve_nt_risk  # which loads the compiler
 
     sigma, exponent = in_own_unit(sigma)
     penalty = ridge_in_unit(penalty, exponent)

@@ -34,9 +34,9 @@ from fastlazy.activations.moments import expansion
 from fastlazy.risk.graded import check_digits
 from fastlazy.risk.row_lengths import row_lengths
 
-_LINEAR = 1e-12  # of E sigma'^2: a g_0^2 below it is none
-_LEAST_GAIN = 1e-20  # for noise of one, in place of none
-_LARGEST = 1e100  # a root of a gain that does what an infinite one does
+_LINEAR = 1e-12  # the share of E sigma'^2 up to which g_0^2 counts as zero
+_LEAST_GAIN = 1e-20  # the gain, at noise of one, that stands for a gain of zero
+_LARGEST = 1e100  # the root of a gain that counts as infinite
 
 
 class _Prices(NamedTuple):
@@ -44,8 +44,8 @@ class _Prices(NamedTuple):
 
     ridge: float  # mu / g_1^2
     common: float  # nu / kappa^2
-    linear: bool  # whether g_0 is other than 0
-    doubt: float  # how large something may be that rounding of sigma' hides
+    linear: bool  # whether g_0 is not zero
+    doubt: float  # the largest relative change of a price that rounding of sigma' may cause
 
 
 def tangent_ratio(activation: Activation, length: float, N: int, d: int, m: float, *, refined: bool) -> float:
@@ -62,9 +62,9 @@ def tangent_ratio(activation: Activation, length: float, N: int, d: int, m: floa
     pairs = x[:, None] + x
     lost = np.divide(ridge, ridge + pairs, out=np.ones_like(pairs), where=ridge + pairs > 0)
     own_lost = lost.diagonal()
-    # integrals of x and x^2 times what is lost of the diagonal, over the ridge
+    # p = <x / (r + 2 x)> and q = <x^2 / (r + 2 x)> over the law of the eigenvalues x, r the ridge
     first, second = (float(weights @ (x**k / np.where(x > 0, ridge + 2 * x, 1))) for k in (1, 2))
-    # how much cheaper the common part is than the rest, and what it adds
+    # gamma = (2 / rho) (s - r), s the price of the common part, and its contribution r gamma p^2 / (s - gamma q)
     gain = 2 / rho * (common - ridge)
     shared = ridge * gain * first**2 / (common - gain * second) if common > 0 or ridge > 0 else 0.0
     return float((1 - m) * (weights @ lost @ weights) + m * (weights @ own_lost + shared))
@@ -97,14 +97,14 @@ def _gains(activation: Activation, r: Array, degree: int) -> tuple[Array, Array]
     there = first.table[:, degree] != 0
     gain = np.clip(above.table[:, degree], -_LARGEST, _LARGEST) ** 2
     gain[there & np.logical_not(above.present(degree + 1))] = math.inf
-    # Noise counts for nothing beside a large gain.
+    # An error of the noise changes a ratio by that error over the gain, so a large gain hides it.
     return gain, np.where(there, np.maximum(first.doubt, above.doubt / np.maximum(gain, 1)), 0)
 
 
 def _spectrum(rho: float) -> tuple[Array, Array]:
     """Eigenvalues of G and their weights: the law of Marchenko and Pastur, and zero if rho < 1."""
     low, high = abs(1 - math.sqrt(rho)), 1 + math.sqrt(rho)
-    s = low + (high - low) * _PLACES  # root of x
+    s = low + (high - low) * _PLACES  # the square root of x
     density = np.sqrt((high - s) * (s - low) * (high + s) * (s + low)) / (math.pi * s)
     return np.append(s * s, 0.0), np.append((high - low) * _WEIGHTS * density, max(0.0, 1 - rho))
 

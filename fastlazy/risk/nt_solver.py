@@ -20,8 +20,18 @@ from scipy.sparse.csgraph import connected_components
 
 from fastlazy._support.arguments import Array
 from fastlazy._support.rounding import check_risk
-from fastlazy._support.singular import EPS, PROMISE, distinct_rows, hidden_gain, solve_factored, warn_of_rounding
+from fastlazy._support.singular import (
+    EPS,
+    PROMISE,
+    distinct_rows,
+    hidden_gain,
+    solve_factored,
+    warn_of_rounding,
+    warn_of_short_rows,
+    zero_level,
+)
 from fastlazy.activations.activation import Activation
+from fastlazy.activations.closed_forms import PARALLEL
 from fastlazy.activations.moments import expansion, hermite_coefficients
 from fastlazy.activations.nt_pairs import differentiated
 from fastlazy.activations.rf_pairs import steep_pairs, unit_rows
@@ -37,21 +47,19 @@ from fastlazy.kernels.nt_gram import (
     tangent_rounding,
 )
 from fastlazy.risk.graded import check_digits, graded_gain, ridge_over
-from fastlazy.targets.quadratic import QuadraticTarget
+from fastlazy.targets.quadratic import QuadraticFunction
 
-_FLOOR = 1e-3  # of E sigma'^2, the least that counts as noise
-_ROUNDING = 1e-13  # of the null risk, which no iteration can resolve
-_NEAR = 0.97  # the |cosine| beyond which the preconditioner knows two rows together
-_MARGIN = 0.01  # where rows nearly agree, whose differences are worth something late
-_MERGED = 1e-7  # the angle below which `tangent_pairs` takes two rows for parallel
+_FLOOR = 1e-3  # the least noise of the preconditioner, as a share of E sigma'^2
+_ROUNDING = 1e-13  # the share of the null risk below which no iteration can resolve an excess
+_NEAR = 0.97  # the |cosine| beyond which two rows are in one cluster of the preconditioner
+_MARGIN = 0.01  # with clusters the iteration goes on to this share of its goal: differences within them gain late
 _TOO_LARGE = "W or the ridge is too large; divide it by a number"
-_DROWNED = 1e-9  # of the null risk, of which a warning tells
-_TINY = 1e-75  # sizes whose squares and products come near to what a number can hold
+_TINY = 1e-75  # the size of a feature below which squares and products may underflow
 _SMALL = 1500  # N d up to which K is factorized
 
 
 def solve_nt_risk(
-    target: QuadraticTarget,
+    target: QuadraticFunction,
     W: Array,
     activation: Activation,
     ridge: float,
@@ -72,13 +80,7 @@ def solve_nt_risk(
         risk = _short_rows_risk(target, W, activation, ridge)
         if risk is not None:
             return risk
-    if drowned > _DROWNED:
-        warnings.warn(
-            f"rows of W are so short that rounding may change what nt_risk returns by {min(drowned, 1.0):.1e} of the "
-            "null risk; multiply W by a number, of which it hardly depends",
-            RuntimeWarning,
-            stacklevel=3,
-        )
+    warn_of_short_rows("nt_risk", drowned, 3)
     V = _covariance(target, W, activation)
     gram = tangent_gram(W, activation, True, parallel)
     if W.size <= _SMALL:
@@ -109,7 +111,7 @@ def solve_nt_risk(
 
 
 def function_moments(
-    target: QuadraticTarget, W: Array, activation: Activation, b: Array, parallel: bool
+    target: QuadraticFunction, W: Array, activation: Activation, b: Array, parallel: bool
 ) -> tuple[float, float, float, float]:
     """Of f = sum_i <b_i, x> sigma'(<w_i, x>): mean, covariance with the target, variance, and that one's error."""
     covariance = float(np.vdot(_covariance(target, W, activation), b))
@@ -122,25 +124,25 @@ class _Problem(NamedTuple):
     """(K + ridge) b = V, to be solved to a tolerance."""
 
     gram: TangentGram
-    V: Array  # (N, d)
+    V: Array  # (N, d) covariances of the features with the target
     ridge: float
     null_risk: float
     tolerance: float
     max_iterations: int
-    margin: float  # of the goal that the iteration goes on to, for what an estimate may lack
+    margin: float  # the share of the goal at which the iteration ends, as the excess is only estimated
 
     def goal(self, risk: float) -> float:
-        """The excess that is small enough."""
+        """The excess over the least risk at which the iteration may end."""
         return max(self.tolerance * risk, _ROUNDING * self.null_risk)
 
 
-def _covariance(target: QuadraticTarget, W: Array, activation: Activation) -> Array:
+def _covariance(target: QuadraticFunction, W: Array, activation: Activation) -> Array:
     """V_i = E[(f* - E f*) sigma'(<w_i, x>) x] = 2 h_1 B u_i + h_3 <u_i, B u_i> u_i, h_k of sigma': (N, d)."""
     unit, r = unit_rows(W)
     return _in_terms_of(hermite_coefficients(activation, r, 3, derivative=1), target, unit)
 
 
-def _in_terms_of(g: Array, target: QuadraticTarget, unit: Array) -> Array:
+def _in_terms_of(g: Array, target: QuadraticFunction, unit: Array) -> Array:
     image = unit @ target.B
     along = np.sum(unit * image, axis=1, keepdims=True)
     return 2 * g[:, 1:2] * image + math.sqrt(6) * g[:, 3:4] * along * unit
@@ -154,7 +156,7 @@ def _drowned(expanded: Expansion) -> float:
     return 10 * np.finfo(float).eps * float(np.abs(expanded.table[there, 0]).max(initial=0)) ** 2
 
 
-def _short_rows_risk(target: QuadraticTarget, W: Array, activation: Activation, ridge: float) -> float | None:
+def _short_rows_risk(target: QuadraticFunction, W: Array, activation: Activation, ridge: float) -> float | None:
     """The risk if all rows see a power series of sigma only, which is smooth at zero, or None."""
     unit, r = unit_rows(W)
     if not short(activation, r, 1).all():
@@ -165,7 +167,7 @@ def _short_rows_risk(target: QuadraticTarget, W: Array, activation: Activation, 
     check_digits("nt_risk", activation, expanded.doubt)
     N, d = W.shape
     g = expanded.table.copy()
-    g[:, 0] = 0  # what is linear in x is F, but for the terms of g_2 alone
+    g[:, 0] = 0  # F holds what is linear in x; the terms of g_2 in it are taken out of R below
     cosine = unit @ unit.T
     A, own, cross = np.zeros((3, N, N))
     tables = differentiated(g)
@@ -197,7 +199,7 @@ def _solve_dense(gram: TangentGram, V: Array, ridge: float) -> tuple[Array, floa
     K = scale[:, None] * dense(gram) * scale
     K.flat[:: len(K) + 1] += ridge * scale**2
     values, vectors = np.linalg.eigh(K)
-    kept = values > len(K) * EPS * values[-1]
+    kept = values > zero_level(values[-1], len(K))
     shares = (scale * V.ravel()) @ vectors
     solution = shares[kept] / values[kept]
     left = hidden_gain(shares[~kept], float(np.linalg.norm(solution) * values[-1]), len(K)) / float(values[-1])
@@ -208,7 +210,7 @@ def _merged(unit: Array) -> bool:
     """Whether some rows of norm one differ, or differ from another's opposite, but count as parallel."""
     rounding = 4 * math.sqrt(unit.shape[1]) * EPS
     angles = (np.minimum(theta, np.pi - theta) for _, _, theta in steep_pairs(unit, 1.0))
-    return any(np.any((angle > rounding) & (angle < _MERGED)) for angle in angles)
+    return any(np.any((angle > rounding) & (angle < PARALLEL)) for angle in angles)
 
 
 def _solve(problem: _Problem, precondition: Callable[[Array], Array]) -> tuple[Array, float, float, int]:
@@ -216,14 +218,14 @@ def _solve(problem: _Problem, precondition: Callable[[Array], Array]) -> tuple[A
     b, residual = np.zeros_like(problem.V), problem.V.copy()
     correction = precondition(residual)
     direction = correction.copy()
-    gains: list[float] = []  # of the penalised risk
-    sizes = [float(np.vdot(residual, correction))]  # of the residuals
+    gains: list[float] = []  # by how much each step decreased the penalised risk
+    sizes = [float(np.vdot(residual, correction))]  # squared sizes <R, M^-1 R> of the residuals R
     risk, excess = problem.null_risk, math.inf
     while excess > problem.margin * problem.goal(risk) and len(gains) < problem.max_iterations:
         image = tangent_product(problem.gram, direction)
         _axpy(direction, image, problem.ridge)
         curvature = float(np.vdot(direction, image))
-        if not curvature > 0:  # nothing but rounding is left
+        if not curvature > 0:  # the direction is rounding
             break
         step = sizes[-1] / curvature
         _axpy(direction, b, step)
@@ -234,7 +236,7 @@ def _solve(problem: _Problem, precondition: Callable[[Array], Array]) -> tuple[A
         direction *= sizes[-1] / sizes[-2]
         direction += correction
         penalty = problem.ridge * float(np.vdot(b, b))
-        # 2 V b - b K b, in terms of what is known
+        # 2 <V, b> - <b, K b> = <V, b> + <residual, b> + ridge |b|^2
         risk = problem.null_risk - float(np.vdot(problem.V, b) + np.vdot(residual, b)) - penalty
         risk = check_risk("nt_risk", risk, _TOO_LARGE)
         excess = _excess(gains, sizes, penalty)
@@ -247,11 +249,14 @@ def _axpy(x: Array, y: Array, factor: float) -> None:
 
 
 def _excess(gains: list[float], sizes: list[float], penalty: float) -> float:
-    """How far the risk may be off, given all *gains* of the penalised risk and all *sizes* of residuals.
+    """The estimated excess of the risk over the least one, from the *gains* of all steps and the *sizes* of residuals.
 
-    What has been gained since a residual of some size bounds from below what it was worth: its excess risk. The most
-    that any was worth for its size, thrice, is what the last one is taken to be worth. The risk itself differs from the
-    penalised risk by ridge |b|^2, the *penalty*, which is off by the root.
+    The penalised risk exceeds its minimum by the sum of all later gains. For each past residual the gains made
+    since then are a lower bound of its excess; the bound over its size is a ratio. The excess of the last residual is
+    taken to be its size times three times the largest ratio, as the gains to come are not in the bounds.
+
+    The risk itself is the penalised risk less ridge |b|^2, the *penalty*. If the penalised risk is off by e, the
+    penalty is off by 2 sqrt(penalty e) at most, to first order.
     """
     since = np.cumsum(gains[::-1])[::-1]
     rest = 3 * float(np.max(since / sizes[:-1])) * sizes[-1]
@@ -267,20 +272,20 @@ class _Model(NamedTuple):
     F_2 D^-1 F_2^T T = (G T + T G) / 2, diagonal in the eigenbasis of G (d, d).
     """
 
-    g_0: Array  # (N,)
-    g_1: Array  # (N,)
+    g_0: Array  # (N,) normalised Hermite coefficients of sigma' of degree 0
+    g_1: Array  # (N,) and of degree 1
     clusters: _Clusters
     values: Array  # (d,) eigenvalues of G
-    basis: Array  # (d, d)
+    basis: Array  # (d, d) its eigenvectors, in columns
 
 
 class _Clusters(NamedTuple):
-    """Rows that nearly agree, whose features differ by little: the factors of what they have together."""
+    """Clusters of rows that nearly agree, and the factors of the covariances of their features."""
 
     noise: Array  # (N,) the diagonal of C
-    rows: list[np.ndarray[Any, np.dtype[np.intp]]]  # of each cluster
-    across: list[Array]  # factors of C
-    along: list[Array]  # factors of u_i^T K_ij u_j, as kinks leave less of differences there
+    rows: list[np.ndarray[Any, np.dtype[np.intp]]]  # the rows of each cluster
+    across: list[Array]  # Cholesky factors of C for each cluster
+    along: list[Array]  # Cholesky factors of u_i^T K_ij u_j, which is smaller where sigma has kinks
 
     def solve(self, X: Array) -> Array:
         """C^-1 X for X (N, m)."""
@@ -308,7 +313,7 @@ def _clusters(gram: TangentGram, ridge: float) -> _Clusters:
     g_0, g_1 = gram.g[:, 0], gram.g[:, 1]
     own = 2 * (gram.squares - g_0**2 - g_1**2)
     noise = np.maximum(own, _FLOOR * gram.squares)
-    noise[noise == 0] = 1  # sigma' is zero there
+    noise[noise == 0] = 1  # a neuron with sigma' = 0 has no features
     raised = np.sqrt(noise / np.where(own > 0, own, 1))
     noise = noise + ridge
     pairs = list(steep_pairs(gram.unit, _NEAR))
@@ -319,7 +324,8 @@ def _clusters(gram: TangentGram, ridge: float) -> _Clusters:
     cosine = np.cos(theta)
     left = 2 * raised[i] * raised[j] * (A - g_0[i] * g_0[j] - g_1[i] * g_1[j] * cosine)
     together = cosine * (A + one + other) + cross * (1 + cosine**2) - g_1[i] * g_1[j]
-    lost = 4 * EPS * (np.abs(one) + np.abs(other) + 2 * np.abs(cross))  # of the sum, which cancels
+    # The rounding of the sum *together*, whose terms cancel.
+    lost = 4 * EPS * (np.abs(one) + np.abs(other) + 2 * np.abs(cross))
     jitter = np.bincount(np.append(i, j), np.append(lost, lost), N)
     A, one, other, _ = block_numbers(gram, np.arange(N), np.arange(N))
     C, H = (
@@ -350,13 +356,13 @@ def _inverse(model: _Model, unit: Array) -> Callable[[Array], Array]:
     gain = 1 / (1 + (values[:, None] + values) / 2)
     weighted = clusters.solve(np.column_stack([unit * g_1[:, None], g_0]))
     drift, constant = weighted[:, :d].T @ g_0, 1 + float(weighted[:, d] @ g_0)
-    # F_1 D^-1 F_1^T is a number, less what F_2 takes of it
+    # F_1 D^-1 F_1^T is a number times I, from which the part that F_2 accounts for is subtracted
     taken = (np.diag(gain @ drift**2) + gain * np.outer(drift, drift)) / 2
     inner = np.linalg.inv(constant * np.eye(d) - taken)
     taken_back = np.empty_like(unit)  # at this size new memory costs as much as the arithmetic
 
     def precondition(R: Array) -> Array:
-        parts = weighted.T @ R  # F_2 and F_1 of D^-1 R, but for the symmetry
+        parts = weighted.T @ R  # F_2 D^-1 R before it is made symmetric, and F_1 D^-1 R
         T = gain * (parts[:d] + parts[:d].T) / 2
         v = inner @ (parts[d] - T @ drift)
         pair = np.outer(drift, v)

@@ -22,15 +22,16 @@ from fastlazy._support.singular import (
     hidden_gain,
     solve_factored,
     warn_of_rounding,
+    zero_level,
 )
 from fastlazy.activations.rf_pairs import unit_rows
-from fastlazy.targets.quadratic import QuadraticTarget, check_target, scaled
+from fastlazy.targets.quadratic import QuadraticFunction, check_target, quadratic_form, scaled
 
-_FEATURE_ENTRIES = 20_000_000  # N d^2 up to which a singular problem is solved in the features themselves
-_STEPS = 5  # of refinement, each with the gradient from the features themselves
+_FEATURE_ENTRIES = 20_000_000  # the N d^2 up to which a singular problem is solved by least squares in the features
+_STEPS = 5  # steps of refinement, each with the gradient from the features themselves
 
 
-def rf_form(target: QuadraticTarget, W: ArrayLike) -> Array:
+def rf_form(target: QuadraticFunction, W: ArrayLike) -> Array:
     """S (d, d) of the best random-feature function for W (N, d); errors as in `rf_risk`."""
     weights = check_weights(target, W)
     size, unit = scaled(target)
@@ -38,7 +39,7 @@ def rf_form(target: QuadraticTarget, W: ArrayLike) -> Array:
         return size * best_rf_form(unit.B, weights, 0.0, True)
 
 
-def nt_form(target: QuadraticTarget, W: ArrayLike) -> Array:
+def nt_form(target: QuadraticFunction, W: ArrayLike) -> Array:
     """S (d, d) of the best neural tangent function for W (N, d); errors as in `nt_risk`."""
     weights = check_weights(target, W)
     with same_bits(*weights.shape):
@@ -55,11 +56,11 @@ def best_rf_form(B: Array, weights: Array, penalty: float, parallel: bool) -> Ar
     if penalty > 0:
         check_size(weights, 1e75, "ridge by its fourth power")
         unit = weights
-    from fastlazy.kernels.rf_gram import rf_gram  # and with it the compiler, which nothing else here needs
+    from fastlazy.kernels.rf_gram import rf_gram  # which loads the compiler
 
     U = rf_gram(unit, center=True, parallel=parallel)
     scale = np.ones(len(U))
-    if penalty > 0:  # to a unit diagonal, so that small rows are not lost beside large ones
+    if penalty > 0:  # with a unit diagonal, small rows are not lost beside large ones
         scale = np.hypot(np.sqrt(U.diagonal()), np.sqrt(penalty))
         U /= scale
         U /= scale[:, None]
@@ -67,7 +68,7 @@ def best_rf_form(B: Array, weights: Array, penalty: float, parallel: bool) -> Ar
     factor, condition = factor_positive(U)
     problem = B, unit, scale, penalty
     if condition > WELL:
-        return quadratic_form(unit, solve_factored(factor, _gradient(*problem)) / scale)
+        return symmetric_form(unit, solve_factored(factor, _gradient(*problem)) / scale)
     if weights.size * len(B) <= _FEATURE_ENTRIES:
         S, error = _solve_features(B, weights, penalty, np.argmax(np.tril(U, -1), axis=1))
     elif condition > 0:
@@ -88,28 +89,28 @@ def nt_lost(weights: Array, penalty: float) -> tuple[Array, Array]:
         unit, r = unit_rows(weights)
         weights = unit[r > 0]
     else:
-        weights = weights / size  # with the size put back below, where nothing can overflow
+        weights = weights / size  # the size enters again in the strength, where nothing can overflow
     if d < N:  # the same right singular basis, from a smaller matrix
         weights = scipy.linalg.qr(weights, mode="r")[0][:d]
     _, values, basis = np.linalg.svd(weights)
     s = np.zeros(d)
-    s[: len(values)] = np.where(values > max(N, d) * EPS * values[0], values, 0.0)
+    s[: len(values)] = np.where(values > zero_level(values[0], max(N, d)), values, 0.0)
     if penalty == 0:
         return basis, ((s[:, None] == 0) & (s == 0)).astype(float)
-    with np.errstate(over="ignore", under="ignore"):  # an infinite strength leaves nothing
+    with np.errstate(over="ignore", under="ignore"):  # an infinite strength gives a share of zero, as it should
         strength = (s * (2 / np.sqrt(penalty)) * size) ** 2
         return basis, 1 / (1 + strength[:, None] + strength)
 
 
-def check_weights(target: QuadraticTarget, W: ArrayLike) -> Array:
+def check_weights(target: QuadraticFunction, W: ArrayLike) -> Array:
     """W as a finite (N, d) array for the target's d, or TypeError or ValueError."""
     check_target(target)
     return check_columns("W", check_array("W", W, 2), target.d)
 
 
-def quadratic_form(W: Array, a: Array) -> Array:
-    """S = W^T diag(a) W, symmetric."""
-    S = (W.T * a) @ W
+def symmetric_form(W: Array, a: Array) -> Array:
+    """S = W^T diag(a) W (d, d), symmetric to the bit."""
+    S = quadratic_form(W, a)
     return (S + S.T) / 2
 
 
@@ -120,7 +121,7 @@ def form_risk(B: Array, S: Array) -> float:
 
 def _gradient(B: Array, W: Array, scale: Array, penalty: float, a: Array | None = None) -> Array:
     """V - (U + penalty) a over the *scale* of its rows, (N,): from the features, not from U, where a is given."""
-    residual = B if a is None else B - quadratic_form(W, a / scale)
+    residual = B if a is None else B - symmetric_form(W, a / scale)
     gradient = 2 * np.einsum("ij,ij->i", W @ residual, W) / scale
     return gradient if a is None else gradient - penalty / scale / scale * a
 
@@ -137,7 +138,7 @@ def _refine(
         gradient = _gradient(B, W, scale, penalty, a)
         step = solve_factored(factor, gradient[chosen])
         a[chosen] += step
-    S = quadratic_form(W, a / scale)
+    S = symmetric_form(W, a / scale)
     error = abs(float(step @ gradient[chosen])) + _rounding(a, S - B)
     left = np.delete(_gradient(B, W, scale, penalty, a), chosen)
     if penalty > 0:
@@ -163,10 +164,10 @@ def _solve_features(
         W = np.ldexp(W, -np.frexp(np.abs(W).max(axis=1, keepdims=True))[1])
         v = W[near]
         c = np.sum(W * v, axis=1) / np.sum(v * v, axis=1)
-        c[0] = 0  # nothing is before it
+        c[0] = 0  # no row is before the first
         left, right = _minus_product(W, c[:, None], v), W + c[:, None] * v
         lengths = np.linalg.norm(left, axis=1) / np.linalg.norm(W, axis=1)
-        kept = lengths > 4 * np.sqrt(d) * EPS  # else the two are one
+        kept = lengths > 4 * np.sqrt(d) * EPS  # a row within rounding of another adds nothing
         left, right, close = left[kept], right[kept], bool(lengths[kept].min() < 1e-11)
     j, k = np.triu_indices(d)
     weight = np.where(j == k, 1.0, np.sqrt(2))
@@ -176,11 +177,12 @@ def _solve_features(
     A, b = F, B[j, k] * weight
     if penalty > 0:
         A, b = np.vstack([F, np.diag(np.sqrt(penalty / 2) / scale)]), np.append(b, np.zeros(N))
-    a, _, rank, _ = scipy.linalg.lstsq(A, b, cond=10 * max(A.shape) * EPS, lapack_driver="gelsy")
+    a, _, rank, _ = scipy.linalg.lstsq(A, b, cond=10 * zero_level(1.0, max(A.shape)), lapack_driver="gelsy")
     S = np.zeros_like(B)
     S[j, k] = S[k, j] = F @ a / weight
     error = _rounding(a, S - B)
-    if penalty == 0 and close and rank < min(F.shape):  # a direction of second order may be among those left out
+    # A second difference of rows may be among the directions left out.
+    if penalty == 0 and close and rank < min(F.shape):
         error += form_risk(B, S)
     return S, error
 

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 from fastlazy._support.arguments import check_flag, check_real
 from fastlazy._support.blas import same_bits
 from fastlazy.activations.activation import Activation
-from fastlazy.activations.builtin import check_activation, get_activation
+from fastlazy.activations.builtin import check_activation
 from fastlazy.activations.rf_pairs import unit_rows
 from fastlazy.activations.units import in_own_unit, ridge_in_unit
 from fastlazy.risk.projections import (
@@ -16,11 +16,11 @@ from fastlazy.risk.projections import (
     form_risk,
 )
 from fastlazy.risk.rf_solver import solve_rf_risk
-from fastlazy.targets.quadratic import QuadraticTarget, scaled
+from fastlazy.targets.quadratic import QuadraticFunction, scaled
 
 
 def rf_risk(
-    target: QuadraticTarget,
+    target: QuadraticFunction,
     W: ArrayLike,
     activation: str | Activation = "square",
     *,
@@ -85,9 +85,9 @@ def rf_risk(
     penalty, together = check_real("ridge", ridge, 0.0), check_flag("parallel", parallel)
     size, unit = scaled(target)
     with same_bits(*weights.shape):
-        if sigma in (get_activation("square"), get_activation("he2")):  # the same but for the offset
+        if sigma.is_quadratic:
             return size**2 * form_risk(unit.B, best_rf_form(unit.B, weights, penalty, together))
-        if sigma.degree is not None and penalty == 0:  # lengths of rows do not matter
+        if sigma.degree is not None and penalty == 0:  # a length multiplies a feature by a number, which no risk sees
             weights = unit_rows(weights)[0]
         sigma, exponent = in_own_unit(sigma)
         penalty = ridge_in_unit(penalty, exponent)

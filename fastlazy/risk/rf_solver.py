@@ -12,22 +12,20 @@ from fastlazy._support.singular import (
     EPS,
     PROMISE,
     distinct_rows,
-    factor_pivoted,
-    factor_positive,
-    hidden_gain,
-    solve_factored,
+    solve_positive,
     warn_of_rounding,
+    zero_level,
 )
 from fastlazy.activations.activation import Activation
 from fastlazy.activations.moments import expansion, hermite_coefficients
 from fastlazy.activations.rf_pairs import unit_rows
 from fastlazy.risk.graded import SHORT, check_digits, graded_gain, ridge_over
-from fastlazy.targets.quadratic import QuadraticTarget
+from fastlazy.targets.quadratic import QuadraticFunction
 
 _TOO_LARGE = "W or the ridge is too large; divide it by a number"
 
 
-def solve_rf_risk(target: QuadraticTarget, W: Array, sigma: Activation, ridge: float, parallel: bool) -> float:
+def solve_rf_risk(target: QuadraticFunction, W: Array, sigma: Activation, ridge: float, parallel: bool) -> float:
     """The risk of random features for any sigma and a target of size one."""
     if not target.B.any():
         return 0.0
@@ -36,7 +34,7 @@ def solve_rf_risk(target: QuadraticTarget, W: Array, sigma: Activation, ridge: f
     unit, r = unit_rows(W)
     along = np.einsum("ij,ij->i", unit @ target.B, unit)
     whole, curved = (expansion(sigma, r, 2, first=first) for first in (1, 2))
-    from fastlazy.kernels.rf_gram import rf_correlations  # and with it the compiler, which nothing else here needs
+    from fastlazy.kernels.rf_gram import rf_correlations  # which loads the compiler
 
     if (curved.scale < SHORT * whole.scale).any():
         check_digits("rf_risk", sigma, curved.doubt[curved.table[:, 2] != 0])
@@ -47,33 +45,28 @@ def solve_rf_risk(target: QuadraticTarget, W: Array, sigma: Activation, ridge: f
     check_digits("rf_risk", sigma, whole.doubt[whole.table[:, 2] != 0])
     U, expanded = rf_correlations(W, sigma, 1, parallel)
     V = math.sqrt(2) * expanded.table[:, 2] * along
-    learns = expanded.present(1)  # a constant feature learns nothing
+    learns = expanded.present(1)  # which features are more than a constant
     with np.errstate(divide="ignore"):
         share = expanded.scale / np.hypot(expanded.scale, math.sqrt(ridge)) if ridge > 0 else learns.astype(float)
     V *= share
     U *= share
     U *= share[:, None]
     np.fill_diagonal(U, 1)
-    factor, condition = factor_positive(U)
-    n, hidden = len(U), 0.0
-    if condition > 0:
-        a = solve_factored(factor, V)
-    else:
-        factor, chosen = factor_pivoted(U.copy())
-        a = np.zeros(n)
-        a[chosen] = solve_factored(factor, V[chosen])
-        hidden = hidden_gain(np.delete(V - U @ a, chosen), float(np.abs(a).sum()), n)
+    a, condition, hidden = solve_positive(U, V)
     np.fill_diagonal(U, np.where(learns, share**2, 0))
     risk = check_risk("rf_risk", target.null_risk - 2 * float(a @ V) + float(a @ U @ a), _TOO_LARGE)
-    error = 4 * EPS * float(a @ a) * (1 + 100 * n * EPS / max(condition, n * EPS)) + min(hidden, risk)
+    n = len(U)
+    error = 4 * EPS * float(a @ a) * (1 + 100 * n * EPS / max(condition, zero_level(1.0, n))) + min(hidden, risk)
     warn_of_rounding("risk of random features", error / target.null_risk, PROMISE, 3)
     return risk
 
 
-def feature_moments(target: QuadraticTarget, W: Array, sigma: Activation, parallel: bool) -> tuple[Array, Array, Array]:
+def feature_moments(
+    target: QuadraticFunction, W: Array, sigma: Activation, parallel: bool
+) -> tuple[Array, Array, Array]:
     """Means (N,), covariances (N, N), and covariances with y (N,) of the features sigma(<w_i, x>)."""
     check_size(W, 1e150, "argument of sigma by its inverse")
-    from fastlazy.kernels.rf_gram import rf_gram  # and with it the compiler
+    from fastlazy.kernels.rf_gram import rf_gram  # which loads the compiler
 
     U = rf_gram(W, sigma, center=True, parallel=parallel)
     unit, r = unit_rows(W)

@@ -29,10 +29,10 @@ from fastlazy.activations.activation import Activation
 from fastlazy.activations.moments import expansion
 from fastlazy.risk.row_lengths import row_lengths
 
-_DEGREES = 20  # that are resolved
-_REST = 1e-13  # of the squares of degrees 2 and above: a rest below it is none
-_LEAST_NOISE = 1e-15  # in place of none, for a start of the iteration
-_STEEPEST = 1e13  # a linear part of this size, in units of the rest, does what an infinite one does
+_DEGREES = 20  # the highest degree that is not taken for noise
+_REST = 1e-13  # the share of the squares of degrees 2 and above up to which a rest is rounding
+_LEAST_NOISE = 1e-15  # the noise that stands for none, as the iteration starts from its inverse
+_STEEPEST = 1e13  # the size of a linear part, in units of the rest, that counts as infinite
 
 
 class _Features(NamedTuple):
@@ -41,12 +41,12 @@ class _Features(NamedTuple):
     Each class has a unit of its own, what sigma has of degrees 2 and above: m(r) follows, and no risk sees it.
     """
 
-    shares: Array  # (C,) of the rows
-    tau: Array  # (C,)
-    line: Array  # (C,) v_11(r_c) / sqrt(D_1), of short rows much larger than all else
-    v: Array  # (L, C, K) the others, v[l, c, k - 1] = v_kl(r_c) / sqrt(D_l)
-    sizes: Array  # (L,) D_l
-    span: float  # dimension of all that features reach, or infinity
+    shares: Array  # (C,) the shares of the rows
+    tau: Array  # (C,) noise of degrees above 20
+    line: Array  # (C,) v_11(r_c) / sqrt(D_1), which is much larger than v where rows are short
+    v: Array  # (L, C, K) all others, v[l, c, k - 1] = v_kl(r_c) / sqrt(D_l)
+    sizes: Array  # (L,) the dimensions D_l
+    span: float  # the dimension of the span of all features, which may be infinite
 
 
 def sector_ratio(activation: Activation, length: float, N: int, d: int, m: float) -> float:
@@ -71,7 +71,7 @@ def sector_ratio(activation: Activation, length: float, N: int, d: int, m: float
 def _effective(features: _Features, N: int) -> Array:
     """The solution m(r) (C,) of the equations."""
     shares, tau, line, v, sizes, _ = features
-    now = 1 / tau  # above the solution
+    now = 1 / tau  # a start above the solution
     for _ in range(100):
         weight = N * shares * now
         u, s, _ = np.linalg.svd(np.sqrt(weight)[:, None] * v, full_matrices=False)
@@ -109,7 +109,7 @@ def _features(activation: Activation, length: float, d: int) -> _Features | None
     sizes = _sizes(d)
     v = np.sqrt(_powers(d).T[:, None, 1:] / np.maximum(sizes, 1)[:, None, None]) * hn[:, 1:]
     ranks = np.minimum(len(r), np.count_nonzero(np.any(v != 0, axis=1), axis=1))
-    span = math.inf if tau.any() else float(ranks @ sizes)  # a polynomial has no rest
+    span = math.inf if tau.any() else float(ranks @ sizes)  # without a rest, sigma is a polynomial
     line = v[1, :, 0].copy()
     v[1, :, 0] = 0
     return _Features(shares, np.maximum(tau, _LEAST_NOISE), line, v, sizes, span)

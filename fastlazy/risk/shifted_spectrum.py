@@ -1,7 +1,7 @@
-"""The eigenvalues of B + alpha S_0, S_0 the matrix of a network, for alpha of any size: what lazy training goes to.
+"""The eigenvalues of B + alpha S_0, S_0 the matrix of a network, for alpha of any size: lazy training tends to them.
 
-Plainly, they are lost in the rounding of alpha S_0 once alpha is large. Here the directions that alpha has taken out of
-reach are eliminated first, with what they leave behind to second order.
+If alpha is large, the rounding of alpha S_0 is larger than B, and a sum would lose the small eigenvalues. So the
+directions with very large eigenvalues are eliminated first, and their effect on the others is kept to second order.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import numpy as np
 import scipy.linalg
 
 from fastlazy._support.arguments import Array
-from fastlazy._support.singular import EPS
-from fastlazy.targets.quadratic import QuadraticTarget, scaled
+from fastlazy._support.singular import zero_level
+from fastlazy.targets.quadratic import QuadraticFunction, quadratic_form, scaled
 
 
-def shifted_eigenvalues(target: QuadraticTarget, W: Array, a: Array, alpha: float) -> tuple[float, Array, int, int]:
+def shifted_eigenvalues(target: QuadraticFunction, W: Array, a: Array, alpha: float) -> tuple[float, Array, int, int]:
     """The eigenvalues of B + alpha W^T diag(a) W, but for those that alpha has taken out of reach.
 
     Returns
@@ -41,7 +41,7 @@ def shifted_eigenvalues(target: QuadraticTarget, W: Array, a: Array, alpha: floa
     strengths, basis = _growth(W, a)
     factor = _product(alpha, float(np.abs(a).max()), float(np.abs(W).max()), float(np.abs(W).max()), 1 / size)
     B = basis.T @ unit.B @ basis
-    with np.errstate(over="ignore", invalid="ignore"):  # 0 times infinity
+    with np.errstate(over="ignore", invalid="ignore"):  # the factor may be infinite where a strength is 0
         grown = np.where(strengths == 0, 0.0, factor * strengths)
     large = np.abs(grown) > 1e4 * np.linalg.norm(B)
     if not large.any():
@@ -66,17 +66,17 @@ def _growth(W: Array, a: Array) -> tuple[Array, Array]:
     if 0 in largest:
         return np.zeros(d), np.eye(d)
     H = np.sqrt(np.abs(a) / largest[0])[:, None] * (W / largest[1])
-    if not (a.min() < 0 < a.max()):  # the squares of singular values, which keep more digits
+    if not (a.min() < 0 < a.max()):  # squares of singular values keep more digits than eigenvalues
         if d < N:
             H = np.linalg.qr(H, mode="r")
         _, values, basis = np.linalg.svd(H)
-        kept = values > max(N, d) * EPS * values[0]
+        kept = values > zero_level(values[0], max(N, d))
         strengths = np.zeros(d)
         sign = np.sign(a[np.argmax(np.abs(a))])  # of all that are not zero, whose sum may overflow
         strengths[: len(values)] = sign * np.where(kept, values, 0) ** 2
         return strengths, basis.T
-    strengths, basis = np.linalg.eigh((H.T * np.sign(a)) @ H)
-    return np.where(np.abs(strengths) > max(N, d) * EPS * np.sum(H**2), strengths, 0.0), basis
+    strengths, basis = np.linalg.eigh(quadratic_form(H, np.sign(a)))
+    return np.where(np.abs(strengths) > zero_level(np.sum(H**2), max(N, d)), strengths, 0.0), basis
 
 
 def _product(*factors: float) -> float:

@@ -1,11 +1,12 @@
 """A cell of a sweep: one measurement, named by plain parameters.
 
-A cell is a mapping such as ``{"regime": "RF", "d": 450, "N": 900, "draw": 3}``. Here stands, in one table,
-which keys a cell of each regime has, what they may be and what they are if not given. A cell in full, every
-default filled in, is canonical: the hash of it is the cell's id, and what it draws comes from it alone.
+A cell is a mapping such as ``{"regime": "RF", "d": 450, "N": 900, "draw": 3}``. Which keys it has, what they may be
+and what they are if not given, its regime says (`fastlazy.sweeps.regimes`), and the family of its target
+(`fastlazy.targets.library`). A cell in full, every default filled in, is canonical: the hash of it is the cell's id,
+and what it draws comes from it alone.
 
-A new key, regime or target is a line in `_COMMON`, `REGIMES` or `_TARGETS`; the store makes the column. Two keys
-must differ in more than capitals, which SQLite does not tell apart: samples are n_samples, beside N.
+A new key, regime or family of targets is a line in the tables there; the store makes the column. Two keys must differ
+in more than capitals, which SQLite does not tell apart: samples are n_samples, beside N.
 """
 
 from __future__ import annotations
@@ -15,142 +16,28 @@ import hashlib
 import itertools
 import json
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Sized
-from functools import partial
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence, Sized
+from typing import Any
 
 import numpy as np
 
-from fastlazy._support.arguments import check_array, check_choice, check_count, check_float_dtype, check_real
-from fastlazy.activations.builtin import BUILTIN_NAMES, TANGENT_NAMES
-from fastlazy.targets.library import exponential_target
+from fastlazy.sweeps.keys import FAMILY_KEYS, REQUIRED, Key, check_cell_target, check_name
+from fastlazy.sweeps.regimes import COMMON, REGIMES
+from fastlazy.targets.library import FAMILIES, centred_target
 from fastlazy.targets.quadratic import QuadraticTarget
 
 MOST_CELLS = 1_000_000  # of one sweep, whose driver holds a kilobyte for each
-_REQUIRED = object()
 
-
-class Key(NamedTuple):
-    """One parameter of a cell.
-
-    Attributes
-    ----------
-    check : callable
-        (name, value) to the canonical value, which JSON can hold, or an error.
-    kind : type
-        int, float or str; object for what is sometimes text and sometimes not.
-    default : object
-        The value where none is given; without one the key is required.
-    later : bool
-        Whether there are stores from before there was this key: at its default it is no part of a cell's id, so
-        that what they hold is found.
-    """
-
-    check: Callable[[str, Any], Any]
-    kind: type
-    default: Any = _REQUIRED
-    later: bool = False
-
-
-def _real(name: str, value: Any, minimum: float = -np.inf) -> float:
-    return check_real(name, value, minimum) + 0.0  # -0.0 is 0.0
-
-
-def _choice(name: str, value: Any, choices: Collection[str]) -> str:
-    return str(check_choice(name, value, choices))
-
-
-def _step_size(name: str, value: Any) -> str | float:
-    if isinstance(value, str):
-        return _choice(name, value, ["auto"])
-    return _real(name, value, 0.0)
-
-
-def _optional_count(name: str, value: Any) -> int | None:
-    return None if value is None else check_count(name, value)
-
-
-def _scale(name: str, value: Any) -> float | None:
-    if value is not None and (scale := check_real(name, value, 0.0)) == 0:
-        raise ValueError(f"{name} must be a number above 0, got {scale:g}; leave it out for the network itself")
-    return None if value is None else scale
-
-
-def _dtype(name: str, value: Any) -> str:
-    return str(check_float_dtype(value))
-
-
-def _target(name: str, value: Any) -> str | list[float]:
-    if isinstance(value, str):
-        return _choice(name, value, _TARGETS)
-    try:
-        eigenvalues = check_array(name, value, 1)
-    except (TypeError, ValueError) as error:
-        raise type(error)(
-            f"{error}. A target is one of {', '.join(map(repr, _TARGETS))} or a list of eigenvalues; "
-            f"a list of them is one value of an axis: grid({name}=[[3.0, 1.0]], ...)"
-        ) from None
-    if not eigenvalues.any():
-        raise ValueError(f"{name} has only zero eigenvalues, so that there is nothing to learn; pass others")
-    return [float(value) + 0.0 for value in eigenvalues]
-
-
-def _flag(name: str, value: Any) -> int:
-    if value not in (0, 1):
-        raise ValueError(f"{name} must be 0 or 1, got {value!r}; pass one of them")
-    return int(value)
-
-
-_natural = partial(check_count, minimum=0)
-
-_TARGETS: dict[str, dict[str, Key]] = {
-    "exponential": {"target_seed": Key(_natural, int, 0)},
-    "identity": {},
-    "power_law": {"exponent": Key(_real, float, 1.0)},
-    "rank_one": {},
-}
-
-_COMMON = {
-    "regime": Key(lambda name, value: value, str),
-    "d": Key(check_count, int),
-    "N": Key(check_count, int),
-    "activation": Key(partial(_choice, choices=("square",)), str, "square"),
-    "target": Key(_target, object, "exponential"),
-    "draw": Key(_natural, int, 0),
-    "seed": Key(_natural, int, 0),
-}
-_RIDGE = {
-    "ridge": Key(partial(_real, minimum=0.0), float, 0.0),
-    "n_samples": Key(_optional_count, int, None, later=True),  # the population if not given
-}
-_TRAINING = {
-    "n_samples": Key(check_count, int),
-    "batch_size": Key(check_count, int, 100),
-    "step_size": Key(_step_size, object, "auto"),
-    "second_layer": Key(partial(_choice, choices=("ones", "signs", "scalar", "free")), str, "ones"),
-    "dtype": Key(_dtype, str, "float32"),
-    "scale": Key(_scale, float, None, later=True),
-    "init": Key(partial(_choice, choices=("orthogonal", "symmetric")), str, "orthogonal", later=True),
-    "diagnostics": Key(_flag, int, 0, later=True),
-}
-
-REGIMES: dict[str, dict[str, Key]] = {
-    "RF": {**_COMMON, "activation": Key(partial(_choice, choices=BUILTIN_NAMES), str, "square"), **_RIDGE},
-    "NT": {**_COMMON, "activation": Key(partial(_choice, choices=TANGENT_NAMES), str, "square"), **_RIDGE},
-    "NN": {**_COMMON, **_TRAINING},
-}
-
-# What the draw of a regime depends on. RF and NT have the same weights at the same draw, whatever the target,
-# the ridge or the activation, so that their differences are not those of two draws.
-_DRAWN = {"RF": "weights", "NT": "weights", "NN": "training"}
+# What the draw of a regime depends on, besides what it is for. RF and NT have the same weights at the same draw,
+# whatever the target, the ridge or the activation, so that their differences are not those of two draws.
 _OF_THE_DRAW = ("d", "N", "draw", "seed")
 
 REPEATS = ("draw", "seed")  # what tells apart measurements of the same, over which means are taken
 
 KEYS: dict[str, Key] = {
-    **_COMMON,
-    **{name: key for keys in _TARGETS.values() for name, key in keys.items()},
-    **{name: key for keys in REGIMES.values() for name, key in keys.items()},
+    **COMMON,
+    **{name: key for keys in FAMILY_KEYS.values() for name, key in keys.items()},
+    **{name: key for row in REGIMES.values() for name, key in row.keys.items()},
 }
 
 
@@ -248,13 +135,13 @@ def canonical_cell(cell: Mapping[str, Any]) -> dict[str, Any]:
     if "regime" not in cell:
         raise ValueError(f"the key 'regime' is missing; pass one of {', '.join(map(repr, REGIMES))}")
     given = cell["regime"]
-    regime = _choice("regime", given.upper() if isinstance(given, str) else given, REGIMES)
-    target = _target("target", cell.get("target", _COMMON["target"].default))
-    keys = {**REGIMES[regime], **(_TARGETS[target] if isinstance(target, str) else {})}
+    regime = check_name("regime", given.upper() if isinstance(given, str) else given, REGIMES)
+    target = check_cell_target("target", cell.get("target", COMMON["target"].default))
+    keys = {**REGIMES[regime].keys, **(FAMILY_KEYS[target] if isinstance(target, str) else {})}
 
     if unknown := [str(name) for name in cell if name not in keys]:
         raise ValueError(_unknown_keys(unknown, regime, target, keys))
-    if missing := [name for name, key in keys.items() if key.default is _REQUIRED and name not in cell]:
+    if missing := [name for name, key in keys.items() if key.default is REQUIRED and name not in cell]:
         raise ValueError(f"a cell of regime {regime} needs {_listed(missing)} too; add what is missing")
     parameters = {name: key.check(name, cell.get(name, key.default)) for name, key in keys.items()}
     parameters |= {"regime": regime, "target": target}
@@ -265,7 +152,7 @@ def canonical_cell(cell: Mapping[str, Any]) -> dict[str, Any]:
 
 def cell_id(parameters: Mapping[str, Any]) -> str:
     """The SHA-256 of canonical *parameters*, less later keys at their defaults."""
-    keys = REGIMES[parameters["regime"]]
+    keys = REGIMES[parameters["regime"]].keys
     left_out = {name for name, key in keys.items() if key.later and parameters[name] == key.default}
     return _digest({name: value for name, value in parameters.items() if name not in left_out}).hexdigest()
 
@@ -276,24 +163,17 @@ def cell_stream(parameters: Mapping[str, Any]) -> int:
     It depends on d, N, draw and seed, and on whether weights are drawn (RF, NT) or a network is trained (NN).
     """
     drawn = {name: parameters[name] for name in _OF_THE_DRAW}
-    digest = _digest({**drawn, "drawn": _DRAWN[parameters["regime"]]}).digest()
+    digest = _digest({**drawn, "drawn": REGIMES[parameters["regime"]].drawn}).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
 
 def cell_target(parameters: Mapping[str, Any]) -> QuadraticTarget:
     """The target of a cell with canonical *parameters*, centred by b0 = -tr B."""
-    target, d = parameters["target"], parameters["d"]
-    if target == "exponential":
-        return exponential_target(d, rng=parameters["target_seed"])
-    if target == "identity":
-        eigenvalues = np.ones(d)
-    elif target == "power_law":
-        eigenvalues = np.arange(1.0, d + 1) ** -parameters["exponent"]
-    elif target == "rank_one":
-        eigenvalues = np.arange(d) == 0
-    else:
-        eigenvalues = np.array(target)
-    return QuadraticTarget(eigenvalues, -float(eigenvalues.sum()))
+    target = parameters["target"]
+    if not isinstance(target, str):
+        return centred_target(np.array(target))
+    family = FAMILIES[target]
+    return family.make(parameters["d"], **{name: parameters[name] for name in family.parameters})
 
 
 def _digest(parameters: Mapping[str, Any]) -> Any:

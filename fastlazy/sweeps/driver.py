@@ -22,10 +22,11 @@ from fastlazy._support.arguments import check_choice, check_count
 from fastlazy._support.files import check_path
 from fastlazy._support.signals import sigterm_raises
 from fastlazy._support.threads import available_cores, one_blas_thread
-from fastlazy.sweeps.cells import REGIMES, cell_stream, check_cells
+from fastlazy.sweeps.cells import cell_stream, check_cells
 from fastlazy.sweeps.engines import Engine, WorkerLostError, check_engine, open_engine
-from fastlazy.sweeps.measure import COSTLY, FAILED, RESULTS, attempt, cost, warm_up
+from fastlazy.sweeps.measure import FAILED, RESULTS, attempt, cost, warm_up
 from fastlazy.sweeps.progress import Progress
+from fastlazy.sweeps.regimes import COSTLY, REGIMES
 from fastlazy.sweeps.store import Store, load, now
 
 _LONG = 10.0  # estimated seconds from which a cell is given a file for its checkpoint
@@ -196,9 +197,9 @@ def _rates(done: pd.DataFrame) -> tuple[dict[tuple[Any, ...], float], int]:
     spent, expected, measured = defaultdict[Any, float](float), defaultdict[Any, float](float), 0
     for seconds, *values in done.reindex(columns=["seconds", "regime", *COSTLY]).itertuples(index=False):
         known = [None if pd.isna(value) else value for value in values]
-        parameters = dict(zip(["regime", *COSTLY], known, strict=True))
-        trained = parameters["regime"] == "NN"
-        if parameters["regime"] not in REGIMES or not seconds > 0 or (trained and parameters["n_samples"] is None):
+        parameters: dict[str, Any] = dict(zip(["regime", *COSTLY], known, strict=True))
+        regime = REGIMES.get(parameters["regime"])
+        if regime is None or not seconds > 0 or (regime.is_trained and parameters["n_samples"] is None):
             continue  # of an edited store
         measured += 1
         spent[_kind(parameters)] += seconds
@@ -288,7 +289,7 @@ def _run(
 
     def jobs() -> Iterator[tuple[str, tuple[Any, ...]]]:
         for key, parameters in left.items():
-            if parameters["regime"] == "NN" and cost(parameters) > _LONG:
+            if REGIMES[parameters["regime"]].is_trained and cost(parameters) > _LONG:
                 db.checkpoints.mkdir(exist_ok=True)
                 yield key, (parameters, str(_checkpoint(db, key).absolute()))
             else:

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.special import betaincinv
 
 from fastlazy._support.arguments import check_count, check_real
+from fastlazy.targets.library import centred_target
 from fastlazy.targets.quadratic import QuadraticTarget
 
 _FAILURE = 1e-6  # probability with which weights may miss the ratio
@@ -74,4 +75,4 @@ def gap_target(d: int, N: int, ratio: float) -> QuadraticTarget:
     q = float(betaincinv(k / 2, neurons / 2, _FAILURE))
     eigenvalues = np.full(dimension, q / math.sqrt(k) / math.sqrt(factor))
     eigenvalues[0] = 1.0
-    return QuadraticTarget(eigenvalues, -float(eigenvalues.sum()))
+    return centred_target(eigenvalues)

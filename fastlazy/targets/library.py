@@ -1,13 +1,17 @@
-"""Targets by name, each centred: what figures and sweeps learn."""
+"""Targets by name, each centred by b0 = -tr B: what figures and sweeps learn.
+
+A new family is a function and a row of `FAMILIES`.
+"""
 
 from __future__ import annotations
 
-from fastlazy._support.arguments import (
-    Seed,
-    check_count,
-    check_rng,
-)
-from fastlazy.targets.quadratic import QuadraticTarget
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from fastlazy._support.arguments import Array, Seed, check_count, check_real, check_rng
+from fastlazy.targets.quadratic import LARGEST, QuadraticTarget
 
 
 def exponential_target(d: int, *, rng: Seed = None) -> QuadraticTarget:
@@ -32,5 +36,118 @@ def exponential_target(d: int, *, rng: Seed = None) -> QuadraticTarget:
     ----------
     arXiv:1906.08899, the headline figure (the authors' scripts also divide by sqrt(d), which no ratio sees).
     """
-    eigenvalues = check_rng(rng).exponential(size=check_count("d", d))
+    return centred_target(check_rng(rng).exponential(size=check_count("d", d)))
+
+
+def power_law_target(d: int, *, exponent: float = 1.0) -> QuadraticTarget:
+    """The target with the eigenvalues k^(-exponent), k = 1, ..., d, on a diagonal B, centred by b0 = -tr B.
+
+    Parameters
+    ----------
+    d : int
+        The input dimension.
+    exponent : float
+        How fast eigenvalues fall; 0 for equal ones.
+
+    Returns
+    -------
+    QuadraticTarget
+
+    Raises
+    ------
+    TypeError, ValueError
+        If d is not a positive whole number or exponent not a finite number, or eigenvalues overflow.
+
+    Examples
+    --------
+    >>> power_law_target(4).eigenvalues.round(3)
+    array([1.   , 0.5  , 0.333, 0.25 ])
+    """
+    dimension, power = check_count("d", d), check_real("exponent", exponent)
+    with np.errstate(over="ignore"):  # looked for below
+        eigenvalues = np.arange(1.0, dimension + 1) ** -power
+    if eigenvalues[-1] > LARGEST:
+        raise ValueError(
+            f"exponent = {power:g} makes eigenvalues of size {eigenvalues[-1]:.3g}, whose squares are beyond floating "
+            "point; pass a larger one"
+        )
+    return centred_target(eigenvalues)
+
+
+def identity_target(d: int) -> QuadraticTarget:
+    """The target |x|^2 - d: all eigenvalues are one, B = I.
+
+    Parameters
+    ----------
+    d : int
+        The input dimension.
+
+    Returns
+    -------
+    QuadraticTarget
+
+    Raises
+    ------
+    TypeError, ValueError
+        If d is not a positive whole number.
+
+    Examples
+    --------
+    >>> identity_target(2)([[3.0, 4.0]])
+    array([23.])
+    """
+    return centred_target(np.ones(check_count("d", d)))
+
+
+def rank_one_target(d: int) -> QuadraticTarget:
+    """The target x_1^2 - 1: one eigenvalue is one, the others are zero.
+
+    Parameters
+    ----------
+    d : int
+        The input dimension.
+
+    Returns
+    -------
+    QuadraticTarget
+
+    Raises
+    ------
+    TypeError, ValueError
+        If d is not a positive whole number.
+
+    Examples
+    --------
+    >>> rank_one_target(2)([[3.0, 4.0]])
+    array([8.])
+    """
+    return centred_target((np.arange(check_count("d", d)) == 0).astype(float))
+
+
+def centred_target(eigenvalues: Array) -> QuadraticTarget:
+    """The target of a diagonal B with these *eigenvalues*, shape (d,), centred by b0 = -tr B."""
     return QuadraticTarget(eigenvalues, -float(eigenvalues.sum()))
+
+
+class Family(NamedTuple):
+    """Targets that differ in d and a few parameters.
+
+    Attributes
+    ----------
+    make : callable
+        (d, **parameters) to the target.
+    parameters : dict of str to int or float
+        The parameters beside d, by the names that cells of a sweep have for them, with their defaults. One whose
+        default is an int is a whole number from 0 on.
+    """
+
+    make: Callable[..., QuadraticTarget]
+    parameters: dict[str, int | float]
+
+
+FAMILIES: dict[str, Family] = {
+    "exponential": Family(lambda d, target_seed: exponential_target(d, rng=target_seed), {"target_seed": 0}),
+    "identity": Family(identity_target, {}),
+    "power_law": Family(power_law_target, {"exponent": 1.0}),
+    "rank_one": Family(rank_one_target, {}),
+}

@@ -1,7 +1,7 @@
-"""What is learned, and the weights it is learned with.
+"""Quadratic functions: those that are learned from samples, which are targets, and those that learning leads to.
 
-The quadratic target of Ghorbani, Mei, Misiakiewicz, Montanari (arXiv:1906.08899): y = <x, B x> + b0 with
-x ~ N(0, I_d).
+The target of Ghorbani, Mei, Misiakiewicz, Montanari (arXiv:1906.08899) is y = <x, B x> + b0 with x ~ N(0, I_d), and a
+network with sigma = x^2 is a function of the same form.
 """
 
 from __future__ import annotations
@@ -27,12 +27,13 @@ from fastlazy._support.arguments import (
 )
 from fastlazy._support.blas import same_bits
 
-SMALLEST, LARGEST = 1e-152, 1e150  # of B: so that its squares neither under- nor overflow, up to d = 9000
+# Sizes of B's largest entry for which the null risk neither under- nor overflows, up to d = 9000.
+SMALLEST, LARGEST = 1e-152, 1e150
 
 
 @dataclass(frozen=True, eq=False)
-class QuadraticTarget:
-    """The function y = <x, B x> + b0 of x ~ N(0, I_d).
+class QuadraticFunction:
+    """The function <x, B x> + b0 of x ~ N(0, I_d), such as a network with sigma = x^2.
 
     Parameters
     ----------
@@ -47,16 +48,17 @@ class QuadraticTarget:
         If B is not a finite, square, symmetric matrix of real numbers, or b0 not a finite number, or if the
         squares of B's entries over- or underflow.
 
-    References
-    ----------
-    arXiv:1906.08899, the quadratic target of Theorems 1 to 3.
+    Notes
+    -----
+    It can be learned, too: what takes a `QuadraticTarget` takes any such function, a teacher network for example. To
+    draw samples of it, make it a target: ``QuadraticTarget(f.B, f.b0)``.
 
     Examples
     --------
-    >>> target = QuadraticTarget([3.0, 1.0], b0=-4.0)
-    >>> target([[1.0, 2.0]])
+    >>> f = QuadraticFunction([3.0, 1.0], b0=-4.0)
+    >>> f([[1.0, 2.0]])
     array([3.])
-    >>> target.mean, target.null_risk
+    >>> f.mean, f.null_risk
     (0.0, 20.0)
     """
 
@@ -76,10 +78,10 @@ class QuadraticTarget:
         object.__setattr__(self, "b0", check_real("b0", b0))
 
     def __repr__(self) -> str:
-        return f"QuadraticTarget(d={self.d}, trace={np.trace(self.B):.6g}, b0={self.b0:.6g})"
+        return f"{type(self).__name__}(d={self.d}, trace={np.trace(self.B):.6g}, b0={self.b0:.6g})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return QuadraticTarget, (self.B, self.b0)
+        return type(self), (self.B, self.b0)
 
     def __call__(self, X: ArrayLike) -> Array:
         """The values at the rows of X.
@@ -115,12 +117,12 @@ class QuadraticTarget:
 
     @property
     def mean(self) -> float:
-        """E y = tr B + b0."""
+        """Of a value f(x): E f(x) = tr B + b0."""
         return float(np.trace(self.B)) + self.b0
 
     @property
     def null_risk(self) -> float:
-        """Var y = 2 |B|_F^2, the risk of the best constant."""
+        """Var f(x) = 2 |B|_F^2, the risk of the best constant."""
         return 2 * float(np.sum(self.B**2))
 
     @cached_property
@@ -134,6 +136,40 @@ class QuadraticTarget:
     def eigenbasis(self) -> tuple[Array, Array | None]:
         """Eigenvalues (d,) and orthonormal eigenvectors (d, d) in columns; None for a B that is diagonal."""
         return eigenbasis(self.B)
+
+
+@dataclass(frozen=True, eq=False, init=False, repr=False)
+class QuadraticTarget(QuadraticFunction):
+    """The quadratic function y = <x, B x> + b0 of x ~ N(0, I_d) as what is learned: it can be sampled.
+
+    Parameters
+    ----------
+    B : array_like, shape (d, d) or (d,)
+        A symmetric matrix, or the eigenvalues of a diagonal one. Kept as a read-only copy (d, d).
+    b0 : float
+        The constant.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If B is not a finite, square, symmetric matrix of real numbers, or b0 not a finite number, or if the
+        squares of B's entries over- or underflow.
+
+    References
+    ----------
+    arXiv:1906.08899, the quadratic target of Theorems 1 to 3.
+
+    Examples
+    --------
+    >>> target = QuadraticTarget([3.0, 1.0], b0=-4.0)
+    >>> target([[1.0, 2.0]])
+    array([3.])
+    >>> target.mean, target.null_risk
+    (0.0, 20.0)
+    >>> X, y = target.sample(5, rng=0)
+    >>> X.shape, y.shape
+    ((5, 2), (5,))
+    """
 
     def sample(self, n: int, *, rng: Seed = None, dtype: Any = np.float64) -> tuple[Array, Array]:
         """Draw n independent pairs (x, y).
@@ -167,21 +203,26 @@ class QuadraticTarget:
         return X, y.astype(kind)
 
 
-def check_target(target: QuadraticTarget, name: str = "target") -> None:
-    """Raise TypeError if *target*, the argument of that *name*, is not a `QuadraticTarget`."""
-    if not isinstance(target, QuadraticTarget):
+def check_target(target: QuadraticFunction, name: str = "target") -> None:
+    """Raise TypeError if *target*, the argument of that *name*, is no target, and no other quadratic function."""
+    if not isinstance(target, QuadraticFunction):
         raise TypeError(f"{name} must be a QuadraticTarget, got {type(target).__name__}; pass QuadraticTarget(B, b0)")
 
 
-def scaled(target: QuadraticTarget) -> tuple[float, QuadraticTarget]:
-    """A power of two s and the target <x, (B / s) x> with entries of size one: s = 1 if B = 0, and no constant.
+def quadratic_form(W: Array, a: Array) -> Array:
+    """S = W^T diag(a) W (d, d), so that sum_i a_i <w_i, x>^2 = <x, S x>; symmetric up to rounding."""
+    return (W.T * a) @ W
 
-    Risks at the best offset are s^2 times those of the scaled target, to the bit, and nothing on the way to them
+
+def scaled(target: QuadraticFunction) -> tuple[float, QuadraticFunction]:
+    """A power of two s and the function <x, (B / s) x> with entries of size one: s = 1 if B = 0, and no constant.
+
+    Risks at the best offset are s^2 times those of the scaled one, to the bit, and nothing on the way to them
     over- or underflows that need not.
     """
     largest = float(np.abs(target.B).max())
     size = math.ldexp(1.0, math.frexp(largest)[1]) if largest > 0 else 1.0
-    return size, QuadraticTarget(target.B / size)
+    return size, QuadraticFunction(target.B / size)
 
 
 def eigenbasis(matrix: Array) -> tuple[Array, Array | None]:

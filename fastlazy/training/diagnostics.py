@@ -13,7 +13,7 @@ import numpy as np
 from fastlazy._core.sgd import State
 from fastlazy._support.arguments import Array
 from fastlazy.risk.captured import eigendirections, shares
-from fastlazy.targets.quadratic import QuadraticTarget
+from fastlazy.targets.quadratic import QuadraticFunction
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +76,7 @@ class Watch:
         Whether the function at the start is subtracted from what is trained.
     """
 
-    def __init__(self, target: QuadraticTarget, basis: Array | None, start: State, N: int, subtracted: bool) -> None:
+    def __init__(self, target: QuadraticFunction, basis: Array | None, start: State, N: int, subtracted: bool) -> None:
         self.eigenvalues = target.eigenvalues
         self.rows, self.a = start.W, start.gain * start.a
         vectors = eigendirections(target)

@@ -11,7 +11,7 @@ import numpy as np
 from fastlazy._core.sgd import State
 from fastlazy._support.arguments import Array
 from fastlazy.risk.network import network_risk
-from fastlazy.targets.quadratic import QuadraticTarget
+from fastlazy.targets.quadratic import QuadraticFunction
 from fastlazy.training.checkpoint import Progress
 from fastlazy.training.diagnostics import Diagnostics, Watch
 from fastlazy.training.linearization import network_function
@@ -63,12 +63,12 @@ class Fit:
     diagnostics: Diagnostics | None = None
 
     @property
-    def function(self) -> QuadraticTarget:
+    def function(self) -> QuadraticFunction:
         """What was trained, as a function of x."""
         f = network_function(self.W, self.a)
         if self.scale is None:
-            return QuadraticTarget(f.B, self.c)
-        return QuadraticTarget(self.scale * (f.B - network_function(self.W0, self.a0).B), self.c)
+            return QuadraticFunction(f.B, self.c)
+        return QuadraticFunction(self.scale * (f.B - network_function(self.W0, self.a0).B), self.c)
 
 
 class History:
@@ -151,7 +151,7 @@ class History:
         return np.ascontiguousarray(W, settings.dtype), second, state.c + settings.target.b0
 
 
-def _risk(target: QuadraticTarget, state: State) -> float:
+def _risk(target: QuadraticFunction, state: State) -> float:
     """The exact risk, infinite for a state that is not finite."""
     numbers, arrays = (state.gain, state.c), (state.W, state.a)
     if not all(map(math.isfinite, numbers)) or any(not np.isfinite(array).all() for array in arrays):

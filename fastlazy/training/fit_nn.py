@@ -30,7 +30,7 @@ from fastlazy._support.arguments import (
     check_rng,
     check_truth,
 )
-from fastlazy.targets.quadratic import QuadraticTarget, check_target
+from fastlazy.targets.quadratic import QuadraticFunction, check_target
 from fastlazy.training.checkpoint import Checkpoint
 from fastlazy.training.fit import Fit, History
 from fastlazy.training.loop import TRAINED, Course, Setup, training_loop
@@ -51,7 +51,7 @@ from fastlazy.training.steps import StepSize, scaled_step_rule, step_rule
 
 
 def fit_nn(
-    target: QuadraticTarget,
+    target: QuadraticFunction,
     N: int,
     *,
     n_samples: int,
@@ -234,7 +234,7 @@ def _packed(settings: Settings, start: Start) -> tuple[core.Network, Frame]:
     rows, a, expand = reduced(W, second, settings.reduce and settings.trained != core.FREE)
     # The offset of the run is c - b0, and its target has none: a large constant would cost digits.
     network = core.pack(rows, a, gain, start.c - settings.target.b0, settings.dtype)
-    return network, Frame(QuadraticTarget(beta), basis, expand, rows.shape)
+    return network, Frame(QuadraticFunction(beta), basis, expand, rows.shape)
 
 
 def _checkpoint(settings: Settings, start: Start, frame: Frame, network: core.Network) -> Checkpoint | None:

@@ -2,7 +2,7 @@
 
 A quadratic network is the function <x, S x> + c, S = W^T diag(a) W, and so is all that is made of it here: its
 linearisation at an initialisation, the best random-feature and tangent functions. Each is returned as a
-`QuadraticTarget`, which has that form, is evaluated by a call, and can be learned. For x ~ N(0, I)
+`QuadraticFunction`, which has that form, is evaluated by a call, and can be learned as a target is. For x ~ N(0, I)
 
     E (f(x) - g(x))^2 = 2 |S_f - S_g|_F^2 + (tr(S_f - S_g) + c_f - c_g)^2.
 
@@ -23,12 +23,12 @@ from fastlazy._support.blas import same_bits
 from fastlazy._support.rounding import check_finite
 from fastlazy.risk.projections import nt_form, rf_form
 from fastlazy.risk.shifted_spectrum import shifted_eigenvalues
-from fastlazy.targets.quadratic import LARGEST, SMALLEST, QuadraticTarget, check_target
+from fastlazy.targets.quadratic import LARGEST, SMALLEST, QuadraticFunction, check_target
 
 _SPREAD = 6  # lazy_risk warns if the largest neuron is so many powers of ten above the smallest
 
 
-def network_function(W: ArrayLike, a: ArrayLike = 1.0, c: float = 0.0) -> QuadraticTarget:
+def network_function(W: ArrayLike, a: ArrayLike = 1.0, c: float = 0.0) -> QuadraticFunction:
     """The network sum_i a_i <w_i, x>^2 + c as a function of x.
 
     Parameters
@@ -42,7 +42,7 @@ def network_function(W: ArrayLike, a: ArrayLike = 1.0, c: float = 0.0) -> Quadra
 
     Returns
     -------
-    QuadraticTarget
+    QuadraticFunction
         With B = W^T diag(a) W and b0 = c.
 
     Raises
@@ -63,12 +63,12 @@ def network_function(W: ArrayLike, a: ArrayLike = 1.0, c: float = 0.0) -> Quadra
         return _function((weights.T * second) @ weights, offset)
 
 
-def population_distance(f: QuadraticTarget, g: QuadraticTarget) -> float:
+def population_distance(f: QuadraticFunction, g: QuadraticFunction) -> float:
     """Mean squared distance of two functions, E (f(x) - g(x))^2 for x ~ N(0, I).
 
     Parameters
     ----------
-    f, g : QuadraticTarget
+    f, g : QuadraticFunction
         Targets, or networks by `network_function`.
 
     Returns
@@ -79,7 +79,7 @@ def population_distance(f: QuadraticTarget, g: QuadraticTarget) -> float:
     Raises
     ------
     TypeError, ValueError
-        If one is not a QuadraticTarget, they are of different dimensions, or the distance overflows.
+        If one is not a quadratic function, they are of different dimensions, or the distance overflows.
     """
     check_target(f, "f")
     check_target(g, "g")
@@ -111,11 +111,11 @@ class Linearization:
     c: float
 
     @property
-    def start(self) -> QuadraticTarget:
+    def start(self) -> QuadraticFunction:
         """The network at the initialisation."""
         return network_function(self.W, self.a, self.c)
 
-    def rf(self, a: ArrayLike, c: float = 0.0) -> QuadraticTarget:
+    def rf(self, a: ArrayLike, c: float = 0.0) -> QuadraticFunction:
         """The part of random features: linear in the second layer and the offset.
 
         Parameters
@@ -127,7 +127,7 @@ class Linearization:
 
         Returns
         -------
-        QuadraticTarget
+        QuadraticFunction
             sum_i (a_i - a0_i) <w0_i, x>^2 + c - c0.
 
         Raises
@@ -137,7 +137,7 @@ class Linearization:
         """
         return network_function(self.W, _check_second_layer("a", a, self.W) - self.a, check_real("c", c) - self.c)
 
-    def nt(self, W: ArrayLike) -> QuadraticTarget:
+    def nt(self, W: ArrayLike) -> QuadraticFunction:
         """The neural tangent part: linear in the first layer.
 
         Parameters
@@ -147,7 +147,7 @@ class Linearization:
 
         Returns
         -------
-        QuadraticTarget
+        QuadraticFunction
             sum_i 2 a0_i <w_i - w0_i, x> <w0_i, x>.
 
         Raises
@@ -161,7 +161,7 @@ class Linearization:
         with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):  # _function looks for it
             return _function(2 * ((weights - self.W).T * self.a) @ self.W, 0.0)
 
-    def both(self, W: ArrayLike, a: ArrayLike = 1.0, c: float = 0.0) -> QuadraticTarget:
+    def both(self, W: ArrayLike, a: ArrayLike = 1.0, c: float = 0.0) -> QuadraticFunction:
         """The linearised network: its value at the initialisation and both parts.
 
         Parameters
@@ -175,7 +175,7 @@ class Linearization:
 
         Returns
         -------
-        QuadraticTarget
+        QuadraticFunction
 
         Raises
         ------
@@ -231,7 +231,7 @@ def linearize(W: ArrayLike, a: ArrayLike = 1.0, c: float = 0.0) -> Linearization
     return Linearization(weights, second, check_real("c", c))
 
 
-def rf_function(target: QuadraticTarget, W: ArrayLike) -> QuadraticTarget:
+def rf_function(target: QuadraticFunction, W: ArrayLike) -> QuadraticFunction:
     """The best random-feature function for these W, the one whose risk is `rf_risk`.
 
     Parameters
@@ -242,7 +242,7 @@ def rf_function(target: QuadraticTarget, W: ArrayLike) -> QuadraticTarget:
 
     Returns
     -------
-    QuadraticTarget
+    QuadraticFunction
         sum_i a_i <w_i, x>^2 + c with the best a and c.
 
     Raises
@@ -257,7 +257,7 @@ def rf_function(target: QuadraticTarget, W: ArrayLike) -> QuadraticTarget:
     return _best(target, rf_form(target, W))
 
 
-def nt_function(target: QuadraticTarget, W: ArrayLike) -> QuadraticTarget:
+def nt_function(target: QuadraticFunction, W: ArrayLike) -> QuadraticFunction:
     """The best neural tangent function for these W, the one whose risk is `nt_risk`.
 
     Parameters
@@ -268,7 +268,7 @@ def nt_function(target: QuadraticTarget, W: ArrayLike) -> QuadraticTarget:
 
     Returns
     -------
-    QuadraticTarget
+    QuadraticFunction
         With the matrix B - P B P, P the projector off the span of W, and the best offset.
 
     Raises
@@ -283,7 +283,7 @@ def nt_function(target: QuadraticTarget, W: ArrayLike) -> QuadraticTarget:
     return _best(target, nt_form(target, W))
 
 
-def lazy_risk(target: QuadraticTarget, W: ArrayLike, a: ArrayLike = 1.0, *, scale: float) -> float:
+def lazy_risk(target: QuadraticFunction, W: ArrayLike, a: ArrayLike = 1.0, *, scale: float) -> float:
     """The infimum of the risk over networks alpha (f - f_0) + c, f_0 the one of W and a, f of the same signs.
 
     Parameters
@@ -353,18 +353,18 @@ def _warn_of_lengths(W: Array, a: Array) -> None:
         )
 
 
-def _best(target: QuadraticTarget, S: Array) -> QuadraticTarget:
+def _best(target: QuadraticFunction, S: Array) -> QuadraticFunction:
     return _function(S, target.mean - float(np.trace(S)))
 
 
-def _function(S: Array, c: float) -> QuadraticTarget:
+def _function(S: Array, c: float) -> QuadraticFunction:
     largest = float(np.abs(S).max())
     if not (largest == 0 or SMALLEST <= largest <= LARGEST) or not math.isfinite(c):
         raise ValueError(
             f"the function has coefficients of size {largest:.3g} and the constant {c:.3g}, whose squares are beyond "
             "floating point; divide W, a or c by a number, or multiply them if they are small"
         )
-    return QuadraticTarget(S / 2 + S.T / 2, c)
+    return QuadraticFunction(S / 2 + S.T / 2, c)
 
 
 def _check_second_layer(name: str, a: ArrayLike, W: Array) -> Array:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fastlazy.targets.quadratic import QuadraticTarget
+from fastlazy.targets.quadratic import QuadraticFunction
 from fastlazy.training.loop import TRAINED
 
 
@@ -17,7 +17,7 @@ from fastlazy.training.loop import TRAINED
 class Settings:
     """Arguments of `fastlazy.fit_nn`, which says what they mean, each checked; where it starts is a `Start`."""
 
-    target: QuadraticTarget
+    target: QuadraticFunction
     N: int
     batch_size: int
     n_samples: int

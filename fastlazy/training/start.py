@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 
 from fastlazy._support.arguments import Array, check_array, check_columns, check_real
 from fastlazy.risk.nn import nn_risk
-from fastlazy.targets.quadratic import QuadraticTarget
+from fastlazy.targets.quadratic import QuadraticFunction
 from fastlazy.training.linearization import network_function
 
 INITS = ("orthogonal", "symmetric")
@@ -33,7 +33,7 @@ class Scaled(NamedTuple):
     """Lazy training as the plain training of the rows *W* (N, d) on *target*."""
 
     alpha: float
-    target: QuadraticTarget  # B + alpha S_0
+    target: QuadraticFunction  # B + alpha S_0
     W: Array  # sqrt(alpha) W_0
 
     @property
@@ -46,7 +46,7 @@ class Scaled(NamedTuple):
 class Start:
     """Where a run starts, as a plain run, and how it goes on from there."""
 
-    target: QuadraticTarget  # what the plain run learns: that of the call, or B + alpha S_0
+    target: QuadraticFunction  # what the plain run learns: that of the call, or B + alpha S_0
     W: Array  # (N, d) first layer of the plain run
     a: Array  # (N,) second layer
     c: float  # offset
@@ -60,14 +60,14 @@ class Start:
 class Frame:
     """The coordinates in which a run takes place: those of the eigenbasis of its target, on rows that are reduced."""
 
-    target: QuadraticTarget  # what is learned, in these coordinates: B is diagonal, b0 is 0
+    target: QuadraticFunction  # what is learned, in these coordinates: B is diagonal, b0 is 0
     basis: Array | None  # (d, d) the eigenvectors, in columns; None for the identity
     expand: Callable[[Array], Array]  # takes the rows of the run to all N rows: see `reduced`
     shape: tuple[int, int]  # of the rows of the run
 
 
 def initial_weights(
-    W0: ArrayLike | None, target: QuadraticTarget, N: int, rng: np.random.Generator, init: str
+    W0: ArrayLike | None, target: QuadraticFunction, N: int, rng: np.random.Generator, init: str
 ) -> Array:
     """The first layer at the start, shape (N, d)."""
     if init == "symmetric":
@@ -94,7 +94,9 @@ def orthonormal(N: int, d: int, rng: np.random.Generator) -> Array:
     return np.asarray(Q if d <= N else Q.T)
 
 
-def initial_second_layer(a0: ArrayLike | None, target: QuadraticTarget, N: int, second_layer: str, init: str) -> Array:
+def initial_second_layer(
+    a0: ArrayLike | None, target: QuadraticFunction, N: int, second_layer: str, init: str
+) -> Array:
     """The second layer at the start, shape (N,)."""
     if init == "symmetric":
         if second_layer not in ("signs", "free"):
@@ -139,7 +141,7 @@ def check_size(what: str, size: float, dtype: np.dtype[Any]) -> None:
         )
 
 
-def warn_of_signs(target: QuadraticTarget, N: int, second_layer: str, null_risk: float) -> None:
+def warn_of_signs(target: QuadraticFunction, N: int, second_layer: str, null_risk: float) -> None:
     """Warn the caller of `fastlazy.fit_nn` if *N* neurons of one sign cannot learn what those of both signs can."""
     positive = np.maximum(target.eigenvalues, 0.0)  # descending
     risk = target.null_risk - 2 * float(np.sum(positive[:N] ** 2))
@@ -152,7 +154,7 @@ def warn_of_signs(target: QuadraticTarget, N: int, second_layer: str, null_risk:
         )
 
 
-def scaled(target: QuadraticTarget, W: Array, a: Array, scale: Any, dtype: np.dtype[Any]) -> Scaled:
+def scaled(target: QuadraticFunction, W: Array, a: Array, scale: Any, dtype: np.dtype[Any]) -> Scaled:
     """The plain run that is training alpha (f - f_0) + c from *W* (N, d) and *a* (N,), alpha = *scale*.
 
     Raises
@@ -182,7 +184,7 @@ def scaled(target: QuadraticTarget, W: Array, a: Array, scale: Any, dtype: np.dt
             stacklevel=4,
         )
     shifted = target.B + start
-    return Scaled(alpha, QuadraticTarget(shifted, target.b0), np.sqrt(alpha) * W)
+    return Scaled(alpha, QuadraticFunction(shifted, target.b0), np.sqrt(alpha) * W)
 
 
 def reduced(W: Array, a: Array, reduce: bool) -> tuple[Array, Array, Callable[[Array], Array]]:
@@ -214,7 +216,7 @@ def reduced(W: Array, a: Array, reduce: bool) -> tuple[Array, Array, Callable[[A
     return np.vstack(rows), np.concatenate(values), expand
 
 
-def _best_signs(target: QuadraticTarget, N: int) -> Array:
+def _best_signs(target: QuadraticFunction, N: int) -> Array:
     """Signs (N,) with which width N can reach `nn_risk`: those of the largest eigenvalues, +1 first."""
     largest = target.eigenvalues[np.argsort(-np.abs(target.eigenvalues), kind="stable")[:N]]
     negative = int(np.count_nonzero(largest < 0))

@@ -30,7 +30,7 @@ import numpy as np
 
 from fastlazy._support.arguments import Array, check_real, shown
 from fastlazy.risk.nn import nn_risk
-from fastlazy.targets.quadratic import QuadraticTarget
+from fastlazy.targets.quadratic import QuadraticFunction
 from fastlazy.training.start import Scaled
 
 StepSize: TypeAlias = str | float | Callable[[float], float | tuple[float, float, float]]
@@ -40,7 +40,7 @@ Rule: TypeAlias = Callable[[Array], Array]
 _TIMES = 10_000  # a callable is asked at most so often
 
 
-def step_rule(step_size: StepSize, target: QuadraticTarget, N: int, b: int, steps: int) -> Rule:
+def step_rule(step_size: StepSize, target: QuadraticFunction, N: int, b: int, steps: int) -> Rule:
     """The rule that takes fractions of training done (k,), in [0, 1), to (eta_W, eta_a, eta_c), shape (k, 3).
 
     Parameters
@@ -95,7 +95,9 @@ def step_rule(step_size: StepSize, target: QuadraticTarget, N: int, b: int, step
     return tabulated
 
 
-def scaled_step_rule(step_size: StepSize, target: QuadraticTarget, start: Scaled, a: Array, b: int, steps: int) -> Rule:
+def scaled_step_rule(
+    step_size: StepSize, target: QuadraticFunction, start: Scaled, a: Array, b: int, steps: int
+) -> Rule:
     """The rule of lazy training as the plain run from *start*, second layer *a* (N,); the others as in `step_rule`."""
     N = len(a)
     plain = step_rule(step_size, target, N, b, steps)

@@ -17,7 +17,6 @@ NAMES = [
     *("linear", "square", "he2", "he3", "step", "relu", "leaky_relu", "erf"),
     *("tanh", "sigmoid", "softplus", "gelu", "silu", "sin", "cos", "exp"),
 ]
-ODD, EVEN = {"linear", "he3", "erf", "tanh", "sin"}, {"square", "he2", "cos"}
 EACH = pytest.mark.parametrize("name", NAMES)
 DIFFERENTIABLE = pytest.mark.parametrize("name", [name for name in NAMES if name != "step"])
 POINTS = np.concatenate([np.linspace(-20, 20, 2001), np.random.default_rng(0).standard_normal(2000)])
@@ -100,8 +99,8 @@ def test_derivatives(name):
 @EACH
 def test_symmetry_is_exact(name):
     values, mirrored = get_activation(name)(POINTS), get_activation(name)(-POINTS)
-    assert np.array_equal(mirrored, -values) == (name in ODD)
-    assert np.array_equal(mirrored, values) == (name in EVEN)
+    assert np.array_equal(mirrored, -values) == (get_activation(name).known.parity == -1)
+    assert np.array_equal(mirrored, values) == (get_activation(name).known.parity == 1)
 
 
 @EACH
@@ -111,6 +110,38 @@ def test_the_degree_is_that_of_a_power(name, r):
     x = POINTS[np.abs(POINTS) < 5]
     powers = [np.allclose(get_activation(name)(r * x), r**p * get_activation(name)(x), rtol=1e-12) for p in range(4)]
     assert powers == [p == degree for p in range(4)]
+
+
+@EACH
+def test_a_row_knows_what_is_square_and_which_slopes_are_bits(name):
+    activation = get_activation(name)
+    rest = activation(POINTS) - POINTS**2
+    assert activation.is_quadratic == bool(np.ptp(rest) < 1e-12)
+    assert not activation.is_quadratic or abs(rest[0] - activation.known.constant) < 1e-12
+    assert activation.is_square == (name == "square")
+    slopes = activation.values(POINTS, 1) if activation.derivative else np.zeros(1)
+    assert activation.known.binary_slope == (set(slopes) == {0.0, 1.0})
+
+
+@EACH
+def test_a_row_knows_its_kinks(name):
+    """They are where third differences of values or slopes are large at any step."""
+    activation = get_activation(name)
+    x = np.linspace(-3, 3, 25)
+    step = 1e-4 * np.arange(-1, 3)[:, None]
+    bent = np.abs(np.diff(activation(x + step), 3, axis=0)[0]) > 1e-6
+    assert tuple(x[bent]) == activation.known.kinks
+
+
+def test_which_gram_matrices_need_no_expansion_at_each_length():
+    closed = {name for name in NAMES if get_activation(name).has_closed_gram}
+    assert closed == {"linear", "square", "he2", "step", "relu", "leaky_relu"}
+
+
+def test_nothing_is_known_of_a_function_of_the_user():
+    mine = Activation("square", lambda x: x * x, lambda x: 2 * x)
+    assert not any([mine.is_square, mine.is_quadratic, mine.has_closed_gram, mine.known.binary_slope])
+    assert mine.known.kinks is mine.known.pair_moments is mine.known.block_moments is None
 
 
 def test_the_derivative_of_relu_is_step():

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import fastlazy
-from fastlazy import QuadraticTarget
+from fastlazy import QuadraticFunction, QuadraticTarget
 from fuzz import functions, oracles, values
 from fuzz.judge import Call, short
 from fuzz.values import Draw, Value
@@ -26,7 +26,7 @@ def target(draw: Draw, d: int, *, none: bool = True) -> Value:
     return Value(found, kind, (found.B, found.b0))
 
 
-def _target_of(draw: Draw, d: int, odd: bool) -> QuadraticTarget:
+def _target_of(draw: Draw, d: int, odd: bool) -> QuadraticFunction:
     rng = draw.rng
     eigenvalues = rng.exponential(size=d) * draw.pick([1.0, rng.choice([-1.0, 1.0], d)])
     if odd:
@@ -47,7 +47,7 @@ def _target_of(draw: Draw, d: int, odd: bool) -> QuadraticTarget:
     else:
         offset = draw.pick([0.0, -float(eigenvalues.sum()), 1.5])
     if draw.chance(0.4):
-        return QuadraticTarget(eigenvalues, offset)
+        return draw.pick([QuadraticTarget, QuadraticFunction])(eigenvalues, offset)
     Q, _ = np.linalg.qr(rng.standard_normal((d, d)))
     B = (Q * eigenvalues) @ Q.T
     return QuadraticTarget(B / 2 + B.T / 2, offset)
@@ -94,7 +94,7 @@ def second_layer(draw: Draw, N: int) -> Value:
 # Targets and weights
 
 
-def quadratic_target(draw: Draw) -> Call:
+def quadratic_function(draw: Draw, kind: type[QuadraticFunction] = QuadraticFunction) -> Call:
     d = draw.size(1, 6)
     odd = draw.chance(draw.spoil)
     A = values.numbers(draw, (d, d), odd)
@@ -105,12 +105,12 @@ def quadratic_target(draw: Draw) -> Call:
     X = rows(draw, 3, d)
     arguments["X"] = X
     n, rng, dtype = values.count(draw, 4), values.seed(draw), values.option(draw, ["float32", "float64"])
-    sampled = draw.chance(0.5)
+    sampled = issubclass(kind, QuadraticTarget) and draw.chance(0.5)
     if sampled:
         arguments |= {"n": n, "rng": rng, "dtype": dtype}
 
     def function(X: Any, n: Any = 4, rng: Any = 0, dtype: Any = "float64", **parameters: Any) -> Any:
-        made = QuadraticTarget(**parameters)
+        made: Any = kind(**parameters)
         found = made, made.null_risk, made.mean, made.eigenvalues, made(X)
         return (*found, *made.sample(n, rng=rng, dtype=dtype)) if sampled else found
 
@@ -125,7 +125,11 @@ def quadratic_target(draw: Draw) -> Call:
         return wrong or oracles.differs(result[4], want, 1e-12, np.array(sizes))
 
     bad = any(argument.kind == "bad" for argument in arguments.values())
-    return Call("QuadraticTarget", function, arguments, None if bad else check)
+    return Call(kind.__name__, function, arguments, None if bad else check)
+
+
+def quadratic_target(draw: Draw) -> Call:
+    return quadratic_function(draw, QuadraticTarget)
 
 
 def exponential_target(draw: Draw) -> Call:
@@ -136,6 +140,33 @@ def exponential_target(draw: Draw) -> Call:
         return None if fine else f"is {result!r}"
 
     return call("exponential_target", arguments, check)
+
+
+def fixed_target(name: str, eigenvalue: Callable[[int], float]) -> Entry:
+    """The entry of a target with the eigenvalues that *eigenvalue* gives, k = 1, ..., d."""
+
+    def entry(draw: Draw) -> Call:
+        arguments = {"d": values.count(draw, draw.size(1, 9))}
+
+        def check(plain: Any, result: Any) -> str | None:
+            want = [eigenvalue(k) for k in range(1, plain["d"] + 1)]
+            return oracles.differs(result.eigenvalues, want, 1e-12) or oracles.differs(result.mean, 0.0, 1e-9, 1.0)
+
+        return call(name, arguments, check)
+
+    return entry
+
+
+def power_law_target(draw: Draw) -> Call:
+    arguments = {"d": values.count(draw, draw.size(1, 9))}
+    maybe(draw, arguments, "exponent", lambda: values.real(draw, [1.0, 0.0, 2.5, -1.0]))
+
+    def check(plain: Any, result: Any) -> str | None:
+        powers = [k ** -float(plain.get("exponent", 1.0)) for k in range(1, plain["d"] + 1)]
+        return oracles.differs(result.eigenvalues, sorted(powers, reverse=True), 1e-12)
+
+    tame = all(argument.kind == "good" for argument in arguments.values())
+    return call("power_law_target", arguments, check if tame else None)
 
 
 def covariance(draw: Draw, d: int) -> Value:
@@ -351,8 +382,12 @@ def nt_gram(draw: Draw) -> Call:
 
 
 ENTRIES: dict[str, Entry] = {
+    "QuadraticFunction": quadratic_function,
     "QuadraticTarget": quadratic_target,
     "exponential_target": exponential_target,
+    "identity_target": fixed_target("identity_target", lambda k: 1.0),
+    "power_law_target": power_law_target,
+    "rank_one_target": fixed_target("rank_one_target", lambda k: float(k == 1)),
     "draw_weights": draw_weights,
     "gap_target": gap_target,
     "Activation": activation,

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from fastlazy.sweeps import cells as module
-from fastlazy.sweeps.cells import KEYS, REGIMES, canonical_cell, cell_id, cell_stream, cell_target, check_cells, grid
+from fastlazy.sweeps.cells import KEYS, canonical_cell, cell_id, cell_stream, cell_target, check_cells, grid
+from fastlazy.sweeps.keys import FAMILY_KEYS
+from fastlazy.sweeps.regimes import REGIMES
 from fastlazy.targets.library import exponential_target
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -92,7 +94,7 @@ def test_an_id_is_the_same_in_every_process_and_version():
 
 
 def test_a_later_key_at_its_default_is_no_part_of_an_id():
-    assert {name for name, key in REGIMES["NN"].items() if key.later} == {"scale", "init", "diagnostics"}
+    assert {name for name, key in REGIMES["NN"].keys.items() if key.later} == {"scale", "init", "diagnostics"}
     assert identity(**NN) == identity(**NN, scale=None, init="orthogonal", diagnostics=False)
     # Of a store from before these keys.
     assert identity(**NN) == "5402d41750ccb5091bbcf2cc333805450554f61df67c487c5a75a2cfc5a2dd1b"
@@ -201,4 +203,4 @@ def test_keys_differ_in_more_than_capitals():
     """SQLite does not tell n from N."""
     assert len({name.lower() for name in KEYS}) == len(KEYS)
     assert all(re.fullmatch(r"[A-Za-z]\w*", name) for name in KEYS)
-    assert set().union(*REGIMES.values(), *module._TARGETS.values()) == set(KEYS)
+    assert set().union(*(regime.keys for regime in REGIMES.values()), *FAMILY_KEYS.values()) == set(KEYS)

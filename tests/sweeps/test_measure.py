@@ -66,7 +66,7 @@ def test_tangent_models_of_other_non_linearities():
 
 def test_an_iteration_that_did_not_converge_is_told(monkeypatch):
     risk = partial(nt_risk, max_iterations=3)
-    monkeypatch.setattr(measure, "nt_risk", risk)
+    monkeypatch.setattr("fastlazy.risk.nt.nt_risk", risk)
     results = found(regime="NT", activation="relu", d=40, N=60)[0]
     assert "did not converge in 3 iterations" in results["fit_status"]
     assert 0 < results["ratio"] < 1
@@ -192,7 +192,7 @@ def test_training_that_diverged_is_not_done():
 
 @pytest.mark.parametrize("risk", [math.inf, math.nan])
 def test_a_risk_that_is_no_number_is_a_failure(risk, monkeypatch):
-    monkeypatch.setattr(measure, "_fitted_risk", lambda *_: risk)
+    monkeypatch.setattr("fastlazy.sweeps.regimes._fitted_risk", lambda *_: risk)
     outcome = measure.attempt(canonical_cell({"regime": "RF", "d": 8, "N": 5, "n_samples": 9}))
     assert outcome["status"] == "failed"
     assert outcome["error"].startswith(f"FloatingPointError: the risk is {risk}; numbers are too large or too small")
@@ -222,7 +222,7 @@ def test_costs_are_in_order():
 
 def test_warming_up_compiles_what_is_needed(monkeypatch):
     trained = []
-    monkeypatch.setattr(measure, "fit_nn", lambda *_, dtype, **__: trained.append(dtype))
+    monkeypatch.setattr("fastlazy.training.fit_nn.fit_nn", lambda *_, dtype, **__: trained.append(dtype))
     cells = [{"regime": "RF"}, *({"regime": "NN", "n_samples": 9, "dtype": f"float{bits}"} for bits in (64, 32, 32))]
     measure.warm_up([canonical_cell({"d": 9, "N": 9, **cell}) for cell in cells])
     assert trained == ["float32", "float64"]

@@ -1,0 +1,110 @@
+"""The kinds of parameters that a cell of a sweep has: each checks a value and brings it to its plainest form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastlazy._support.arguments import check_array, check_choice, check_count, check_float_dtype, check_real
+from fastlazy.targets.library import FAMILIES
+
+REQUIRED = object()  # in the place of a default
+
+
+class Key(NamedTuple):
+    """One parameter of a cell.
+
+    Attributes
+    ----------
+    check : callable
+        (name, value) to the canonical value, which JSON can hold, or an error.
+    kind : type
+        int, float or str; object for what is sometimes text and sometimes not.
+    default : object
+        The value where none is given; without one the key is required.
+    later : bool
+        Whether there are stores from before there was this key: at its default it is no part of a cell's id, so
+        that what they hold is found.
+    """
+
+    check: Callable[[str, Any], Any]
+    kind: type
+    default: Any = REQUIRED
+    later: bool = False
+
+
+def choice_key(choices: Collection[str], default: str, *, later: bool = False) -> Key:
+    """The key of a name among *choices*."""
+    return Key(partial(check_name, choices=choices), str, default, later)
+
+
+def check_name(name: str, value: Any, choices: Collection[str]) -> str:
+    """*value*, if it is one of *choices*; errors as `check_choice`."""
+    return str(check_choice(name, value, choices))
+
+
+def check_number(name: str, value: Any, minimum: float = -np.inf) -> float:
+    """*value* as a float, if it is a finite number of at least *minimum*; errors as `check_real`."""
+    return check_real(name, value, minimum) + 0.0  # -0.0 is 0.0
+
+
+check_natural = partial(check_count, minimum=0)
+
+
+def check_step_size(name: str, value: Any) -> str | float:
+    """*value*, if it is "auto" or a number of at least 0."""
+    return check_name(name, value, ["auto"]) if isinstance(value, str) else check_number(name, value, 0.0)
+
+
+def check_optional_count(name: str, value: Any) -> int | None:
+    """*value*, if it is None or a positive whole number."""
+    return None if value is None else check_count(name, value)
+
+
+def check_scale(name: str, value: Any) -> float | None:
+    """*value*, if it is None or a number above 0."""
+    if value is not None and (scale := check_real(name, value, 0.0)) == 0:
+        raise ValueError(f"{name} must be a number above 0, got {scale:g}; leave it out for the network itself")
+    return None if value is None else scale
+
+
+def check_dtype(name: str, value: Any) -> str:
+    """The name of the dtype that *value* stands for, if it is float32 or float64."""
+    return str(check_float_dtype(value))
+
+
+def check_bit(name: str, value: Any) -> int:
+    """*value* as a whole number, if it is 0 or 1."""
+    if value not in (0, 1):
+        raise ValueError(f"{name} must be 0 or 1, got {value!r}; pass one of them")
+    return int(value)
+
+
+def check_cell_target(name: str, value: Any) -> str | list[float]:
+    """*value*, if it is the name of a family of targets or a list of eigenvalues, as floats."""
+    if isinstance(value, str):
+        return check_name(name, value, FAMILIES)
+    try:
+        eigenvalues = check_array(name, value, 1)
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            f"{error}. A target is one of {', '.join(map(repr, FAMILIES))} or a list of eigenvalues; "
+            f"a list of them is one value of an axis: grid({name}=[[3.0, 1.0]], ...)"
+        ) from None
+    if not eigenvalues.any():
+        raise ValueError(f"{name} has only zero eigenvalues, so that there is nothing to learn; pass others")
+    return [float(value) + 0.0 for value in eigenvalues]
+
+
+def _family_key(default: int | float) -> Key:
+    """The key of a parameter of a family: a whole number from 0 on, or a real one, as its default is."""
+    return Key(check_natural, int, default) if isinstance(default, int) else Key(check_number, float, default)
+
+
+# The keys that only cells of a certain family of targets have.
+FAMILY_KEYS: dict[str, dict[str, Key]] = {
+    name: {key: _family_key(default) for key, default in family.parameters.items()} for name, family in FAMILIES.items()
+}

@@ -1,0 +1,357 @@
+"""The regimes that a sweep measures: one row of `REGIMES` each.
+
+A row says all that differs from regime to regime: which keys a cell has, how it is measured, what theory predicts, what
+it costs, how it is drawn. A new regime is a new row here, and the functions that it names. Those load what they call
+when they are called, so that reading the table loads neither the kernels nor SciPy's solvers.
+
+References: arXiv:1906.08899, eq. (1) for RF and NT.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from fastlazy._support.arguments import Array, check_count
+from fastlazy.activations.builtin import BUILTIN_NAMES, TANGENT_NAMES, get_activation
+from fastlazy.sweeps.keys import (
+    Key,
+    check_bit,
+    check_cell_target,
+    check_dtype,
+    check_natural,
+    check_number,
+    check_optional_count,
+    check_scale,
+    check_step_size,
+    choice_key,
+)
+from fastlazy.targets.library import exponential_target
+from fastlazy.targets.quadratic import QuadraticTarget
+
+if TYPE_CHECKING:
+    from fastlazy.training.fit import Fit
+
+Parameters = Mapping[str, Any]
+
+# The parameters, besides the regime, by which the costs below go.
+COSTLY = ("N", "d", "n_samples", "activation", "second_layer", "dtype")
+
+_CLOSED_GRAM = ("square", "he2", "relu", "leaky_relu", "step")  # RF's Gram matrix needs no series
+_CLOSED_TANGENT = ("square", "he2")  # NT's risk needs no iteration
+_SPEED = 2e10  # multiply-adds a second of one thread, roughly
+_SAMPLES = 1  # tells the stream of samples from that of weights
+
+
+@dataclass(frozen=True, kw_only=True)
+class Regime:
+    """One regime, as sweeps and figures know it.
+
+    Attributes
+    ----------
+    name : str
+        In capitals, as a cell has it.
+    label : str
+        In the legend of a figure; begins with the name.
+    style : dict
+        Matplotlib's color, linestyle and marker. Regimes differ in all three.
+    activations : tuple of str
+        The names of the non-linearities that it takes.
+    own_keys : dict of str to Key
+        The keys of a cell besides those that cells of all regimes have.
+    drawn : str
+        What the random stream of a cell is for: "weights", or "training". Regimes with the same word have the same
+        stream at the same d, N, draw and seed, so that the difference of RF and NT is not that of two draws.
+    load : callable
+        Loads the modules that a cell needs, so that the first one is not measured with that.
+    measure : callable
+        (target, parameters, stream, checkpoint) to results, among them the risk.
+    predicted : callable
+        (target, parameters) to the ratio that theory has for a cell, or None if it has none. Where only N and
+        activation are given, the ratio is that of the population, without ridge, at the infimum.
+    cost : callable
+        Parameters to the seconds that a cell takes on one thread, within a factor of 3 or so. Multiply-adds are
+        counted, and weighed by what cells of d = 20 to 450 took on one machine.
+    warm_up : callable
+        Compiles what cells, given as a list of parameters, need.
+    """
+
+    name: str
+    label: str
+    style: dict[str, Any]
+    activations: tuple[str, ...]
+    own_keys: dict[str, Key]
+    drawn: str
+    load: Callable[[], Any]
+    measure: Callable[[QuadraticTarget, Parameters, int, str | None], dict[str, Any]]
+    predicted: Callable[[QuadraticTarget, Parameters], float | None]
+    cost: Callable[[Parameters], float]
+    warm_up: Callable[[Sequence[Parameters]], None]
+
+    @cached_property
+    def keys(self) -> dict[str, Key]:
+        """All keys of a cell but those of the family of its target."""
+        return {**COMMON, "activation": choice_key(self.activations, "square"), **self.own_keys}
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether a network is trained, rather than the best one found for weights that are drawn."""
+        return self.drawn == "training"
+
+    @property
+    def has_one_activation(self) -> bool:
+        """Whether there is no choice, so that one curve is shown beside those of all non-linearities."""
+        return len(self.activations) == 1
+
+    def among(self, names: Iterable[str]) -> list[str]:
+        """Those of *names* that it takes as its activation, or its own if it has only one."""
+        return [*self.activations] if self.has_one_activation else [name for name in names if name in self.activations]
+
+
+class _Functions(NamedTuple):
+    """What a regime with drawn weights calls: the exact risk, its prediction, and the fit to samples."""
+
+    risk: Callable[..., float]
+    limit: Callable[..., float]
+    fit: Callable[..., Any]
+
+
+def _rf() -> _Functions:
+    from fastlazy.ridge.linear_models import fit_rf
+    from fastlazy.risk.limits import rf_risk_limit
+    from fastlazy.risk.rf import rf_risk
+
+    return _Functions(rf_risk, rf_risk_limit, fit_rf)
+
+
+def _nt() -> _Functions:
+    from fastlazy.ridge.linear_models import fit_nt
+    from fastlazy.risk.limits import nt_risk_limit
+    from fastlazy.risk.nt import nt_risk
+
+    return _Functions(nt_risk, nt_risk_limit, fit_nt)
+
+
+def _measure_drawn(
+    functions: Callable[[], _Functions],
+    target: QuadraticTarget,
+    parameters: Parameters,
+    stream: int,
+    _checkpoint: str | None,
+) -> dict[str, Any]:
+    from fastlazy.targets.weights import draw_weights
+
+    risk, _, fit = functions()
+    W = draw_weights(parameters["N"], target.d, rng=stream)
+    if parameters["n_samples"] is not None:
+        return {"risk": _fitted_risk(fit, target, W, parameters, stream)}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", RuntimeWarning)
+        found = risk(target, W, parameters["activation"], ridge=parameters["ridge"], parallel=False)
+    return {"risk": found, "fit_status": str(caught[0].message) if caught else None}
+
+
+def _fitted_risk(
+    fit: Callable[..., Any], target: QuadraticTarget, W: Array, parameters: Parameters, stream: int
+) -> float:
+    """The exact risk of ridge regression on drawn samples, of which more have fewer for their first."""
+    from scipy.linalg import LinAlgWarning
+
+    from fastlazy.risk.network import network_risk, tangent_risk
+
+    X, y = target.sample(parameters["n_samples"], rng=np.random.SeedSequence([stream, _SAMPLES]))
+    sigma, alphas = get_activation(parameters["activation"]), np.array([len(X) * parameters["ridge"]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LinAlgWarning)  # singular without a ridge: the answer is all the same
+        model = fit(X, y[:, None], W, sigma, alphas, parallel=False)
+    c = float(model.offset[0])
+    if model.b is not None:
+        return tangent_risk(target, W, model.b[0], c, sigma, parallel=False)
+    assert model.a is not None
+    return network_risk(target, W, model.a[0], c, sigma, parallel=False)
+
+
+def _predicted_drawn(
+    functions: Callable[[], _Functions], target: QuadraticTarget, parameters: Parameters
+) -> float | None:
+    """The prediction in its refined form for this d."""
+    if parameters.get("ridge", 0.0) > 0 or parameters.get("n_samples") is not None:
+        return None
+    limit = functions().limit
+    return limit(target, parameters["N"], parameters["activation"], refined=True) / target.null_risk
+
+
+def _rf_cost(parameters: Parameters) -> float:
+    N, d = parameters["N"], parameters["d"]
+    expanded = 0.0 if parameters["activation"] in _CLOSED_GRAM else 6e8 + 1e3 * N**2
+    return (4e7 + expanded + N**3 / 3 + N**2 * d + _fit_work(parameters, N)) / _SPEED
+
+
+def _nt_cost(parameters: Parameters) -> float:
+    N, d = parameters["N"], parameters["d"]
+    iterated = 0.0 if parameters["activation"] in _CLOSED_TANGENT else 6e8 + 60.0 * N**2 * (d + 80.0)
+    return (4e7 + iterated + 3.0 * d**3 + N * d * min(N, d) + _fit_work(parameters, N * d)) / _SPEED
+
+
+def _fit_work(parameters: Parameters, unknowns: int) -> float:
+    """Multiply-adds of a fit to samples, none for a cell of the population."""
+    N, d, n = parameters["N"], parameters["d"], parameters["n_samples"]
+    if n is None:
+        return 0.0
+    small = min(unknowns, n)
+    return float(n * (40.0 * d + 2.0 * N * d + small * max(N, n) / 2) + small**3 / 6)
+
+
+def _warm_up_rf(cells: Sequence[Parameters]) -> None:
+    for activation in ("square", "relu"):  # one of each kind of Gram matrix
+        _rf().risk(exponential_target(2, rng=0), np.eye(2), activation, parallel=False)
+    _warm_up_fit(_rf, cells)
+
+
+def _warm_up_nt(cells: Sequence[Parameters]) -> None:
+    if any(cell["activation"] not in _CLOSED_TANGENT for cell in cells):
+        _nt().risk(exponential_target(40, rng=0), np.eye(40), "relu", parallel=False)  # so many that it iterates
+    _warm_up_fit(_nt, cells)
+
+
+def _warm_up_fit(functions: Callable[[], _Functions], cells: Sequence[Parameters]) -> None:
+    if fitted := [cell for cell in cells if cell["n_samples"] is not None]:
+        small = {**fitted[-1], "d": 2, "N": 2, "n_samples": 5}
+        _measure_drawn(functions, exponential_target(2, rng=0), small, 0, None)
+
+
+def _nn() -> Callable[..., Fit]:
+    from fastlazy.training.fit_nn import fit_nn
+
+    return fit_nn
+
+
+def _measure_trained(
+    target: QuadraticTarget, parameters: Parameters, stream: int, checkpoint: str | None
+) -> dict[str, Any]:
+    if checkpoint is not None and not os.access(os.path.dirname(checkpoint), os.W_OK):
+        checkpoint = None  # on another machine, perhaps
+    options = {name: parameters[name] for name in _TRAINING}
+    with warnings.catch_warnings():  # what a cell asks for is meant, and the prediction knows what it cannot learn
+        warnings.filterwarnings("ignore", "target has negative eigenvalues", UserWarning)
+        fit = _nn()(target, parameters["N"], rng=stream, n_threads=1, checkpoint=checkpoint, **options)
+    found = {"risk": float(fit.risk[-1]), "fit_status": fit.status}
+    if fit.diagnostics is not None:
+        names = [field.name for field in fields(fit.diagnostics)]
+        found |= {name: getattr(fit.diagnostics, name)[-1].tolist() for name in names}
+    if parameters["scale"] is not None or parameters["init"] == "symmetric":
+        found["predicted"] = _reachable(target, fit, parameters["second_layer"]) / target.null_risk
+    return found
+
+
+def _reachable(target: QuadraticTarget, fit: Fit, second_layer: str) -> float:
+    """What lazy training goes to from where this one started."""
+    from fastlazy.risk.shifted_spectrum import shifted_eigenvalues
+    from fastlazy.training.linearization import lazy_risk
+
+    if second_layer != "free":
+        return lazy_risk(target, fit.W0, fit.a0, scale=fit.scale or 0.0)
+    a = np.broadcast_to(fit.a0, len(fit.W0))
+    # Of any sign: all but the N largest in modulus are left.
+    size, values, above, below = shifted_eigenvalues(target, fit.W0, a, fit.scale or 0.0)
+    moduli = np.sort(np.abs(values))
+    return size**2 * 2 * float(np.sum(moduli[: max(0, len(values) - len(fit.W0) + above + below)] ** 2))
+
+
+def _predicted_trained(target: QuadraticTarget, parameters: Parameters) -> float | None:
+    from fastlazy.risk.nn import nn_risk_limit
+
+    learned, lost = target, 0.0
+    if parameters.get("second_layer") in ("ones", "scalar"):  # no neuron can learn a negative eigenvalue
+        positive = np.maximum(target.eigenvalues, 0.0)
+        if not positive.any():
+            return 1.0
+        learned, lost = QuadraticTarget(positive), 2 * float(np.sum(np.minimum(target.eigenvalues, 0.0) ** 2))
+    return (lost + nn_risk_limit(learned, parameters["N"])) / target.null_risk
+
+
+def _training_cost(parameters: Parameters) -> float:
+    N, d, n = parameters["N"], parameters["d"], parameters["n_samples"]
+    width = N if parameters["second_layer"] in ("signs", "free") else min(N, d)  # as it is trained
+    product = 2.0 if parameters["dtype"] == "float64" else 1.0
+    work = 1e8 + n * d * (40.0 + product * width) + 50.0 * d * width**2  # start, steps, exact risks
+    return float(work / _SPEED)
+
+
+def _warm_up_training(cells: Sequence[Parameters]) -> None:
+    for dtype in sorted({cell["dtype"] for cell in cells}):
+        _nn()(exponential_target(2, rng=0), 2, n_samples=2, dtype=dtype, rng=0, n_threads=1)
+
+
+COMMON = {
+    "regime": Key(lambda name, value: value, str),
+    "d": Key(check_count, int),
+    "N": Key(check_count, int),
+    "activation": choice_key(("square",), "square"),
+    "target": Key(check_cell_target, object, "exponential"),
+    "draw": Key(check_natural, int, 0),
+    "seed": Key(check_natural, int, 0),
+}
+_RIDGE = {
+    "ridge": Key(partial(check_number, minimum=0.0), float, 0.0),
+    "n_samples": Key(check_optional_count, int, None, later=True),  # the population if not given
+}
+_TRAINING = {  # arguments of `fit_nn`, each passed on
+    "n_samples": Key(check_count, int),
+    "batch_size": Key(check_count, int, 100),
+    "step_size": Key(check_step_size, object, "auto"),
+    "second_layer": choice_key(("ones", "signs", "scalar", "free"), "ones"),
+    "dtype": Key(check_dtype, str, "float32"),
+    "scale": Key(check_scale, float, None, later=True),
+    "init": choice_key(("orthogonal", "symmetric"), "orthogonal", later=True),
+    "diagnostics": Key(check_bit, int, 0, later=True),
+}
+
+# Regimes are told apart by line, marker and filling as well as by colour (a palette for colour-blind readers).
+RF = Regime(
+    name="RF",
+    label="RF: random features",
+    style={"color": "#0072B2", "linestyle": "-", "marker": "s"},
+    activations=BUILTIN_NAMES,
+    own_keys=_RIDGE,
+    drawn="weights",
+    load=_rf,
+    measure=partial(_measure_drawn, _rf),
+    predicted=partial(_predicted_drawn, _rf),
+    cost=_rf_cost,
+    warm_up=_warm_up_rf,
+)
+NT = Regime(
+    name="NT",
+    label="NT: neural tangent",
+    style={"color": "#D55E00", "linestyle": "--", "marker": "^"},
+    activations=TANGENT_NAMES,
+    own_keys=_RIDGE,
+    drawn="weights",
+    load=_nt,
+    measure=partial(_measure_drawn, _nt),
+    predicted=partial(_predicted_drawn, _nt),
+    cost=_nt_cost,
+    warm_up=_warm_up_nt,
+)
+NN = Regime(
+    name="NN",
+    label="NN: trained by SGD",
+    style={"color": "#111111", "linestyle": "-.", "marker": "o"},
+    activations=("square",),
+    own_keys=_TRAINING,
+    drawn="training",
+    load=_nn,
+    measure=_measure_trained,
+    predicted=_predicted_trained,
+    cost=_training_cost,
+    warm_up=_warm_up_training,
+)
+
+REGIMES: dict[str, Regime] = {row.name: row for row in (RF, NT, NN)}
