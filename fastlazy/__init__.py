@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from fastlazy.targets.quadratic import QuadraticTarget as QuadraticTarget
     from fastlazy.targets.weights import draw_weights as draw_weights
     from fastlazy.training.diagnostics import Diagnostics as Diagnostics
-    from fastlazy.training.fit_nn import Fit as Fit
+    from fastlazy.training.fit import Fit as Fit
     from fastlazy.training.fit_nn import fit_nn as fit_nn
     from fastlazy.training.linearization import Linearization as Linearization
     from fastlazy.training.linearization import lazy_risk as lazy_risk
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "Activation": "activations.activation",
     "Diagnostics": "training.diagnostics",
-    "Fit": "training.fit_nn",
+    "Fit": "training.fit",
     "Linearization": "training.linearization",
     "QuadraticFunction": "targets.quadratic",
     "QuadraticTarget": "targets.quadratic",

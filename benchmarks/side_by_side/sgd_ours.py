@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -13,7 +12,7 @@ import fastlazy
 from benchmarks.side_by_side.sgd_problem import Problem
 from fastlazy._core.normal import fill_normals
 from fastlazy._core.sgd import FIXED, minibatches_per_block
-from fastlazy.training import fit_nn
+from fastlazy.training.loop import Course, Loop
 
 
 class FastlazySgd:
@@ -46,22 +45,22 @@ class FastlazySgd:
         """Seconds of *steps* steps, and of what a run does once: QR for N > d, exact risks, the result.
 
         Both from one run: the first is what passes in the training loop, data and step sizes included. The
-        difference of two runs would do without the loop's private name, but for N > d what is done once takes
+        difference of two runs would do without a patch of the loop, but for N > d what is done once takes
         as long as hundreds of steps, and its scatter would swamp them.
         """
-        train, inside = fit_nn._train, 0.0
+        run, inside = Loop.run, 0.0
 
-        def timed(*arguments: Any) -> Iterator[int]:
+        def timed(loop: Loop, course: Course) -> Iterator[tuple[int, bool]]:
             nonlocal inside
             start = time.perf_counter()
-            for seen in train(*arguments):
+            for stop in run(loop, course):
                 inside += time.perf_counter() - start
-                yield seen
+                yield stop
                 start = time.perf_counter()
             inside += time.perf_counter() - start
 
         start = time.perf_counter()
-        with mock.patch.object(fit_nn, "_train", timed):
+        with mock.patch.object(Loop, "run", timed):
             fit = self.run(steps)
         if fit.status != "finished":
             raise RuntimeError(f"fit_nn {fit.status} after {fit.samples[-1]} samples: the timing means nothing")

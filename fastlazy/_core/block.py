@@ -7,8 +7,8 @@ of earlier minibatches. Two ways to find the u_s, from Z0 = X W^T of the beginni
 rows (`step_rows`)
     neuron by neuron as written above; second layers of any kind, at a cost of N per pair of samples.
 coefficients (`fill_coefficients`)
-    if the second layer is a_i = alpha s_i with signs s_i, the rows of Z for one sign are combinations T Z0:
-    T_t = unit_t - sum_s gamma_s <x_s, x_t> s T_s and u_t = -gamma_t s T_t Z0, gamma_t = (4 eta_W alpha / b) e_t.
+    if the second layer is a_i = gain s_i with signs s_i, the rows of Z for one sign are combinations T Z0:
+    T_t = unit_t - sum_s gamma_s <x_s, x_t> s T_s and u_t = -gamma_t s T_t Z0, gamma_t = (4 eta_W gain / b) e_t.
     Errors follow from T and from K = Z0 Z0^T, summed over the neurons of that sign, so that nothing of
     size N is left in what must be done one after another.
 """
@@ -30,7 +30,7 @@ _LENGTH = 32  # rows of T and its like have a multiple of it, so that short loop
 
 
 class Block(NamedTuple):
-    """Room for what several minibatches need; all but G only for coefficients, for each sign if there are two."""
+    """Scratch for several minibatches; all but G is for coefficients only, for each sign if there are two."""
 
     G: np.ndarray  # (groups, rows, 4) interleaved: <x_r, x_s>
     Z_rows: np.ndarray  # (groups, neurons, 4) interleaved: Z with neurons as its inner index
@@ -56,7 +56,7 @@ def minibatches_per_block(b: int, neurons: int, trained: int) -> int:
 
 
 def allocate_block(groups: int, a: np.ndarray, several: bool, coefficients: bool) -> Block:
-    """Room for blocks of *groups* of four samples of *several* minibatches or one; a (panels, width)."""
+    """Scratch for blocks of *groups* of four samples of *several* minibatches or one; a (panels, width)."""
     (panels, width), rows = a.shape, 4 * groups
     neurons = padded(panels * width)
     signs = (2 if (a < 0).any() else 1) if several and coefficients else 0
@@ -120,7 +120,7 @@ def fill_gram(Z_rows, g, Z_panels, C, K):
 def fill_coefficients(b, rates, trained, y, block, state):
     """Take the steps of several minibatches, in place, and fill A and A_groups: zero above the diagonal.
 
-    The last row of T is room for T_t K, that of A for the errors.
+    The last row of T is scratch for T_t K, that of A for the errors.
     """
     G, K, T, A, A_groups = block.G, block.K, block.T, block.A, block.A_groups
     signs, groups, rows, _ = A_groups.shape

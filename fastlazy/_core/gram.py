@@ -40,7 +40,7 @@ DEPTH = 512  # of them multiplied at a time: ROWS of them stay in the second cac
 WORD = 64  # bits of a word of signs
 
 PANELS = 8  # panels of one item
-PLAIN, SQUARED, TIMES = 0, 1, 2  # how a sum becomes an entry, see `fill_blocks`
+PLAIN, SQUARED, TIMES = 0, 1, 2  # how a sum becomes an entry: see `Entry`
 
 
 class Operand(NamedTuple):
@@ -50,8 +50,40 @@ class Operand(NamedTuple):
     panels: np.ndarray  # (panels, k4, width)
 
 
+class Terms(NamedTuple):
+    """What is summed: S_ij = sum_k L[i, k] R[j, k], or the number of bits that row i and row j share."""
+
+    left: np.ndarray  # L (groups, k4, 4) interleaved
+    right: np.ndarray  # R (panels, k4, width)
+    k: int  # numbers k to sum over
+    bits: tuple[np.ndarray, np.ndarray]  # of the rows of L and of R, see `fill_bits`; empty: numbers are summed
+
+
+class Part(NamedTuple):
+    """Which part of the sums is added."""
+
+    begin: bool  # it is the first: what the result held is overwritten
+    finish: bool  # it is the last: the sums become entries
+
+
+class Entry(NamedTuple):
+    """How a sum S_ij becomes an entry.
+
+    PLAIN     scale S_ij
+    SQUARED   scale S_ij^2
+    TIMES     scale S_ij times sum_k of the two others
+
+    and shift_i shift_j is added if there is a shift.
+    """
+
+    how: int
+    scale: float
+    others: tuple[np.ndarray, np.ndarray]  # in the layouts of L and R, for TIMES
+    shift: np.ndarray  # (n,), or empty
+
+
 def allocate_operand(n: int, k: int, dtype: Any, left_only: bool = False) -> Operand:
-    """Room for a matrix (n, k), all zero; without panels if it will stand only on the left."""
+    """Memory for a matrix (n, k), all zero; without panels if it will stand only on the left."""
     groups, k4 = groups_of(n), padded(k)
     width = panel_width(n, dtype)
     return Operand(
@@ -61,7 +93,7 @@ def allocate_operand(n: int, k: int, dtype: Any, left_only: bool = False) -> Ope
 
 
 def allocate_blocks(width: int, members: int, dtype: Any) -> np.ndarray:
-    """Room (members, PANELS + 1, ROWS, width) for the blocks of an item and one more."""
+    """Scratch (members, PANELS + 1, ROWS, width) for the blocks of an item and one more."""
     return aligned_zeros((members, PANELS + 1, ROWS, width), dtype)
 
 
@@ -90,7 +122,8 @@ def fill_features(member, members, board, inner, count, outer, loop, features, e
     chunks = ceil_div(count, ROWS)
     item = take(board, outers * chunks, member, members)
     while item < outers * chunks:
-        chunk, p = divmod(item, outers)  # in this order inner rows stay near while panels, which are less, come and go
+        # In this order inner rows stay in the cache while panels, which are smaller, come and go.
+        chunk, p = divmod(item, outers)
         start, stop = chunk * ROWS, min((chunk + 1) * ROWS, count)
         panel = features.panels[p]
         multiply(inner, start // 4, groups_of(stop), outer[p], 0, d4, False, panel[start:])
@@ -104,18 +137,18 @@ def fill_features(member, members, board, inner, count, outer, loop, features, e
 
 
 @jit
-def fill_bits(member, members, board, inner, count, outer, room, bits):
+def fill_bits(member, members, board, inner, count, outer, scratch, bits):
     """Set bit i % 64 of bits[j, i // 64] where row i of *inner* and row j of *outer* have a product > 0, in place.
 
-    *inner*, *count*, *outer* as in `fill_features`; room (members, 64, width), bits (outer rows, words) uint64.
+    *inner*, *count*, *outer* as in `fill_features`; scratch (members, 64, width), bits (outer rows, words) uint64.
     """
     outers, d4, width = outer.shape
     words = ceil_div(count, WORD)
     item = take(board, outers * words, member, members)
     while item < outers * words:
-        word, p = divmod(item, outers)  # as above
+        word, p = divmod(item, outers)  # the order is that of `fill_features`, for the same reason
         start, stop = word * WORD, min((word + 1) * WORD, count)
-        Z = room[member]
+        Z = scratch[member]
         multiply(inner, start // 4, groups_of(stop), outer[p], 0, d4, False, Z)
         for j in range(width):
             signs = np.uint64(0)
@@ -127,27 +160,18 @@ def fill_bits(member, members, board, inner, count, outer, room, bits):
 
 
 @jit
-def fill_blocks(
-    member, members, board, symmetric, begin, finish, how, scale, factors, k, bits, others, shift, room, out, errors
-):
-    """Fill *out* (n, m), or only its lower part if it is *symmetric* and this is not the *finish*, in place.
+def fill_blocks(member, members, board, symmetric, terms, part, entry, scratch, out, errors):
+    """Add the sums of *terms* to *out* (n, m), in place; with the last part, they become what *entry* says.
 
-    S = sum_k L[i, k] R[j, k] over *k* numbers, (L, R) = *factors*, or the number of bits that row i of one and
-    row j of the other of *bits* share, if there are any (see `fill_bits`). S is added to what *out* holds unless
-    it is the first part (*begin*). With the last part (*finish*) the sums become
-
-    PLAIN     scale S
-    SQUARED   scale S^2, + shift_i shift_j if there is a shift
-    TIMES     scale S times sum_k of the two *others*
-
-    L (groups, k4, 4) interleaved, R (panels, k4, width). Each member counts in *errors* the panels of a block
-    that have an entry that is not finite.
+    Of a *symmetric* result only the lower half is filled until the last part comes. Each member counts in *errors*
+    the panels of a block that have an entry that is not finite.
     """
-    left, right = factors
+    left, right, k, bits = terms
+    begin, finish = part
     n, m = out.shape
-    width = room.shape[3]
+    width = scratch.shape[3]
     panels = ceil_div(m, width)
-    C, D = room[member], room[member, PANELS]
+    C, D = scratch[member], scratch[member, PANELS]
     chunks = ceil_div(panels, PANELS)
     items = ceil_div(n, ROWS) * chunks
     item = take(board, items, member, members)
@@ -164,17 +188,18 @@ def fill_blocks(
             for p in range(p0, p1):
                 count_common_bits(bits, start, stop, p * width, C[p - p0])
         else:
-            for part in range(0, k, DEPTH):
+            for done in range(0, k, DEPTH):
                 for p in range(p0, p1):
-                    depth = min(DEPTH, k - part)
-                    multiply(left, first, last, right[p], part, depth, not begin or part > 0, C[p - p0])
+                    depth = min(DEPTH, k - done)
+                    multiply(left, first, last, right[p], done, depth, not begin or done > 0, C[p - p0])
         if finish:
             for p in range(p0, p1):
-                if how == TIMES:
-                    multiply(others[0], first, last, others[1][p], 0, others[1].shape[1], False, D)
-                if not finish_block(how, scale, shift, start, stop, p * width, min(width, m - p * width), D, C[p - p0]):
+                if entry.how == TIMES:
+                    one, other = entry.others
+                    multiply(one, first, last, other[p], 0, other.shape[1], False, D)
+                if not finish_block(entry, start, stop, p * width, min(width, m - p * width), D, C[p - p0]):
                     errors[member] += 1
-        # Until then blocks are kept whole: nothing is read that was never written.
+        # Before the last part, blocks are written whole, so that the next part reads nothing that was never written.
         copy_out(symmetric and finish, start, stop, p0, p1, C, out)
         if symmetric and finish:
             copy_transposed(start, stop, p0, p1, C, out)
@@ -216,8 +241,9 @@ def mirror(member, members, board, scale, out):
 
 
 @jit
-def finish_block(how, scale, shift, start, stop, first, columns, D, C):
-    """Turn sums into entries, in place; True if all are finite."""
+def finish_block(entry, start, stop, first, columns, D, C):
+    """Turn the sums C into what *entry* says, in place; True if all entries are finite. D holds sums of the others."""
+    how, scale, _, shift = entry
     entries, others = C.reshape(C.size), D.reshape(D.size)
     size = (stop - start) * C.shape[1]
     factor = C.dtype.type(scale)

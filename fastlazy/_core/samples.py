@@ -52,7 +52,7 @@ class Samples(NamedTuple):
 
 
 def allocate_samples(beta: np.ndarray, b0: float, block: int, width: int, dtype: np.dtype) -> Samples:
-    """Room for blocks of *block* samples; *width* of the panels, or 0 for none."""
+    """Scratch for blocks of *block* samples; *width* of the panels, or 0 for none."""
     d4, groups = padded(len(beta)), groups_of(block)
     return Samples(
         d=len(beta),
@@ -68,7 +68,7 @@ def allocate_samples(beta: np.ndarray, b0: float, block: int, width: int, dtype:
 
 @jit
 def draw_block(board, member, members, key, first_group, half, samples):
-    """Draw or gather one block of samples into *half* of their room, in place, together with the team."""
+    """Draw or gather one block of samples into *half* of their scratch, in place, together with the team."""
     X, y, given = samples.X[half], samples.y[half], samples.given
     g = take(board, len(X), member, members)
     while g < len(X):

@@ -21,16 +21,16 @@ from fastlazy._core.tile import multiply
 
 
 @jit
-def fill_series(member, members, board, unit, left, right, cuts, room, steep, out):
+def fill_series(member, members, board, unit, left, right, cuts, scratch, steep, out):
     """Fill *out* (N, N) with sum_k left[i, k] right[j, k] <u_i, u_j>^k off the diagonal, in place.
 
     *unit* is the operand of rows u_i of norm 1 or 0. left (N, K) and right (panels, K, width) hold the
     coefficients; k terms are enough for cosines up to cuts[k - 1], which do not fall with k. Each member counts in
     *steep* (members,) the panels with a cosine beyond the last cut. What the diagonal holds is not meant.
     """
-    n, width = len(out), room.shape[3]
+    n, width = len(out), scratch.shape[3]
     panels = ceil_div(n, width)
-    C = room[member]
+    C = scratch[member]
     chunks = ceil_div(panels, PANELS)
     items = ceil_div(n, ROWS) * chunks
     item = take(board, items, member, members)

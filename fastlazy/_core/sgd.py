@@ -1,11 +1,11 @@
-"""SGD of the quadratic network f(x) = alpha sum_i a_i <w_i, x>^2 + c, in place.
+"""SGD of the quadratic network f(x) = gain sum_i a_i <w_i, x>^2 + c, in place.
 
 Samples are given, or those of the target y = sum_i beta_i x_i^2 + b0 with x ~ N(0, I): in the eigenbasis of B, which
 costs nothing since x is rotation invariant. A step on b samples with errors e = f(x) - y and loss mean(e^2) is
 
-    W     <- W     - eta_W (4 alpha / b) sum_k e_k (a o W x_k) x_k^T
+    W     <- W     - eta_W (4 gain / b) sum_k e_k (a o W x_k) x_k^T
     a     <- a     - eta_a (2 / b)       sum_k e_k (W x_k)^2          ("free")
-    alpha <- alpha - eta_a (2 / b)       sum_k e_k sum_i a_i <w_i, x_k>^2   ("scalar")
+    gain  <- gain  - eta_a (2 / b)       sum_k e_k sum_i a_i <w_i, x_k>^2   ("scalar")
     c     <- c     - eta_c (2 / b)       sum_k e_k
 
 with all gradients at the old values. W stays in panels for the whole run and is read once and updated
@@ -51,6 +51,9 @@ __all__ = [
     "FREE",
     "SCALAR",
     "Network",
+    "Shape",
+    "State",
+    "Stretch",
     "advance",
     "allocate",
     "given",
@@ -68,11 +71,40 @@ class Network(NamedTuple):
 
     W: np.ndarray  # (panels, d4, width)
     a: np.ndarray  # (2, panels, width): now, and after the step under way
-    state: np.ndarray  # (4,) float64: alpha, c, which of the two a is now, sum of e^2 over all samples so far
+    state: np.ndarray  # (4,) float64: gain, c, which of the two a is now, sum of e^2 over all samples so far
+
+
+class State(NamedTuple):
+    """The network f(x) = gain sum_i a_i <w_i, x>^2 + c, not packed."""
+
+    W: np.ndarray  # (N, d)
+    a: np.ndarray  # (N,)
+    gain: float
+    c: float
+
+
+class Shape(NamedTuple):
+    """For what blocks there is scratch."""
+
+    size: int  # samples of a block
+    several: bool  # whether a block is made of several minibatches, or of one
+    coefficients: bool  # whether several go by coefficients, for which all a are 1 and -1, or by rows (see `block`)
+    members: int  # of the team
+
+
+class Stretch(NamedTuple):
+    """Blocks of samples, one after the other."""
+
+    key: np.uint64  # of the samples that are drawn
+    first_group: int  # number of the first group of four samples
+    blocks: int
+    b: int  # samples of a minibatch
+    m: int  # minibatches of a block
+    trained: int  # FIXED, SCALAR or FREE
 
 
 class Work(NamedTuple):
-    """Room for one block of samples."""
+    """Scratch for one block of samples."""
 
     Z: np.ndarray  # (panels, 4 groups, width): W x, later its coefficient in the update
     f: np.ndarray  # (panels, 4 groups, lanes): sums of a z^2 over the columns j, lanes + j, ... of a panel
@@ -82,8 +114,8 @@ class Work(NamedTuple):
     block: Block
 
 
-def pack(rows: np.ndarray, a: np.ndarray, alpha: float, c: float, dtype: np.dtype) -> Network:
-    """The network with first layer *rows* (N, d) and second layer alpha a, a (N,), in panels."""
+def pack(rows: np.ndarray, a: np.ndarray, gain: float, c: float, dtype: np.dtype) -> Network:
+    """The network with first layer *rows* (N, d) and second layer gain a, a (N,), in panels."""
     N, d = rows.shape
     width = panel_width(N, dtype)
     panels, d4 = ceil_div(N, width), padded(d)
@@ -94,47 +126,42 @@ def pack(rows: np.ndarray, a: np.ndarray, alpha: float, c: float, dtype: np.dtyp
     return Network(
         W=in_panels,
         a=np.tile(second.reshape(panels, width).astype(dtype), (2, 1, 1)),
-        state=np.array([alpha, c, 0.0, 0.0]),
+        state=np.array([gain, c, 0.0, 0.0]),
     )
 
 
-def unpack(network: Network, N: int, d: int) -> tuple[np.ndarray, np.ndarray, float, float]:
-    """The rows (N, d), a (N,), alpha and c of a network, copied, in float64."""
+def unpack(network: Network, N: int, d: int) -> State:
+    """The state of a network of rows (N, d), copied, in float64."""
     panels, d4, width = network.W.shape
-    alpha, c, turn, _ = network.state
+    gain, c, turn, _ = network.state
     rows = network.W.astype(np.float64).transpose(0, 2, 1).reshape(panels * width, d4)[:N, :d]
-    return rows.copy(), network.a[int(turn)].astype(np.float64).ravel()[:N], float(alpha), float(c)
+    return State(rows.copy(), network.a[int(turn)].astype(np.float64).ravel()[:N], float(gain), float(c))
 
 
-def allocate(
-    network: Network, beta: np.ndarray, b0: float, size: int, several: bool, coefficients: bool, members: int
-) -> tuple[Samples, Work]:
-    """Room for blocks of *size* samples, of *several* minibatches or one, and a team of *members*.
-
-    Several go by *coefficients*, for which all a are 1 and -1, or by rows (see `block`).
-    """
+def allocate(network: Network, beta: np.ndarray, b0: float, shape: Shape) -> tuple[Samples, Work]:
+    """Scratch for blocks of that *shape*; samples that are drawn are those of the target *beta* (d,), *b0*."""
     (panels, _, width), dtype = network.W.shape, network.W.dtype
-    groups = groups_of(size)
+    groups = groups_of(shape.size)
     work = Work(
         Z=aligned_zeros((panels, 4 * groups, width), dtype),
         f=aligned_zeros((panels, 4 * groups, REGISTER_BYTES // dtype.itemsize), dtype),
         e=np.zeros(4 * groups, dtype),
-        U=aligned_zeros((members, 4 * groups, width), dtype),
-        C=aligned_zeros((members, 4, width), dtype),
-        block=allocate_block(groups, network.a[0], several, coefficients),
+        U=aligned_zeros((shape.members, 4 * groups, width), dtype),
+        C=aligned_zeros((shape.members, 4, width), dtype),
+        block=allocate_block(groups, network.a[0], shape.several, shape.coefficients),
     )
-    return allocate_samples(beta, b0, size, width if several else 0, dtype), work
+    return allocate_samples(beta, b0, shape.size, width if shape.several else 0, dtype), work
 
 
 @jit
-def advance(member, members, board, key, first_group, blocks, b, m, rates, trained, samples, work, network):
-    """Train on *blocks* blocks of m minibatches of b samples, in place, as one *member* of a team.
+def advance(member, members, board, stretch, rates, samples, work, network):
+    """Train on a *stretch* of blocks, in place, as one *member* of a team.
 
-    Every member makes the same call with its own number. The samples are those of the groups of four from
-    *first_group* on under *key* (see `draw_group`), or in the given order; a block ends with padding if it is not of
-    whole groups.
-    *rates* (blocks m, 3) holds (eta_W, eta_a, eta_c) of each step; *trained* is FIXED, SCALAR or FREE.
+    Every member makes the same call with its own number. The samples are those of the groups of four from the first
+    group on under the key (see `draw_group`), or in the given order; a block ends with padding if it is not of whole
+    groups. *rates* (blocks m, 3) holds (eta_W, eta_a, eta_c) of each step.
     """
+    key, first_group, blocks, b, m, trained = stretch
     W = network.W
     panels, d4, width = W.shape
     groups = samples.X.shape[1]
@@ -152,8 +179,8 @@ def advance(member, members, board, key, first_group, blocks, b, m, rates, train
             return
         now = t % 2
         X, y = samples.X[now], samples.y[now]
-        # read before anyone may write them: the values that the whole step uses
-        alpha, turn = network.state[0], int(network.state[2])
+        # The whole step uses these values, so they are read before anyone may write them.
+        gain, turn = network.state[0], int(network.state[2])
         a, a_next = network.a[turn], network.a[1 - turn]
 
         products = panels * row_chunks
@@ -210,7 +237,7 @@ def advance(member, members, board, key, first_group, blocks, b, m, rates, train
                     step_second_layer(work.Z[p], work.e, 2 * rates[t, 1] / b, a[p], a_next[p])
                 if p != scaled:
                     if m == 1:
-                        scale_products(work.Z[p], work.e, a[p], -4 * rates[t, 0] * alpha / b, work.U[member])
+                        scale_products(work.Z[p], work.e, a[p], -4 * rates[t, 0] * gain / b, work.U[member])
                     else:
                         combine_products(block.A_groups, a[p], work.Z[p], work.C[member], work.U[member])
                     scaled = p
@@ -233,8 +260,8 @@ def fill_squares(Z, a, start, stop, f):
 
 @jit
 def step_scalars(b, rates, trained, y, work, state):
-    """Fill the errors of one minibatch and step alpha and c, in place; flip the two a if they are trained."""
-    alpha, c = state[0], state[1]
+    """Fill the errors of one minibatch and step the gain and c, in place; flip the two a if they are trained."""
+    gain, c = state[0], state[1]
     sum_e = sum_ef = squares = 0.0
     for s in range(work.e.size):
         for p in range(1, work.f.shape[0]):
@@ -243,7 +270,7 @@ def step_scalars(b, rates, trained, y, work, state):
         f = 0.0
         for j in range(work.f.shape[2]):
             f += work.f[0, s, j]
-        e = alpha * f + c - y[s]
+        e = gain * f + c - y[s]
         if s >= b:  # padding
             e = 0.0
         work.e[s] = e

@@ -40,8 +40,8 @@ class Coefficients(NamedTuple):
     cross: np.ndarray  # D_ij
 
 
-class Room(NamedTuple):
-    """Room for one block of each member of a team."""
+class Scratch(NamedTuple):
+    """Temporary memory for one block of each member of a team."""
 
     P: np.ndarray  # (members, CHUNK, width)
     H: np.ndarray  # (members, ROWS / 4, CHUNK, 4)
@@ -50,15 +50,15 @@ class Room(NamedTuple):
 
 
 def allocate_coefficients(N: int, width: int, dtype: Any) -> Coefficients:
-    """Room for the coefficients of N neurons, in whole blocks of `ROWS`, all zero."""
+    """Memory for the coefficients of N neurons, in whole blocks of `ROWS`, all zero."""
     rows, k4 = ROWS * ceil_div(N, ROWS), padded(N)
     panels = (aligned_zeros((rows // width, k4, width), dtype) for _ in range(3))
     return Coefficients(aligned_zeros((rows // 4, k4, 4), dtype), *panels)
 
 
-def allocate_room(width: int, columns: tuple[int, int], members: int, dtype: Any) -> Room:
-    """Room for the blocks; *columns* are the panels of a result's columns, and their width."""
-    return Room(
+def allocate_scratch(width: int, columns: tuple[int, int], members: int, dtype: Any) -> Scratch:
+    """Scratch for the blocks; *columns* are the panels of a result's columns, and their width."""
+    return Scratch(
         P=aligned_zeros((members, CHUNK, width), dtype),
         H=aligned_zeros((members, ROWS // 4, CHUNK, 4), dtype),
         Y=aligned_zeros((members, columns[0], ROWS, columns[1]), dtype),
@@ -67,17 +67,17 @@ def allocate_room(width: int, columns: tuple[int, int], members: int, dtype: Any
 
 
 @jit
-def fill_coefficients(member, members, board, unit, left, right, cuts, room, coefficients, steep):
+def fill_coefficients(member, members, board, unit, left, right, cuts, scratch, coefficients, steep):
     """Fill the *coefficients* off the diagonal by power series in the cosines <u_i, u_j>, in place.
 
     *unit* is the operand of the rows. left (3, N, K) and right (3, panels, K, width) hold the numbers g_k,
     sqrt(k + 1) g_{k+1} and sqrt((k + 1) (k + 2)) g_{k+2} of every row; k terms are enough for cosines up to
-    cuts[k - 1], which do not fall with k. *room* is (members, 2 or more, ROWS, width). Each member counts in *steep*
+    cuts[k - 1], which do not fall with k. *scratch* is (members, 2 or more, ROWS, width). Each member counts in *steep*
     (members,) the pieces with a cosine beyond the last cut. What the diagonal holds is not meant.
     """
     N, width = left.shape[1], right.shape[3]
     panels, chunks = ceil_div(N, width), ceil_div(N, ROWS)
-    C, S = room[member, 0], room[member, 1]
+    C, S = scratch[member, 0], scratch[member, 1]
     item = take(board, panels * chunks, member, members)
     while item < panels * chunks:
         p, chunk = divmod(item, chunks)
@@ -107,7 +107,7 @@ def fill_coefficients(member, members, board, unit, left, right, cuts, room, coe
 
 
 @jit
-def add_tangent(member, members, board, coefficients, unit, unit_columns, X, X_columns, along, room, Y):
+def add_tangent(member, members, board, coefficients, unit, unit_columns, X, X_columns, along, scratch, Y):
     """Fill Y (N, d) with the product of the Gram matrix and the coefficients x_j, in place.
 
     *unit* is the operand of the rows u_i, *X* (groups, d4, 4) the x_j interleaved; *unit_columns* and *X_columns*
@@ -115,7 +115,7 @@ def add_tangent(member, members, board, coefficients, unit, unit_columns, X, X_c
     """
     N, d = Y.shape
     k4, width = X_columns.shape[1], unit.panels.shape[2]
-    P, H, block, sums = room.P[member], room.H[member], room.Y[member], room.sums[member]
+    P, H, block, sums = scratch.P[member], scratch.H[member], scratch.Y[member], scratch.sums[member]
     items = ceil_div(N, ROWS)
     item = take(board, items, member, members)
     while item < items:

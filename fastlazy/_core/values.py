@@ -17,15 +17,15 @@ from fastlazy._core.tile import multiply
 
 
 @jit
-def add_rf_values(member, members, board, W, count, X, loop, a, room, out, errors):
+def add_rf_values(member, members, board, W, count, X, loop, a, scratch, out, errors):
     """Add sum_i a_ti sigma(<w_i, x>) to *out* (t, samples), in place.
 
     W (groups, d4, 4) interleaved holds *count* neurons, X (panels, d4, width) the samples, a (t, count) float64. *loop*
-    is the address of sigma's loop (see `loops`), room (members, >= ROWS, width). Each member counts in *errors*
+    is the address of sigma's loop (see `loops`), scratch (members, >= ROWS, width). Each member counts in *errors*
     (members,) the errors that sigma raised for it.
     """
     panels, d4, width = X.shape
-    C = room[member]
+    C = scratch[member]
     p = take(board, panels, member, members)
     while p < panels:
         columns = min(width, out.shape[1] - p * width)
@@ -43,13 +43,13 @@ def add_rf_values(member, members, board, W, count, X, loop, a, room, out, error
 
 
 @jit
-def add_nt_values(member, members, board, W, b, count, X, loop, room, out, errors):
+def add_nt_values(member, members, board, W, b, count, X, loop, scratch, out, errors):
     """Add sum_i <b_ti, x> sigma'(<w_i, x>) to *out* (t, samples), in place; b (t, groups, d4, 4), the rest as above.
 
-    *loop* is that of sigma', room (members, >= 2 ROWS, width).
+    *loop* is that of sigma', scratch (members, >= 2 ROWS, width).
     """
     panels, d4, width = X.shape
-    C, D = room[member, :ROWS], room[member, ROWS:]
+    C, D = scratch[member, :ROWS], scratch[member, ROWS:]
     p = take(board, panels, member, members)
     while p < panels:
         columns = min(width, out.shape[1] - p * width)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 
+from fastlazy._core.sgd import State
 from fastlazy._support.arguments import Array
 from fastlazy.estimators._sklearn import CallbackSupportMixin, Task, checked, generator, with_callbacks
 from fastlazy.estimators.parameters import check_network, check_size, given_weights
-from fastlazy.training.epochs import State, Training, network_values, training
+from fastlazy.training.epochs import Training, network_values, training
 from fastlazy.training.stream_steps import Steps, directions, initial_state
 
 from sklearn.base import BaseEstimator, RegressorMixin  # isort: skip
@@ -47,8 +47,8 @@ class QuadraticNetworkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstima
     max_epochs : int
         Passes over the data, at most.
     second_layer : str
-        "signs": fixed, one half +1 and one half -1. "ones": a = 1, for functions that curve upwards only. "scalar": one
-        trained number. "free": a trained vector.
+        "signs": fixed, +1 and -1 in turn (in `fit_nn`: as of the target's eigenvalues). "ones": a = 1, for functions
+        that curve upwards only. "scalar": one trained number. "free": a trained vector.
     step_size : "auto", float or callable
         "auto" needs no tuning: a step that suits the data, lowered in a straight line over max_epochs, and halved
         where training diverges. A float is the step eta of W at all times, a callable gets the fraction of max_epochs
@@ -296,17 +296,15 @@ class QuadraticNetworkRegressor(CallbackSupportMixin, RegressorMixin, BaseEstima
         """a_i w_i (N, d)."""
         return np.asarray(self.second_layer_, np.float64)[..., None] * self.weights_
 
-    @contextmanager
-    def _training(self, X: Array, y: Array) -> Iterator[Training]:
+    def _training(self, X: Array, y: Array) -> AbstractContextManager[Training]:
         """A `Training` on responses less a constant, in which float32 would lose digits."""
         self._shift = float(y.mean(dtype=np.float64))
         single = np.ndim(self.second_layer_) == 0
-        alpha = float(self.second_layer_) if single else 1.0
+        gain = float(self.second_layer_) if single else 1.0
         a = np.ones(len(self.weights_)) if single else np.asarray(self.second_layer_, np.float64)
-        state = State(self.weights_.astype(np.float64), a, alpha, self.intercept_ - self._shift)
+        state = State(self.weights_.astype(np.float64), a, gain, self.intercept_ - self._shift)
         centred = (y - self._shift).astype(X.dtype)
-        with training(X, centred, state, self.second_layer, self.batch_size, parallel=self.parallel) as run:
-            yield run
+        return training(X, centred, state, self.second_layer, self.batch_size, parallel=self.parallel)
 
     def _run(self, run: Training, rng: np.random.Generator, held: tuple[Array, Array] | None, task: Task) -> None:
         """Train until there is no more to gain, and keep the last network or the best."""
@@ -395,6 +393,6 @@ def _named(state: State, shift: float, second_layer: str, dtype: Any) -> dict[st
     single = second_layer in ("ones", "scalar")
     return {
         "weights_": np.ascontiguousarray(state.W, dtype),
-        "second_layer_": state.alpha if single else (state.alpha * state.a).astype(dtype),
+        "second_layer_": state.gain if single else (state.gain * state.a).astype(dtype),
         "intercept_": state.c + shift,
     }

@@ -19,7 +19,8 @@ from fastlazy.risk.nt import nt_risk
 from fastlazy.targets.gap import gap_target
 from fastlazy.targets.library import exponential_target
 from fastlazy.targets.weights import draw_weights
-from fastlazy.training.fit_nn import Fit, fit_nn
+from fastlazy.training.fit import Fit
+from fastlazy.training.fit_nn import fit_nn
 from fastlazy.training.linearization import lazy_risk, nt_function, rf_function
 
 SCALES = [float(f"{alpha:.3g}") for alpha in np.logspace(-2, 3, 11)]

@@ -162,7 +162,7 @@ def tangent_product(gram: TangentGram, b: Array) -> Array:
     along[:N] = np.einsum("ij,ij->i", gram.unit, X)
     result = np.empty_like(X)
     with threads(3 * N * N * d, gram.parallel) as together:
-        space = core.allocate_room(gram.operand.panels.shape[2], (panels, width), together.members, X.dtype)
+        space = core.allocate_scratch(gram.operand.panels.shape[2], (panels, width), together.members, X.dtype)
         columns = operand(together, X.T).panels
         rows = operand(together, X, left_only=True).rows
         together(core.add_tangent, gram.blocks, gram.operand, gram.columns, rows, columns, along, space, result)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -46,24 +47,27 @@ class Blocks:
     ) -> None:
         """Add left right^T to the result, in place; finish it with the last part."""
         dtype, width = self.out.dtype, right.panels.shape[2]
-        nothing = core.allocate_operand(0, 0, dtype)
-        first, second = others or (nothing, nothing)
-        self.together(
-            core.fill_blocks,
-            self.symmetric,
-            begin,
-            finish,
-            how,
-            scale,
-            (left.rows, right.panels),
-            right.panels.shape[1] if k is None else k,
-            bits or (np.zeros((0, 0), np.uint64),) * 2,
-            (first.rows, second.panels),
-            np.zeros(0, dtype) if shift is None else shift,
-            scratch(self.together, width, dtype),
-            self.out,
-            self.errors,
-        )
+        nothing = _nothing(dtype)
+        first, second = others or (nothing.operand, nothing.operand)
+        terms = core.Terms(left.rows, right.panels, right.panels.shape[1] if k is None else k, bits or nothing.bits)
+        entry = core.Entry(how, scale, (first.rows, second.panels), nothing.shift if shift is None else shift)
+        blocks = scratch(self.together, width, dtype)
+        part = core.Part(begin, finish)
+        self.together(core.fill_blocks, self.symmetric, terms, part, entry, blocks, self.out, self.errors)
+
+
+class _Nothing(NamedTuple):
+    """Empty arrays, of the types that stand for what a product does not have."""
+
+    operand: core.Operand
+    bits: tuple[Any, Any]
+    shift: Array
+
+
+@cache
+def _nothing(dtype: np.dtype[Any]) -> _Nothing:
+    no_bits = np.zeros((0, 0), np.uint64)
+    return _Nothing(core.allocate_operand(0, 0, dtype), (no_bits, no_bits), np.zeros(0, dtype))
 
 
 @contextmanager

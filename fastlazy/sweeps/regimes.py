@@ -36,7 +36,7 @@ from fastlazy.targets.library import exponential_target
 from fastlazy.targets.quadratic import QuadraticTarget
 
 if TYPE_CHECKING:
-    from fastlazy.training.fit_nn import Fit
+    from fastlazy.training.fit import Fit
 
 Parameters = Mapping[str, Any]
 

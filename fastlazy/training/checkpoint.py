@@ -21,15 +21,14 @@ import numpy as np
 
 from fastlazy._core.geometry import CPU, GEOMETRY
 from fastlazy._core.jit import source_digest
-from fastlazy._core.sgd import Network
+from fastlazy._core.sgd import Network, State
 from fastlazy._support.arguments import Array, shown
 from fastlazy._support.files import replace_file
 from fastlazy._version import __version__
 
-_SECONDS = 30.0  # between two writes
-_OWN = frozenset({"run", "seen", "samples", "risks", "diagnostics", "rows", "row_a", "scalars"})  # besides the network
-
-State = tuple[Array, Array, float, float]  # rows (k, d), a (k,), alpha, c
+_SECONDS = 30.0  # time between two writes
+# The names of arrays in a file, besides those of the network.
+_OWN = frozenset({"run", "seen", "samples", "risks", "diagnostics", "rows", "row_a", "scalars"})
 
 
 class Progress(NamedTuple):
@@ -38,7 +37,7 @@ class Progress(NamedTuple):
     seen: int
     samples: list[int]
     risks: list[float]
-    diagnostics: list[Array]  # a row for each record, of no entries where none were asked for
+    diagnostics: list[Array]  # a row for each record; rows are empty if no diagnostics were asked for
     state: State
 
 
@@ -63,7 +62,7 @@ class Checkpoint:
             digest.update(f"{array.dtype} {array.shape}".encode() + array.tobytes())
         self.run = digest.hexdigest()
         self.due = time.monotonic() + _SECONDS
-        self.set_aside = False  # what is there, before it is replaced
+        self.set_aside = False  # whether to rename the file that is there before a state is written
         try:
             self.found = _content(self.path)
             with tempfile.TemporaryFile(dir=self.path.parent):
@@ -116,7 +115,7 @@ class Checkpoint:
         """Write the state of *network*, if that is due."""
         if time.monotonic() < self.due:
             return
-        rows, row_a, alpha, c = progress.state
+        state = progress.state
         arrays = {
             **network._asdict(),
             "run": np.array(self.run),
@@ -124,9 +123,9 @@ class Checkpoint:
             "samples": np.array(progress.samples),
             "risks": np.array(progress.risks),
             "diagnostics": np.array(progress.diagnostics),
-            "rows": rows,
-            "row_a": row_a,
-            "scalars": np.array([alpha, c]),
+            "rows": state.W,
+            "row_a": state.a,
+            "scalars": np.array([state.gain, state.c]),
         }
 
         def write(path: Path) -> None:
@@ -138,8 +137,9 @@ class Checkpoint:
                 self.path.rename(_free_name(self.path))
                 self.set_aside = False
             replace_file(self.path, write)
-        except OSError as error:  # the run itself is as good as ever
-            warnings.warn(f"checkpoint {self.path} could not be written: {error}", RuntimeWarning, stacklevel=2)
+        except OSError as error:  # the run itself goes on as before
+            text = f"checkpoint {self.path} could not be written: {error}"
+            warnings.warn(text, RuntimeWarning, stacklevel=4)  # the line that called `fit_nn`, whose loop calls this
         self.due = time.monotonic() + _SECONDS
 
 
@@ -148,7 +148,8 @@ def _restored(kept: dict[str, Array], network: Network) -> Progress:
     for name, array in network._asdict().items():
         if kept[name].shape != array.shape:
             raise ValueError(f"{name} has shape {kept[name].shape}")
-    state = kept["rows"], kept["row_a"], float(kept["scalars"][0]), float(kept["scalars"][1])
+    gain, c = kept["scalars"].tolist()
+    state = State(kept["rows"], kept["row_a"], gain, c)
     samples, risks = kept["samples"].tolist(), kept["risks"].tolist()
     progress = Progress(int(kept["seen"]), samples, risks, list(kept["diagnostics"]), state)
     for name, array in network._asdict().items():

@@ -1,7 +1,7 @@
 """What a training run does to its weights, exact at each record: how far they go, and whether it is lazy.
 
-The run takes place on rows R in the eigenbasis of its target, scaled and reduced as `fastlazy.training.start` says;
-nothing here depends on that but the directions, which are turned back.
+The run takes place on rows R in the eigenbasis of its target, scaled and reduced as `fastlazy.training.start` says. Of
+all that is measured here only the directions depend on this; they are turned back.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from fastlazy._core.sgd import State
 from fastlazy._support.arguments import Array
 from fastlazy.risk.captured import eigendirections, shares
 from fastlazy.targets.quadratic import QuadraticFunction
-from fastlazy.training.checkpoint import State
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,8 +78,7 @@ class Watch:
 
     def __init__(self, target: QuadraticFunction, basis: Array | None, start: State, N: int, subtracted: bool) -> None:
         self.eigenvalues = target.eigenvalues
-        self.rows, row_a, alpha, _ = start
-        self.a = alpha * row_a
+        self.rows, self.a = start.W, start.gain * start.a
         vectors = eigendirections(target)
         self.directions = vectors if basis is None else basis.T @ vectors
         # A plain run takes place in the eigenbasis of B itself, where a choice of columns is all it takes.
@@ -88,14 +87,15 @@ class Watch:
         self.learned = self.a @ self._in_eigenbasis(self.rows) ** 2 if subtracted else np.zeros(target.d)
         rank = int(np.count_nonzero(np.abs(self.eigenvalues) > 1e-12 * np.abs(self.eigenvalues).max()))
         self.top = np.argsort(-np.abs(self.eigenvalues), kind="stable")[: min(N, max(rank, 1))]
-        # A row space that is everything stays so: a step is a regular matrix, but for chance.
+        # A step multiplies the rows by a matrix that is regular with probability 1, so rows that span the whole space
+        # at the start go on to span it.
         self.whole = np.linalg.matrix_rank(self.rows) == target.d
         self.space = _row_space(self.rows)
 
     def __call__(self, state: State) -> Array:
         """The values of one record, in a row: five numbers, the overlap, m angles and d shares."""
-        rows, row_a, alpha, _ = state
-        a, moved = alpha * row_a, rows - self.rows
+        rows, a = state.W, state.gain * state.a
+        moved = rows - self.rows
         in_eigenbasis = self._in_eigenbasis(rows)
         return np.concatenate(
             [

@@ -10,11 +10,9 @@ Three exact simplifications, none of which changes the trajectory:
 
 from __future__ import annotations
 
-import math
 import os
 import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -32,14 +30,15 @@ from fastlazy._support.arguments import (
     check_rng,
     check_truth,
 )
-from fastlazy._support.threads import one_blas_thread, share_threads, team
-from fastlazy.risk.network import network_risk
 from fastlazy.targets.quadratic import QuadraticFunction, check_target
-from fastlazy.training.checkpoint import Checkpoint, Progress, State
-from fastlazy.training.diagnostics import Diagnostics, Watch
-from fastlazy.training.linearization import network_function
+from fastlazy.training.checkpoint import Checkpoint
+from fastlazy.training.fit import Fit, History
+from fastlazy.training.loop import TRAINED, Course, Setup, training_loop
+from fastlazy.training.settings import Settings, check_callback, check_seed
 from fastlazy.training.start import (
     INITS,
+    Frame,
+    Start,
     check_network,
     check_size,
     initial_second_layer,
@@ -48,62 +47,7 @@ from fastlazy.training.start import (
     scaled,
     warn_of_signs,
 )
-from fastlazy.training.steps import Rule, StepSize, scaled_step_rule, step_rule
-
-TRAINED = {"ones": core.FIXED, "signs": core.FIXED, "scalar": core.SCALAR, "free": core.FREE}
-CHUNK = 4e9  # multiply-adds of one thread between two returns to the interpreter: well under a second
-SHARE = 1_000_000  # multiply-adds of a block that a thread must get to be worth its place
-_DIVERGED = 1e6  # times the larger of the null risk and the risk at the start
-
-
-@dataclass(frozen=True, eq=False)
-class Fit:
-    """A trained network and how it got there.
-
-    Attributes
-    ----------
-    W : ndarray, shape (N, d)
-        First-layer weights.
-    a : float or ndarray, shape (N,)
-        Second layer; a float where one number serves all neurons ("ones", "scalar").
-    c : float
-        Offset.
-    samples : ndarray of int, shape (k,)
-        Samples seen at each record, from 0 on.
-    risk : ndarray, shape (k,)
-        Exact population risk at each record, not divided by the null risk. The last is that
-        of (W, a, c), to rounding.
-    status : str
-        "finished", "stopped" (by the callback) or "diverged" (then the state is the last finite one);
-        "running" in what a callback is given.
-    W0, a0, c0 : ndarray, float or ndarray, float
-        Where it started, shapes as of W, a and c.
-    scale : float or None
-        alpha of lazy scaling: what is trained, and has this risk, is alpha (f - f_0) + c, f and f_0 the networks
-        of W, a and W0, a0 without offset. None: the network itself.
-    diagnostics : Diagnostics or None
-        How lazy the run was at each record, if asked for.
-    """
-
-    W: Array
-    a: float | Array
-    c: float
-    samples: np.ndarray[Any, np.dtype[np.int64]]
-    risk: Array
-    status: str
-    W0: Array
-    a0: float | Array
-    c0: float
-    scale: float | None = None
-    diagnostics: Diagnostics | None = None
-
-    @property
-    def function(self) -> QuadraticFunction:
-        """What was trained, as a function of x."""
-        f = network_function(self.W, self.a)
-        if self.scale is None:
-            return QuadraticFunction(f.B, self.c)
-        return QuadraticFunction(self.scale * (f.B - network_function(self.W0, self.a0).B), self.c)
+from fastlazy.training.steps import StepSize, scaled_step_rule, step_rule
 
 
 def fit_nn(
@@ -219,182 +163,113 @@ def fit_nn(
     arXiv:1906.08899, the class NN of eq. (1).
     """
     check_target(target)
-    neurons, b = check_count("N", N), check_count("batch_size", batch_size)
-    total, kind = check_count("n_samples", n_samples), check_float_dtype(dtype)
-    trained = TRAINED[check_choice("second_layer", second_layer, TRAINED)]
-    records, generator = check_count("n_records", n_records), check_rng(rng)
-    threads = None if n_threads is None else check_count("n_threads", n_threads)
-    b = min(b, total)
-    if callback is not None and not callable(callback):
-        raise TypeError(f"callback must be a function of a Fit, got {type(callback).__name__}; pass such a function")
-    tau = float(np.abs(target.eigenvalues).sum())
-    if kind == np.float32 and tau > 0 and not 1e-15 <= tau <= 1e15:
-        raise ValueError(
-            f"target has eigenvalues of sum {tau:.3g} in modulus, too far from 1 for dtype float32; "
-            "pass dtype=np.float64, or scale B and b0"
+    settings = Settings(
+        target=target,
+        N=check_count("N", N),
+        batch_size=check_count("batch_size", batch_size),
+        n_samples=check_count("n_samples", n_samples),
+        dtype=check_float_dtype(dtype),
+        second_layer=check_choice("second_layer", second_layer, TRAINED),
+        n_records=check_count("n_records", n_records),
+        rng=check_rng(rng),
+        n_threads=None if n_threads is None else check_count("n_threads", n_threads),
+        callback=check_callback(callback),
+        init=check_choice("init", init, INITS),
+        reduce=check_flag("reduce", reduce),
+        diagnostics=check_flag("diagnostics", diagnostics),
+        checkpoint=check_seed(checkpoint, rng),
+    )
+    start = _start(settings, step_size, scale, W0, a0, c0)
+    if settings.common:
+        warn_of_signs(start.target, settings.N, settings.second_layer, target.null_risk)
+    network, frame = _packed(settings, start)
+    history = History(settings, start, frame, core.unpack(network, *frame.shape))
+    file = _checkpoint(settings, start, frame, network)
+    if file is not None and (progress := file.resume(network)) is not None:
+        history.restore(progress)
+    status, seen = _train(settings, start, frame, network, history, file)
+    if status == "diverged":
+        warnings.warn(
+            f"fit_nn diverged between {history.samples[-1]} and {seen} samples. The state returned is the last finite "
+            "one recorded. The steps are too large for where the run was: lower step_size or use step_size='auto'; "
+            "with 'auto', start nearer (W0, a0, c0) or use dtype=np.float64",
+            RuntimeWarning,
+            stacklevel=2,
         )
-    check_choice("init", init, INITS)
-    reducing, watching = check_flag("reduce", reduce), check_flag("diagnostics", diagnostics)
-    if checkpoint is not None and rng is None:
-        raise ValueError("checkpoint was given without a seed, so that no later call is the same run; pass e.g. rng=0")
-    steps = -(-total // b)
+    return history.fit(status)
 
-    key = generator.integers(2**64, dtype=np.uint64)
-    W = initial_weights(W0, target, neurons, generator, init)
-    a = initial_second_layer(a0, target, neurons, second_layer, init)
-    check_network(W, a, 1.0, kind)
-    learned, size_of_rows = target, 1.0
+
+def _start(
+    settings: Settings,
+    step_size: StepSize,
+    scale: float | None,
+    W0: ArrayLike | None,
+    a0: ArrayLike | None,
+    c0: float | None,
+) -> Start:
+    """Where the run starts, by what was given or by the defaults, and its steps."""
+    target, N, dtype = settings.target, settings.N, settings.dtype
+    key = settings.rng.integers(2**64, dtype=np.uint64)
+    W = initial_weights(W0, target, N, settings.rng, settings.init)
+    a = initial_second_layer(a0, target, N, settings.second_layer, settings.init)
+    check_network(W, a, 1.0, dtype)
+    learned, row_scale = target, 1.0
     if scale is None:
-        rule = step_rule(step_size, target, neurons, b, steps)
+        rule = step_rule(step_size, target, N, settings.b, settings.steps)
     else:
-        plain = scaled(target, W, a, scale, kind)
-        rule = scaled_step_rule(step_size, target, plain, a, neurons, b, steps)
-        learned, W, size_of_rows = plain.target, plain.W, math.sqrt(plain.alpha)
+        plain = scaled(target, W, a, scale, dtype)
+        rule = scaled_step_rule(step_size, target, plain, a, settings.b, settings.steps)
+        learned, W, row_scale = plain.target, plain.W, plain.row_scale
     c = learned.mean - float(a @ np.sum(W**2, axis=1)) if c0 is None else check_real("c0", c0)
-    check_size("c0 differs from b0 by a number", abs(c - target.b0), kind)
-    if second_layer in ("ones", "scalar"):
-        warn_of_signs(learned, neurons, second_layer, target.null_risk)
+    check_size("c0 differs from b0 by a number", abs(c - target.b0), dtype)
+    return Start(target=learned, W=W, a=a, c=c, scale=scale, row_scale=row_scale, key=key, rule=rule)
 
-    beta, basis = learned.eigenbasis
-    rotated = QuadraticFunction(beta)  # the run has c - b0 for its offset: a large constant would cost digits
-    # One number for all neurons is kept apart from the rows; else each row has its own, and alpha is 1.
-    alpha, row_a = (float(a[0]), np.ones(neurons)) if second_layer in ("ones", "scalar") else (1.0, a)
-    R, R_a, expand = reduced(W if basis is None else W @ basis, row_a, reducing and trained != core.FREE)
-    network = core.pack(R, R_a, alpha, c - target.b0, kind)
 
-    def look(state: State) -> tuple[float, Array]:
-        """The risk, and a record of the diagnostics; the risk is infinite where any number is not finite."""
-        record: Array = np.empty(0)
-        with np.errstate(over="ignore", invalid="ignore"):
-            risk = _risk(rotated, *state)
-            if watch is not None and risk < math.inf:
-                record = watch(state)
-        return risk if np.isfinite(record).all() else math.inf, record
+def _packed(settings: Settings, start: Start) -> tuple[core.Network, Frame]:
+    """The network that is trained, in panels, and its coordinates."""
+    beta, basis = start.target.eigenbasis
+    # A number that all neurons share is kept apart from the rows; else each row has its own, and the gain is 1.
+    gain, second = (float(start.a[0]), np.ones(settings.N)) if settings.common else (1.0, start.a)
+    W = start.W if basis is None else start.W @ basis
+    rows, a, expand = reduced(W, second, settings.reduce and settings.trained != core.FREE)
+    # The offset of the run is c - b0, and its target has none: a large constant would cost digits.
+    network = core.pack(rows, a, gain, start.c - settings.target.b0, settings.dtype)
+    return network, Frame(QuadraticFunction(beta), basis, expand, rows.shape)
 
-    state = core.unpack(network, *R.shape)
-    samples, status = [0], "finished"
-    watch = Watch(target, basis, state, neurons, scale is not None) if watching else None
-    risk, record = look(state)
-    if not risk < math.inf:
-        raise ValueError(
-            f"the start is beyond floating point in dtype {kind}; pass smaller W0 and a0, or a c0 that is nearer to b0"
-        )
-    risks, watched = [risk], [record]
 
-    def weights(state: State) -> tuple[Array, float | Array, float]:
-        rows, row_a, alpha, c = state
-        W = expand(rows)
-        second = {"signs": a.copy(), "free": row_a.copy()}.get(second_layer, alpha)
-        return np.ascontiguousarray((W if basis is None else W @ basis.T) / size_of_rows, kind), second, c + target.b0
-
-    started = weights(state)
-
-    def fit_so_far(status: str) -> Fit:
-        return Fit(
-            *weights(state), np.array(samples), np.array(risks), status, *started,
-            scale=None if scale is None else float(scale),
-            diagnostics=watch.collect(watched) if watch else None,
-        )  # fmt: skip
-
-    bound = min(_DIVERGED * max(risks[0], target.null_risk), float(np.finfo(np.float64).max))
-    marks = np.linspace(0, total, min(max(records, 2), total + 1)).round().astype(int)[1:].tolist()
-    start = 0
-    keep: Callable[[int], None] | None = None
-    if checkpoint is not None:
-        rates = rule(np.linspace(0, 1, 1000, endpoint=False))  # tells two rules apart
-        others = scale is None, size_of_rows, watch is not None
-        file = Checkpoint(checkpoint, network, beta, target.b0, trained, total, b, marks, key, rates, *others)
-        if (saved := file.resume(network)) is not None:
-            start, samples, risks, watched, state = saved
-
-        def keep_progress(seen: int) -> None:
-            file.keep(network, Progress(seen, samples, risks, watched, state))
-
-        keep = keep_progress
-
-    size = min(neurons, target.d)  # of a network that could be the same function
-    for seen in _train(network, rotated, size, trained, total, b, rule, marks, key, threads, start, keep):
-        new_state = core.unpack(network, *R.shape)
-        risk, record = look(new_state)
-        if not risk <= bound:
-            status = "diverged"
-            warnings.warn(
-                f"fit_nn diverged between {samples[-1]} and {seen} samples. The state returned is the last finite one "
-                "recorded. The steps are too large for where the run was: lower step_size or use step_size='auto'; "
-                "with 'auto', start nearer (W0, a0, c0) or use dtype=np.float64",
-                RuntimeWarning,
-                stacklevel=2,
-            )
-            break
-        state = new_state
-        samples.append(seen)
-        risks.append(risk)
-        watched.append(record)
-        if callback is not None and check_truth("the answer of callback", callback(fit_so_far("running"))):
-            status = "stopped"
-            break
-    return fit_so_far(status)
+def _checkpoint(settings: Settings, start: Start, frame: Frame, network: core.Network) -> Checkpoint | None:
+    """The file of this run, if one was asked for; *network* is still at its start."""
+    if settings.checkpoint is None:
+        return None
+    rates = start.rule(np.linspace(0, 1, 1000, endpoint=False))  # these numbers tell two rules apart
+    samples = settings.trained, settings.n_samples, settings.b, settings.marks, start.key
+    others = start.scale is None, start.row_scale, settings.diagnostics
+    return Checkpoint(
+        settings.checkpoint, network, frame.target.B.diagonal(), settings.target.b0, *samples, rates, *others
+    )
 
 
 def _train(
-    network: core.Network,
-    target: QuadraticFunction,
-    neurons: int,
-    trained: int,
-    n_samples: int,
-    b: int,
-    rule: Rule,
-    marks: list[int],
-    key: np.uint64,
-    threads: int | None,
-    start: int,
-    keep: Callable[[int], None] | None,
-) -> Iterator[int]:
-    """Train *network* in place; yield the samples seen at the first return at or past each of *marks*.
+    settings: Settings, start: Start, frame: Frame, network: core.Network, history: History, file: Checkpoint | None
+) -> tuple[str, int]:
+    """Train *network* in place and record it in *history*; the status at the end, and the samples seen by then."""
+    steps = settings.steps
 
-    *target* has a diagonal B; no fewer than *neurons* could be the same function. The run is made of blocks
-    of m minibatches, the minibatches that are left, and the smaller one that ends it. *network* has seen *start*
-    samples already; *keep* is told of every return.
-    """
-    m = core.minibatches_per_block(b, neurons, trained)
-    whole, rest = divmod(n_samples, b)
-    parts = [(b, m, whole // m), (b, whole % m, 1), (rest, 1, 1)]
-    panels, d4, width = network.W.shape
-    block_work = 2 * b * m * panels * width * d4
-    members = share_threads(block_work, SHARE) if threads is None else max(1, min(threads, block_work // SHARE))
-    by_coefficients = core.has_coefficients(neurons, trained)
-    waiting = iter(marks)
-    mark = next((later for later in waiting if later > start), n_samples)
-    seen = step = group = 0
-    # BLAS has threads of its own, which spin for a while after the product that a record takes.
-    with team(members) as together, one_blas_thread():
-        longest = max(1, int(CHUNK * together.members / block_work))
-        sizes = b * m, m > 1, by_coefficients, together.members
-        samples, work = core.allocate(network, np.diag(target.B), target.b0, *sizes)
-        for size, several, blocks in parts:
-            if size * several > 0 and seen < start:  # what was done before
-                done = min(blocks, (start - seen) // (size * several))
-                blocks -= done
-                step += done * several
-                seen += done * several * size
-                group += done * samples.X.shape[1]
-            while blocks > 0 and size * several > 0:
-                chunk = min(blocks, longest, max(1, -(-(mark - seen) // (size * several))))
-                rates = rule(np.arange(step, step + chunk * several) / -(-n_samples // b))
-                together(core.advance, key, group, chunk, size, several, rates, trained, samples, work, network)
-                blocks -= chunk
-                step += chunk * several
-                seen += chunk * several * size
-                group += chunk * samples.X.shape[1]
-                if seen >= mark or not np.isfinite(network.state).all():
-                    yield seen
-                    mark = next((later for later in waiting if later > seen), n_samples)
-                if keep is not None:
-                    keep(seen)
+    def rates(first: int, count: int) -> Array:
+        return start.rule(np.arange(first, first + count) / steps)
 
-
-def _risk(target: QuadraticFunction, rows: Array, a: Array, alpha: float, c: float) -> float:
-    """The exact risk, infinite for a state that is not finite."""
-    if not (np.isfinite(rows).all() and np.isfinite([alpha, c]).all() and np.isfinite(a).all()):
-        return math.inf
-    return network_risk(target, rows, alpha * a, c)
+    width = min(settings.N, settings.target.d)  # that of the smallest network that could be the same function
+    setup = Setup(network, settings.trained, settings.b, width, frame.target.B.diagonal(), 0.0)
+    course = Course(settings.n_samples, rates, start.key, settings.marks, history.seen)
+    seen = history.seen
+    with training_loop(setup, settings.n_threads) as loop:
+        for seen, due in loop.run(course):
+            if due:
+                if not history.record(seen, core.unpack(network, *frame.shape)):
+                    return "diverged", seen
+                callback = settings.callback
+                if callback is not None and check_truth("the answer of callback", callback(history.fit("running"))):
+                    return "stopped", seen
+            if file is not None:
+                file.keep(network, history.progress(seen))
+    return "finished", seen

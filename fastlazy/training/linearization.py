@@ -25,7 +25,7 @@ from fastlazy.risk.projections import nt_form, rf_form
 from fastlazy.risk.shifted_spectrum import shifted_eigenvalues
 from fastlazy.targets.quadratic import LARGEST, SMALLEST, QuadraticFunction, check_target
 
-_SPREAD = 6  # powers of ten between sizes of neurons, from which on lazy_risk warns
+_SPREAD = 6  # lazy_risk warns if the largest neuron is so many powers of ten above the smallest
 
 
 def network_function(W: ArrayLike, a: ArrayLike = 1.0, c: float = 0.0) -> QuadraticFunction:
@@ -59,7 +59,7 @@ def network_function(W: ArrayLike, a: ArrayLike = 1.0, c: float = 0.0) -> Quadra
     weights = check_array("W", W, 2)
     second = _check_second_layer("a", a, weights)
     offset = check_real("c", c)
-    with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):  # looked for by _function
+    with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):  # _function looks for it
         return _function((weights.T * second) @ weights, offset)
 
 
@@ -86,7 +86,7 @@ def population_distance(f: QuadraticFunction, g: QuadraticFunction) -> float:
     if f.d != g.d:
         raise ValueError(f"f has d = {f.d}, but g has d = {g.d}; pass functions of the same x")
     D = f.B - g.B
-    with np.errstate(over="ignore", invalid="ignore"):  # looked for below
+    with np.errstate(over="ignore", invalid="ignore"):  # check_finite looks for it
         mean = float(np.trace(D)) + f.b0 - g.b0
         distance = 2 * float(np.sum(D**2)) + mean * mean
     return check_finite("population_distance", distance, "B or b0 of f or g is too large; divide both by a number")
@@ -158,7 +158,7 @@ class Linearization:
         weights = check_columns("W", check_array("W", W, 2), self.W.shape[1], "the initialisation")
         if len(weights) != len(self.W):
             raise ValueError(f"W has {len(weights)} rows, but the initialisation has {len(self.W)}; pass as many")
-        with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):  # looked for by _function
+        with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):  # _function looks for it
             return _function(2 * ((weights - self.W).T * self.a) @ self.W, 0.0)
 
     def both(self, W: ArrayLike, a: ArrayLike = 1.0, c: float = 0.0) -> QuadraticFunction:
@@ -183,7 +183,7 @@ class Linearization:
             If an array is not finite or not of that shape.
         """
         parts = self.start, self.rf(a, c), self.nt(W)
-        with np.errstate(over="ignore", invalid="ignore"):  # looked for by _function
+        with np.errstate(over="ignore", invalid="ignore"):  # _function looks for it
             return _function(np.sum([part.B for part in parts], axis=0), sum(part.b0 for part in parts))
 
 

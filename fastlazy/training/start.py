@@ -1,4 +1,4 @@
-"""Where SGD starts: the first-layer weights and the second layer, given or chosen, and what of them is run.
+"""Where SGD starts: the first-layer weights and the second layer, given or chosen, and the rows on which it is run.
 
 Lazy scaling (ours). alpha (f - f_0) + c with f = sum_i a_i <w_i, x>^2, errors measured against B and the step of W
 divided by alpha^2, is the plain network of rows v_i = sqrt(alpha) w_i on another target: its errors are those of
@@ -8,8 +8,10 @@ eta / alpha of V. So nothing but the start, the target and the steps differs fro
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,8 +24,9 @@ from fastlazy.training.linearization import network_function
 
 INITS = ("orthogonal", "symmetric")
 _LARGEST_SCALE = {np.dtype(np.float32): 1e4, np.dtype(np.float64): 1e10}
-_ROUNDED = 1e-2  # of the target, from which on rounding of what is subtracted is told
-_LARGEST = {np.dtype(np.float32): 1e30, np.dtype(np.float64): 1e145}  # of f: its square has room to grow
+# Rounding of the start is told if it is more than this part of the target.
+_ROUNDED = 1e-2
+_LARGEST = {np.dtype(np.float32): 1e30, np.dtype(np.float64): 1e145}  # sizes of f whose square can still grow
 
 
 class Scaled(NamedTuple):
@@ -32,6 +35,35 @@ class Scaled(NamedTuple):
     alpha: float
     target: QuadraticFunction  # B + alpha S_0
     W: Array  # sqrt(alpha) W_0
+
+    @property
+    def row_scale(self) -> float:
+        """What the rows of the network are multiplied by."""
+        return math.sqrt(self.alpha)
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """Where a run starts, as a plain run, and how it goes on from there."""
+
+    target: QuadraticFunction  # what the plain run learns: that of the call, or B + alpha S_0
+    W: Array  # (N, d) first layer of the plain run
+    a: Array  # (N,) second layer
+    c: float  # offset
+    scale: float | None  # alpha of lazy scaling, if that was asked for
+    row_scale: float  # rows of the plain run are those of the network times this: 1, or sqrt(alpha)
+    key: np.uint64  # selects the samples
+    rule: Callable[[Array], Array]  # the steps: see `fastlazy.training.steps.step_rule`
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """The coordinates in which a run takes place: those of the eigenbasis of its target, on rows that are reduced."""
+
+    target: QuadraticFunction  # what is learned, in these coordinates: B is diagonal, b0 is 0
+    basis: Array | None  # (d, d) the eigenvectors, in columns; None for the identity
+    expand: Callable[[Array], Array]  # takes the rows of the run to all N rows: see `reduced`
+    shape: tuple[int, int]  # of the rows of the run
 
 
 def initial_weights(
@@ -110,7 +142,7 @@ def check_size(what: str, size: float, dtype: np.dtype[Any]) -> None:
 
 
 def warn_of_signs(target: QuadraticFunction, N: int, second_layer: str, null_risk: float) -> None:
-    """Warn the caller's caller if *N* neurons of one sign cannot learn what those of both signs can."""
+    """Warn the caller of `fastlazy.fit_nn` if *N* neurons of one sign cannot learn what those of both signs can."""
     positive = np.maximum(target.eigenvalues, 0.0)  # descending
     risk = target.null_risk - 2 * float(np.sum(positive[:N] ** 2))
     if risk - nn_risk(target, N) > 1e-12 * target.null_risk:
@@ -133,7 +165,8 @@ def scaled(target: QuadraticFunction, W: Array, a: Array, scale: Any, dtype: np.
     Warns
     -----
     RuntimeWarning
-        If rounding of alpha f_0, which is learned beside the target, is not small beside it; of the caller's caller.
+        If rounding of alpha f_0, which is learned beside the target, is not small beside it. It points at the line that
+        called `fastlazy.fit_nn`.
     """
     alpha, largest = check_real("scale", scale), _LARGEST_SCALE[dtype]
     if not 1e-10 <= alpha <= largest:
@@ -148,7 +181,7 @@ def scaled(target: QuadraticFunction, W: Array, a: Array, scale: Any, dtype: np.
             f"the start is so large that rounding of scale f_0 to {dtype} is {rounding:.1e} where target has entries "
             f"up to {size:.1e}, which hides what is learned and its risk; pass {more}a smaller scale or a smaller W0",
             RuntimeWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
     shifted = target.B + start
     return Scaled(alpha, QuadraticFunction(shifted, target.b0), np.sqrt(alpha) * W)
@@ -187,6 +220,6 @@ def _best_signs(target: QuadraticFunction, N: int) -> Array:
     """Signs (N,) with which width N can reach `nn_risk`: those of the largest eigenvalues, +1 first."""
     largest = target.eigenvalues[np.argsort(-np.abs(target.eigenvalues), kind="stable")[:N]]
     negative = int(np.count_nonzero(largest < 0))
-    if target.d < N:  # spare neurons in the same proportion
+    if target.d < N:  # the neurons that are to spare get signs in the same proportion
         negative += round((N - target.d) * negative / target.d)
     return np.where(np.arange(N) < N - negative, 1.0, -1.0)

@@ -16,6 +16,9 @@ things limit a run of T = n / (d b s):
 
 So kappa = 2 (1 - u) / (1 + (5/4) nu T u) at the fraction u of the run. The offset and the second layer, each of
 which acts on every sample alike, have steps eta tau and eta / (2 tau), of the same order in their own units.
+
+Under lazy scaling the start is part of what has to be moved, and tau and r tau are those of the target plus those of
+the rows at the start (`scaled_step_rule`).
 """
 
 from __future__ import annotations
@@ -34,7 +37,7 @@ StepSize: TypeAlias = str | float | Callable[[float], float | tuple[float, float
 
 Rule: TypeAlias = Callable[[Array], Array]
 
-_TIMES = 10_000  # at most this often is a callable asked
+_TIMES = 10_000  # a callable is asked at most so often
 
 
 def step_rule(step_size: StepSize, target: QuadraticFunction, N: int, b: int, steps: int) -> Rule:
@@ -57,13 +60,13 @@ def step_rule(step_size: StepSize, target: QuadraticFunction, N: int, b: int, st
     TypeError, ValueError
         If step_size is of another kind, or is or returns something that is not finite and >= 0.
     """
-    tau = float(np.sum(np.abs(target.eigenvalues))) or 1.0  # for B = 0 any scale will do
-    companions = np.array([1.0, 1 / (2 * tau), tau])  # of W, the second layer and the offset
+    tau = float(np.sum(np.abs(target.eigenvalues))) or 1.0  # for B = 0 any tau > 0 will do
+    companions = np.array([1.0, 1 / (2 * tau), tau])  # steps of W, the second layer and the offset over eta
     if isinstance(step_size, str):
         if step_size != "auto":
             raise ValueError(f"step_size = {step_size!r} is not known; pass 'auto', a float or a callable")
         noise = nn_risk(target, N) / (target.null_risk or 1.0)
-        return _auto_rule(tau, float(np.max(np.abs(target.eigenvalues))) / tau, noise, target.d, b, steps)
+        return _auto_rule(tau, float(np.max(np.abs(target.eigenvalues))), noise, target.d, b, steps)
     if not callable(step_size):
         with np.errstate(over="ignore"):  # steps beyond floating point diverge, which is told
             constant = check_real("step_size", step_size, 0.0) * companions
@@ -75,7 +78,7 @@ def step_rule(step_size: StepSize, target: QuadraticFunction, N: int, b: int, st
         value = step_size(k / times)
         try:
             answer = np.asarray(value)
-        except ValueError:  # rows of several lengths
+        except ValueError:  # a list of lists of several lengths is no array
             answer = np.empty((0, 0))
         if answer.shape not in ((), (3,)):
             raise ValueError(
@@ -86,36 +89,40 @@ def step_rule(step_size: StepSize, target: QuadraticFunction, N: int, b: int, st
         table[k] = etas if len(etas) == 3 else etas[0] * companions
 
     def tabulated(fractions: Array) -> Array:
-        # the margin: k / steps * times may come out just below k
+        # k / steps * times may come out just below k, so a margin is added before it is cut to an integer.
         return table[np.minimum((fractions * times + 1e-6).astype(int), times - 1)]
 
     return tabulated
 
 
 def scaled_step_rule(
-    step_size: StepSize, target: QuadraticFunction, start: Scaled, a: Array, N: int, b: int, steps: int
+    step_size: StepSize, target: QuadraticFunction, start: Scaled, a: Array, b: int, steps: int
 ) -> Rule:
     """The rule of lazy training as the plain run from *start*, second layer *a* (N,); the others as in `step_rule`."""
+    N = len(a)
     plain = step_rule(step_size, target, N, b, steps)
     if not isinstance(step_size, str):
         factors = np.array([1 / start.alpha, 1 / start.alpha**2, 1.0])
 
         def scaled(fractions: Array) -> Array:
-            with np.errstate(over="ignore"):  # as above
+            with np.errstate(over="ignore"):  # steps beyond floating point diverge, which is told
                 return np.asarray(plain(fractions) * factors)
 
         return scaled
-    heights = np.maximum(np.abs(a), a**2)  # of the kernel and of the function, per squared length of a row
+    # Per squared length of a row, a neuron adds |a| to the function and a^2 to the kernel: the larger is counted.
+    heights = np.maximum(np.abs(a), a**2)
     tau = float(np.sum(np.abs(target.eigenvalues)) + heights @ np.sum(start.W**2, axis=1)) or 1.0
     top = float(np.max(np.abs(target.eigenvalues))) + np.linalg.norm(np.sqrt(heights)[:, None] * start.W, 2) ** 2
     noise = min(1.0, nn_risk(start.target, N) / (target.null_risk or 1.0))
-    return _auto_rule(tau, float(top) / tau, noise, target.d, b, steps)
+    return _auto_rule(tau, float(top), noise, target.d, b, steps)
 
 
-def _auto_rule(tau: float, r: float, noise: float, d: int, b: int, steps: int) -> Rule:
+def _auto_rule(tau: float, top: float, noise: float, d: int, b: int, steps: int) -> Rule:
+    """The rule above, for the largest eigenvalue *top* = r tau and *noise* nu."""
+    r = top / tau
     stiffness = 1.5 + 4 * r + (d + 2 + 100 * r + 3 * d * max(0.0, r - 0.05)) / b
     decay = 1.25 * noise * steps / (d * stiffness)
-    companions = np.array([1.0, 1 / (2 * tau), tau])  # of W, the second layer and the offset
+    companions = np.array([1.0, 1 / (2 * tau), tau])  # steps of W, the second layer and the offset over eta
 
     def auto(fractions: Array) -> Array:
         kappa = 2 * (1 - fractions) / (1 + decay * fractions)

@@ -1,14 +1,15 @@
 """Step sizes that need no tuning for SGD of the quadratic network on samples that come block by block.
 
-They come (ours) from what is seen of the stream, of which `Moments` keeps what it must know. With g = 2 vec(W x x^T),
-the gradient of f(x), L the largest eigenvalue of E g g^T and R = E |g|^4 / E |g|^2,
+They come (ours) from what is seen of the stream, of which `Moments` keeps the numbers that are needed. Let
+g = 2 vec(W x x^T) be the gradient of f(x), L the largest eigenvalue of E g g^T and G = E |g|^4 / E |g|^2. With
 
-    eta = 1 / (2 (L + R / b)),    eta_c = eta L / 4,    eta_a = eta L / (8 E f^2),
+    eta = 1 / (2 (L + G / b)),    eta_c = eta L / 4,    eta_a = eta L / (8 E f^2)
 
-in which a step on b samples contracts whatever the covariance of x. For x ~ N(0, I) and W^T W = tau / d, L = 4 tau and
-R = 4 tau d up to terms of order 1: half of the rule of `fastlazy.training.steps`. W has the directions that training
-starts along, at the size tau = d sd(y) / sd(|x|^2), which gives f the size of y; or at that of the errors or of the
-network as it is, if that is more. So a block of samples that is constant, or of another scale, does no lasting harm.
+a step on b samples contracts, whatever the covariance of x. For x ~ N(0, I) and W^T W = (tau / d) I, tau as in
+`fastlazy.training.steps`, L = 4 tau and G = 4 tau d up to terms of order 1: this is half of the step given there. The
+rows of W have the directions that training starts along, and a squared size that is the largest of three: that which
+gives f the size of y, tau / d = sd(y) / sd(|x|^2); the same for the size of the errors; and that of the network as it
+is. So a block of samples that is constant, or of another scale, does no lasting harm.
 
 Training starts from a hundredth of that size, and with neurons of both signs from pairs that cancel: from the function
 0, or nearly, so that the network keeps no trace of a random start where the samples say nothing.
@@ -22,14 +23,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastlazy._core.sgd import State
 from fastlazy._support.arguments import Array
-from fastlazy.training.epochs import State
 from fastlazy.training.start import orthonormal
 
 _SMALL = 0.1  # size of the rows at the start
-_PILOT = 500  # samples that tell the sizes of things
-_ASTRAY = 10.0  # times the variance of y: an error that no network keeps which began on samples of this kind
-_TINY = 1e-4  # of the size of y: a hundredth of the start
+_PILOT = 500  # samples from which sizes and moments are estimated
+# A network that began on samples of this kind has no error above so many times the variance of y.
+_ASTRAY = 10.0
+_TINY = 1e-4  # squared size of rows, relative to that which y asks for, below which a network is started anew
 
 
 class Moments(NamedTuple):
@@ -47,7 +49,7 @@ class Moments(NamedTuple):
     error: float  # mean squared error of the network at that time
 
     def size(self, d: int, error: float = 0.0) -> float:
-        """The tau / d that the squares of the directions are multiplied by for f of the size of y, or of an *error*."""
+        """The factor tau / d of the squared directions that gives f the size of y, or of an *error* if that is more."""
         spread = max(math.sqrt(self.squares_variance), self.squares_mean * math.sqrt(2 / d))
         return max(math.sqrt(self.y_variance), error) / spread if spread > 0 else 0.0
 

@@ -148,7 +148,7 @@ def _training(n, m, N, d, dtype, *, parallel=True, threads=None):
     x, t = samples.astype(float)[order], y.astype(float)[order]
     W_end, a_end, c_end = naive.sgd(W.astype(float), a, 0.1, x, t, b, steps, layer)
     yield state.W.astype(dtype), W_end
-    yield (state.alpha * state.a).astype(dtype), a_end
+    yield (state.gain * state.a).astype(dtype), a_end
     yield np.array([1.0, state.c], dtype), np.array([1.0, c_end])
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fastlazy.kernels import operands
-from fastlazy.training import fit_nn
+from fastlazy.training import loop
 
 TOLERANCE = {np.float64: 1e-12, np.float32: 1e-5}  # relative to the largest entry
 DTYPES = [np.float32, np.float64]
@@ -54,12 +54,11 @@ def test_equals_its_slow_twin(name, sizes, dtype):
 def test_same_bits_for_any_number_of_threads(name, dtype, monkeypatch):
     """Every piece of work is taken to be worth a thread, however small."""
     monkeypatch.setattr(operands, "_SHARE", 1e-9)
-    for module in (fit_nn, edges.epochs):
-        monkeypatch.setattr(module, "SHARE", 1e-9)
+    monkeypatch.setattr(loop, "SHARE", 1e-9)
     for case in list(cases(dtype, "near"))[::3] + list(cases(dtype, "far"))[::7]:
         results = []
         for threads in (1, 2, 3):
-            monkeypatch.setattr(threads, "thread_limit", lambda threads=threads: threads)
+            monkeypatch.setattr("fastlazy._support.threads.thread_limit", lambda threads=threads: threads)
             results.append([found for found, _ in edges.COMPUTATIONS[name](*case, dtype)])
         for alone, *others in zip(*results, strict=True):
             assert all(alone.tobytes() == other.tobytes() for other in others), case

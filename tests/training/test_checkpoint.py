@@ -40,7 +40,7 @@ def _at_every_return(monkeypatch):
 
 @pytest.fixture
 def _short_chunks(monkeypatch):
-    monkeypatch.setattr("fastlazy.training.fit_nn.CHUNK", 1.0)
+    monkeypatch.setattr("fastlazy.training.loop.CHUNK", 1.0)
 
 
 def assert_equal(fit, other):
@@ -151,8 +151,9 @@ def test_what_cannot_be_read_is_begun_anew_and_kept(content, tmp_path):
     content = file.read_bytes()[:-200] if content is None else content
     for k in (1, 2):
         file.write_bytes(content)
-        with pytest.warns(RuntimeWarning, match=r"^checkpoint '.*state' is no state .* read \(.*begins anew"):
+        with pytest.warns(RuntimeWarning, match=r"^checkpoint '.*state' is no state .* read \(.*begins anew") as caught:
             assert_equal(fit_nn(TARGET, 4, n_samples=3000, rng=1, checkpoint=file), fit)
+        assert caught[0].filename == __file__
         assert (tmp_path / f"state.unreadable-{k}").read_bytes() == content
         assert_equal(fit_nn(TARGET, 4, n_samples=3000, rng=1, checkpoint=file), fit)  # from the new state
 
@@ -242,8 +243,9 @@ def test_a_disk_that_fills_up_does_not_end_the_run(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(checkpoint, "replace_file", full)
-    with pytest.warns(RuntimeWarning, match=r"could not be written: .*No space left"):
+    with pytest.warns(RuntimeWarning, match=r"could not be written: .*No space left") as caught:
         fit = fit_nn(TARGET, 4, n_samples=300, rng=1, checkpoint=tmp_path / "state")
+    assert {warning.filename for warning in caught} == {__file__}
     assert_equal(fit, fit_nn(TARGET, 4, n_samples=300, rng=1))
 
 

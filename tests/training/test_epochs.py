@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fastlazy.training import epochs, stream_steps
+from fastlazy.training import epochs, loop, stream_steps
 from tests import naive
 
 LAYERS = ("ones", "signs", "scalar", "free")
@@ -43,7 +43,7 @@ def test_the_steps_are_those_of_plain_sgd(n, N, d, b, second_layer, parallel):
             assert run.epoch(order, rates) == pytest.approx(sum(squares) / n, rel=1e-10)
         found = run.state()
     np.testing.assert_allclose(found.W, W, rtol=0, atol=1e-11 * np.abs(W).max())
-    np.testing.assert_allclose(found.alpha * found.a, a, rtol=0, atol=1e-11)
+    np.testing.assert_allclose(found.gain * found.a, a, rtol=0, atol=1e-11)
     assert found.c == pytest.approx(c, abs=1e-11)
 
 
@@ -62,8 +62,8 @@ def test_long_epochs_return_to_the_interpreter(monkeypatch):
     X, y, start, _ = draw(100, 4, 5, "signs")
     rates = np.full(3, 1e-4)
     states = []
-    for chunk in (epochs.CHUNK, 1.0):
-        monkeypatch.setattr(epochs, "CHUNK", chunk)
+    for chunk in (loop.CHUNK, 1.0):
+        monkeypatch.setattr(loop, "CHUNK", chunk)
         with epochs.training(X, y, start, "signs", 3) as run:
             run.epoch(np.arange(100), rates)
             states.append(run.state())

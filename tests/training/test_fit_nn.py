@@ -117,10 +117,10 @@ def test_same_bits_for_any_number_of_threads(dtype, N, b, second_layer):
 
 def test_team_has_several_members_in_the_thread_test():
     """The test above means nothing if the work is too small to be shared."""
-    from fastlazy.training import fit_nn
+    from fastlazy.training import loop
 
     work = 2 * 300 * 208 * 200
-    assert work // fit_nn.SHARE >= 3
+    assert work // loop.SHARE >= 3
 
 
 @pytest.mark.parametrize("second_layer", ["ones", "scalar", "free", "signs"])

@@ -63,7 +63,7 @@ def test_the_start_is_nearly_the_mean(N, second_layer):
     stream = stream_steps.Steps(stream_steps.directions(N, 6, second_layer, rng))
     stream.see(X, y, 0.0, rng)
     state = stream_steps.initial_state(X, stream.small_rows(), second_layer)
-    values = network_values(X, state.W, state.alpha * state.a, state.c)
+    values = network_values(X, state.W, state.gain * state.a, state.c)
     assert np.mean(values) == pytest.approx(0, abs=1e-12)
     if second_layer in ("signs", "free") and N % 2 == 0:
         np.testing.assert_allclose(values, 0, atol=1e-15)

@@ -1,0 +1,81 @@
+"""The checked arguments of `fastlazy.fit_nn` that say what is trained, on how many samples, and what is recorded."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastlazy.targets.quadratic import QuadraticFunction
+from fastlazy.training.loop import TRAINED
+
+
+@dataclass(frozen=True, eq=False)
+class Settings:
+    """Arguments of `fastlazy.fit_nn`, which says what they mean, each checked; where it starts is a `Start`."""
+
+    target: QuadraticFunction
+    N: int
+    batch_size: int
+    n_samples: int
+    dtype: np.dtype[Any]
+    second_layer: str
+    n_records: int
+    rng: np.random.Generator
+    n_threads: int | None
+    callback: Callable[[Any], Any] | None  # takes the Fit so far
+    init: str
+    reduce: bool
+    diagnostics: bool
+    checkpoint: str | os.PathLike[str] | None
+
+    def __post_init__(self) -> None:
+        trace_norm = float(np.abs(self.target.eigenvalues).sum())
+        if self.dtype == np.float32 and trace_norm > 0 and not 1e-15 <= trace_norm <= 1e15:
+            raise ValueError(
+                f"target has eigenvalues of sum {trace_norm:.3g} in modulus, too far from 1 for dtype float32; "
+                "pass dtype=np.float64, or scale B and b0"
+            )
+
+    @property
+    def b(self) -> int:
+        """Samples of one step: there may be fewer in all than *batch_size*."""
+        return min(self.batch_size, self.n_samples)
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole run."""
+        return -(-self.n_samples // self.b)
+
+    @property
+    def trained(self) -> int:
+        """What of the second layer is trained, as the core names it."""
+        return TRAINED[self.second_layer]
+
+    @property
+    def common(self) -> bool:
+        """Whether one number is the second layer of all neurons."""
+        return self.second_layer in ("ones", "scalar")
+
+    @property
+    def marks(self) -> list[int]:
+        """Numbers of samples after which the risk is recorded, the start excepted."""
+        count = min(max(self.n_records, 2), self.n_samples + 1)
+        return np.linspace(0, self.n_samples, count).round().astype(int)[1:].tolist()
+
+
+def check_callback(callback: Any) -> Callable[[Any], Any] | None:
+    """*callback*, if it is None or can be called; else TypeError is raised."""
+    if callback is not None and not callable(callback):
+        raise TypeError(f"callback must be a function of a Fit, got {type(callback).__name__}; pass such a function")
+    return callback
+
+
+def check_seed(checkpoint: Any, rng: Any) -> Any:
+    """*checkpoint*, if it is None or *rng* makes a later call the same run; else ValueError is raised."""
+    if checkpoint is not None and rng is None:
+        raise ValueError("checkpoint was given without a seed, so that no later call is the same run; pass e.g. rng=0")
+    return checkpoint
