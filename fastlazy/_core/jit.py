@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import pickle
 import sys
 import warnings
 from collections.abc import Callable
@@ -96,6 +95,9 @@ class _Cache(FunctionCache):
             filename_base=self._impl.filename_base,
             source_stamp=_DIGEST,
         )
+        # Numba compares the version before it unpickles what follows: an index of another core may name classes that
+        # this one does not have.
+        self._cache_file._version = f"{numba.__version__} {_DIGEST}"
 
     def _index_key(self, sig: Any, codegen: Any) -> Any:
         """Numba's key, and the register geometry: one folder serves several."""
@@ -104,7 +106,7 @@ class _Cache(FunctionCache):
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
             found = super().load_overload(sig, target_context)
-        except (OSError, EOFError, ValueError, pickle.UnpicklingError):  # damaged: begin the cache anew
+        except Exception:  # damaged bytes raise errors of any kind: begin the cache anew
             found = None
             with contextlib.suppress(OSError):
                 self.flush()

@@ -1,11 +1,13 @@
 """The compile cache: used, never stale, and dispensable."""
 
 import os
+import pickle
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numba
 import pytest
 
 import fastlazy
@@ -82,6 +84,20 @@ def test_damaged_entries_are_compiled_anew(package):
     for path in cached:
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     assert run().stdout.split() == ["0", good]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("version", [numba.__version__, None], ids=["of another core", "damaged"])
+def test_an_index_that_names_what_is_gone_is_begun_anew(version, package):
+    """As after an upgrade that renames a record which compiled functions take."""
+    folder, run = package
+    good = run().stdout.split()[1]
+    for path in (folder / "fastlazy" / "_core" / "__pycache__").glob("*.nbi"):
+        with path.open("rb") as file:
+            found = pickle.load(file)
+        path.write_bytes(pickle.dumps(version or found) + b"cfastlazy._core.tangent\nGone\n.")
+    assert run().stdout.split() == ["0", good]
+    assert run().stdout.split() == ["1", good]
 
 
 def test_digest_covers_every_file(tmp_path):
