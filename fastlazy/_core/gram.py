@@ -34,9 +34,9 @@ from fastlazy._core.loops import call_loop
 from fastlazy._core.team import meet, take
 from fastlazy._core.tile import multiply
 
-ROWS = 96  # rows of a block: a panel that comes from afar is used for so many
+ROWS = 96  # rows of a block: a panel that is read from memory is used for so many rows
 INNER = 2048  # features made at a time
-DEPTH = 512  # of them multiplied at a time: ROWS of them stay in the second cache
+DEPTH = 512  # features multiplied at a time: those of ROWS rows stay in the second cache
 WORD = 64  # bits of a word of signs
 
 PANELS = 8  # panels of one item

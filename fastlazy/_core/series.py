@@ -26,7 +26,7 @@ def fill_series(member, members, board, unit, left, right, cuts, scratch, steep,
 
     *unit* is the operand of rows u_i of norm 1 or 0. left (N, K) and right (panels, K, width) hold the
     coefficients; k terms are enough for cosines up to cuts[k - 1], which do not fall with k. Each member counts in
-    *steep* (members,) the panels with a cosine beyond the last cut. What the diagonal holds is not meant.
+    *steep* (members,) the panels with a cosine beyond the last cut. The diagonal is undefined: the caller fills it.
     """
     n, width = len(out), scratch.shape[3]
     panels = ceil_div(n, width)

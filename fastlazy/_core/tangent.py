@@ -28,7 +28,7 @@ from fastlazy._core.team import meet, take
 from fastlazy._core.tile import multiply
 
 CHUNK = 256  # neurons j at a time
-_PART = 64  # of them while their coefficients are at hand
+_PART = 64  # neurons j of a chunk whose coefficients are computed at a time, and used while in cache
 
 
 class Coefficients(NamedTuple):

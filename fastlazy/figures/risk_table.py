@@ -121,7 +121,7 @@ def one_figure(
     trained = rows["n_samples"].astype(float)
     most = trained.groupby([rows["regime"], rows["N"]]).transform("max")
     is_trained = rows["regime"].isin(_TRAINED)
-    if "n_samples" not in wanted:  # of the others only what is of the population
+    if "n_samples" not in wanted:  # of RF and NT, only risks of the population
         rows = rows[(is_trained & (trained == most)) | (~is_trained & trained.isna())]
     if rows.empty:
         raise ValueError(

@@ -151,10 +151,10 @@ class Plan(NamedTuple):
     cells: int
     finished: int
     failed: int
-    seconds: float  # of work that is left, on one thread
-    longest: float  # the longest cell of it
+    seconds: float  # estimated time of the cells that are left, on one thread
+    longest: float  # estimated time of the longest of them
     measured: int  # cells from which this is estimated
-    guessed: float  # of the seconds, those of cells of a kind that none of these is of
+    guessed: float  # the part of `seconds` for cells of a kind of which none was measured
     diverged: int
     left: int  # cells that would be run
 
@@ -200,7 +200,7 @@ def _rates(done: pd.DataFrame) -> tuple[dict[tuple[Any, ...], float], int]:
         parameters: dict[str, Any] = dict(zip(["regime", *COSTLY], known, strict=True))
         regime = REGIMES.get(parameters["regime"])
         if regime is None or not seconds > 0 or (regime.is_trained and parameters["n_samples"] is None):
-            continue  # of an edited store
+            continue  # the row was edited by hand
         measured += 1
         spent[_kind(parameters)] += seconds
         expected[_kind(parameters)] += cost(parameters)
@@ -212,9 +212,9 @@ def drive(
 ) -> Iterator[tuple[str, int, Any]]:
     """Call run(*arguments) for each of *jobs*, (key, arguments); yield (key, attempts, what came back) as they end.
 
-    What comes back of a job whose worker ended *tries* times is a crash (`_crash`). Only workers that say which
-    job they were at count against it; one that was lost with others beside it is tried alone, when the rest is
-    done, and what is then lost was lost through it.
+    What comes back of a job whose worker ended *tries* times is a crash (`_crash`). A lost worker counts against a job
+    only if the worker had said that it was at this job. If it said nothing, each job that was in flight is a suspect:
+    it is tried alone when the rest is done, so that a worker that is lost then was lost by this job.
     """
     waiting, suspects = deque(jobs), deque[tuple[str, tuple[Any, ...]]]()
     in_flight: dict[Future[Any], tuple[tuple[str, tuple[Any, ...]], bool]] = {}

@@ -63,7 +63,7 @@ class Frame:
     target: QuadraticFunction  # what is learned, in these coordinates: B is diagonal, b0 is 0
     basis: Array | None  # (d, d) the eigenvectors, in columns; None for the identity
     expand: Callable[[Array], Array]  # takes the rows of the run to all N rows: see `reduced`
-    shape: tuple[int, int]  # of the rows of the run
+    shape: tuple[int, int]  # (k, d), the shape of the rows of the run
 
 
 def initial_weights(

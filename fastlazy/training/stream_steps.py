@@ -29,7 +29,7 @@ from fastlazy.training.start import orthonormal
 
 _SMALL = 0.1  # size of the rows at the start
 _PILOT = 500  # samples from which sizes and moments are estimated
-# A network that began on samples of this kind has no error above so many times the variance of y.
+# A network whose mean squared error is above so many times the variance of y began on samples of another kind.
 _ASTRAY = 10.0
 _TINY = 1e-4  # squared size of rows, relative to that which y asks for, below which a network is started anew
 
@@ -37,12 +37,12 @@ _TINY = 1e-4  # squared size of rows, relative to that which y asks for, below w
 class Moments(NamedTuple):
     """What samples tell of the sizes of x and y, and of the gradients of a network of given directions."""
 
-    number: float  # of samples
+    number: float  # samples seen
     y_mean: float
     y_variance: float
-    squares_mean: float  # of |x|^2
-    squares_variance: float
-    L: float  # at the directions, as what follows
+    squares_mean: float  # mean of |x|^2
+    squares_variance: float  # its variance
+    L: float  # the curvature, for a network of these directions; so are the moments below
     g2: float  # E |g|^2
     g4: float  # E |g|^4
     f2: float  # E f^2 of the network with |a|
