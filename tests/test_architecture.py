@@ -40,6 +40,7 @@ def test_every_folder_has_a_floor():
 def test_tests_mirror_the_folders():
     """A file of tests begins with the name of the module that it tests."""
     tests = sorted((ROOT / "tests").glob("*/test_*.py"))
+    assert len({path.name for path in tests}) == len(tests)  # pytest imports them by this name
     assert {path.parent.name for path in tests} >= FOLDERS
     for path in tests:
         if path.parent.name in FOLDERS:

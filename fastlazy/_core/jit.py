@@ -46,7 +46,11 @@ def jit_exact(function: Callable[..., Any]) -> Any:
 
 
 def jit_inline(function: Callable[..., Any]) -> Any:
-    """As `jit`, and always inlined, for what is called in the innermost loops; not cached by itself."""
+    """As `jit`, and always inlined, for what is called in the innermost loops; not cached by itself.
+
+    Sums that may be reordered must be inlined: of a function that stays a call, the process that compiles it and those
+    that find it in the cache run two copies, whose sums may differ in the last bit (test_jit.py).
+    """
     return numba.njit(nogil=True, error_model="numpy", fastmath=_REORDER, forceinline=True)(function)
 
 

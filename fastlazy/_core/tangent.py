@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastlazy._core.gram import ROWS
-from fastlazy._core.jit import jit
+from fastlazy._core.jit import jit, jit_inline
 from fastlazy._core.layout import aligned_zeros, ceil_div, copy_from_panel, groups_of, padded
 from fastlazy._core.series import largest_cosine, sum_series
 from fastlazy._core.team import meet, take
@@ -73,7 +73,7 @@ def fill_coefficients(member, members, board, unit, left, right, cuts, scratch, 
     *unit* is the operand of the rows. left (3, N, K) and right (3, panels, K, width) hold the numbers g_k,
     sqrt(k + 1) g_{k+1} and sqrt((k + 1) (k + 2)) g_{k+2} of every row; k terms are enough for cosines up to
     cuts[k - 1], which do not fall with k. *scratch* is (members, 2 or more, ROWS, width). Each member counts in *steep*
-    (members,) the pieces with a cosine beyond the last cut. What the diagonal holds is not meant.
+    (members,) the pieces with a cosine beyond the last cut. The diagonal is undefined: the caller fills it.
     """
     N, width = left.shape[1], right.shape[3]
     panels, chunks = ceil_div(N, width), ceil_div(N, ROWS)
@@ -147,7 +147,7 @@ def add_tangent(member, members, board, coefficients, unit, unit_columns, X, X_c
     meet(board, members)
 
 
-@jit
+@jit_inline
 def combine(coefficients, p, start, stop, along, P, sums):
     """Turn P^T (j, width) into b_ji P_jj + D_ij P_ij, in place, and add b_ij P_ij + D_ij P_jj to *sums* (width,)."""
     own, other, cross = coefficients.own[p], coefficients.other[p], coefficients.cross[p]

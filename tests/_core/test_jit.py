@@ -100,6 +100,32 @@ def test_an_index_that_names_what_is_gone_is_begun_anew(version, package):
     assert run().stdout.split() == ["1", good]
 
 
+EVERYTHING = """
+import sys
+sys.path[:0] = ["tests", "tests/_core"]
+import edges
+import numpy as np
+
+for name, computation in edges.COMPUTATIONS.items():
+    for dtype in (np.float32, np.float64):
+        for found, _ in computation(101, 30, 131, 53, dtype, parallel=False):
+            print(name, np.dtype(dtype), np.ascontiguousarray(found).tobytes().hex())
+"""
+
+
+@pytest.mark.slow
+def test_the_process_that_compiles_computes_the_same_bits(tmp_path):
+    root = Path(__file__).resolve().parents[2]
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(root)}
+    command = [sys.executable, "-c", EVERYTHING]
+    compiled, loaded = (
+        subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True, check=True).stdout.split()
+        for _ in range(2)
+    )
+    assert len(loaded) > 200
+    assert compiled == loaded
+
+
 def test_digest_covers_every_file(tmp_path):
     for name in ("a.py", "b.py"):
         (tmp_path / name).write_text("x = 1\n")
