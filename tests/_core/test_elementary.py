@@ -169,6 +169,7 @@ for name, largest in ("exp", 80), ("tanh", 10), ("erf", 5), ("cos", 1e4):
 """
 
 
+@pytest.mark.slow
 def test_machines_without_fma_are_as_exact(tmp_path):
     """Except for float32 sines beyond 1e4, and near their zeros; and gaussians where they are tiny."""
     variables = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": "", "NUMBA_CACHE_DIR": str(tmp_path)}

@@ -173,6 +173,7 @@ print(digest.hexdigest(), "_ZN8fastlazy5_core6normal6philox" in assembly)
 """
 
 
+@pytest.mark.slow
 def test_same_bits_on_the_plainest_machine_and_no_call_per_counter(tmp_path):
     """Without FMA or AVX the bits are the same; and philox is inlined (its mangled name is not called)."""
     done = subprocess.run(

@@ -144,6 +144,7 @@ def _folded(size):
     return fastlazy.Activation("folded", lambda x: size * abs(x), lambda x: size if x > 0 else -size)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("size", [2.0**-1020, 1e-200, 1e-160, 1e-80, 1e80, 1e160, 1e200, 2.0**1000])
 @pytest.mark.parametrize("function", [_shifted, _folded])
 def test_the_unit_of_a_function_changes_no_risk(function, size):
@@ -162,6 +163,7 @@ def test_the_unit_of_a_function_changes_no_risk(function, size):
         assert risk(T, W, coefficients / size, 0.1, other) == pytest.approx(wanted, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_moments_of_functions_in_an_extreme_unit():
     for exponent, factor in ((-230, 2.0**-460), (230, 2.0**460), (-600, 0.0)):
         one, other = _shifted(1.0), _shifted(2.0**exponent)

@@ -144,7 +144,7 @@ def test_erf_of_long_rows_is_the_sign(length):
     assert tangent[1:, 0] == pytest.approx(np.array([-scale, -scale, scale * math.cos(0.5)])[:, 0], rel=1e-12)
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["tanh", "erf"])
 def test_long_rows_at_small_angles_tend_to_the_sign(name):
     for theta in (0.01, 0.1, 3.1):

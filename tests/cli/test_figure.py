@@ -299,6 +299,7 @@ def test_a_folder_in_the_place_of_a_file_is_found_at_once(tmp_path, capsys):
     assert not (tmp_path / "results.csv").exists()
 
 
+@pytest.mark.slow
 def test_figure_of_several_non_linearities(tmp_path, capsys):
     asked = ["figure", *SMALL, "--activations", "relu,tanh", "--out", str(tmp_path)]
     assert main(asked) == 0

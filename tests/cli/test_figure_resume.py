@@ -60,6 +60,7 @@ def test_a_figure_is_drawn_again_from_its_store(small_run, tmp_path, monkeypatch
     assert set(read(tmp_path / "results.csv")["N"]) == {3, 41}
 
 
+@pytest.mark.slow
 def test_a_store_of_several_figures_asks_which(tmp_path, capsys):
     for seed in ("1", "2"):
         few = ["--d", "5", "--widths", "2", "--draws", "1", "--seed", seed]

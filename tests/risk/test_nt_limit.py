@@ -116,6 +116,7 @@ def test_means_of_exact_risks_are_within_one_over_d(sigma):
         assert exact.std() < 2 / d  # of single draws
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sigma", ["relu", "cos"])
 def test_the_difference_times_d_stays_of_order_one(sigma):
     d = 120

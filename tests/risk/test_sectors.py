@@ -47,7 +47,7 @@ def test_published_numbers_at_twice_the_square_of_d(name, d, N, ratio):
     assert predicted(fastlazy.exponential_target(d, rng=0), N, name) == pytest.approx(ratio, abs=6e-5)
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["relu", "gelu", "cos", QUARTIC])
 def test_exact_means_up_to_twice_the_square_of_d(name):
     """The form for any covariance is off by 20 to 60 % at the end, and learns nothing by He_4."""

@@ -76,6 +76,7 @@ def workers(start_worker):
     return [start_worker(), start_worker()]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("workers")
 def test_the_table_is_the_same(scheduler, whole, tmp_path):
     path = tmp_path / "sweep.sqlite"

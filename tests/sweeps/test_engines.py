@@ -37,6 +37,7 @@ def act(number):
     return number
 
 
+@pytest.mark.slow
 def test_a_job_that_kills_its_worker_is_a_crash_and_the_others_go_on(own):
     numbers = [1, 9, 2, 15, 3, 4, 5, 6, 7, 8]
     jobs = [(f"{k}", (number,)) for k, number in enumerate(numbers)]

@@ -345,6 +345,7 @@ def test_inputs_are_not_modified(target):
     np.testing.assert_array_equal(W0, before)
 
 
+@pytest.mark.slow
 def test_interrupt_ends_a_run():
     """Ctrl-C in a child process, on one thread and on two."""
     program = (
