@@ -57,7 +57,7 @@ def copy(tmp_path):
         return subprocess.run(
             [sys.executable, "-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider", *arguments],
             env=os.environ | {"PYTHONPATH": f"{folder}{os.pathsep}{TESTS.parent}", **variables},
-            cwd=TESTS / "core",
+            cwd=TESTS / "_core",
             capture_output=True,
             text=True,
         )
