@@ -279,7 +279,8 @@ def erf(x):
 
 
 # Sine and cosine from the sine on [-pi/2, pi/2]. Up to |x| = 1e6 (float32: 1e5, without FMA 1e4) they are as exact as
-# the rest, near their zeros too; beyond, the parts of pi no longer suffice and the phase is slowly lost.
+# the rest, near their zeros too; beyond, the parts of pi no longer suffice and the phase is slowly lost. Where nothing
+# is left of it, r is far from [-pi/2, pi/2], where the series is of any size: the result is NaN, which callers refuse.
 
 _minus_pi = _remainder(
     (3.140625, 0.0009675025939941406, 1.5099578831723193e-07, 1.0780605906948477e-14),
@@ -297,6 +298,7 @@ def sin(x):
     """The sine; odd to the last bit."""
     shifted = fma(x, type(x)(1 / math.pi), _rounder(x))
     r = _minus_pi(x, shifted - _rounder(x))
+    r = r if abs(r) < type(x)(2) else type(x)(math.nan)
     return _negate_if_odd(r * _sin_series(r * r), shifted)
 
 
@@ -306,4 +308,5 @@ def cos(x):
     size = abs(x)  # is r + (k + 1/2) pi
     shifted = fma(size, type(x)(1 / math.pi), type(x)(-0.5)) + _rounder(x)
     r = _minus_pi(size, shifted - _rounder(x) + type(x)(0.5))
+    r = r if abs(r) < type(x)(2) else type(x)(math.nan)
     return _negate_if_odd(-r * _sin_series(r * r), shifted)

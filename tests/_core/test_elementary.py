@@ -182,3 +182,17 @@ def test_machines_without_fma_are_as_exact(tmp_path):
         text=True,
     )
     assert done.returncode == 0, done.stderr
+
+
+@EACH_DTYPE
+@pytest.mark.parametrize("name", ["sin", "cos"])
+def test_no_wave_leaves_its_range(name, dtype):
+    """However large the argument is: where no phase is left the result is NaN."""
+    largest = np.log10(np.finfo(dtype).max)
+    size = np.logspace(0, largest - 0.1, 20_000).astype(dtype)
+    found = np.empty_like(size)
+    for x in (size, -size):
+        LOOPS[name](x, found)
+        assert np.all((np.abs(found) <= 1.000001) | np.isnan(found))
+    assert np.isfinite(found[size < 1e6]).all()
+    assert np.isnan(found[-100:]).all()

@@ -291,3 +291,11 @@ def test_inputs_are_not_modified():
     fastlazy.nt_kernel(X, W), fastlazy.rf_kernel(X, W, "relu"), fastlazy.rf_normal_equations(X, X[:, 0], W)
     assert np.array_equal(X, before[0])
     assert np.array_equal(W, before[1])
+
+
+@pytest.mark.parametrize("activation", ["sin", "cos"])
+def test_waves_of_huge_arguments_are_refused(activation):
+    """No phase is left of them: the kernel was 1e80."""
+    for kernel in (fastlazy.rf_kernel, fastlazy.nt_kernel):
+        with pytest.raises(ValueError, match=f"activation '{activation}' .*gave NaN"):
+            kernel([[0.2, 0.3]], [[1e20, 0.3], [-0.2, -1.0]], activation)
