@@ -15,9 +15,9 @@ from fastlazy._support.arguments import Array, check_array, check_flag
 from fastlazy._support.threads import Team
 from fastlazy.activations.activation import Activation
 from fastlazy.activations.builtin import check_activation
-from fastlazy.activations.moments import hermite_coefficients, square_moments
-from fastlazy.activations.nt_pairs import block_moments, differentiated
+from fastlazy.activations.nt_pairs import differentiated
 from fastlazy.activations.rf_pairs import Indices, steep_pairs, unit_rows
+from fastlazy.activations.slopes import Slopes, slopes_at
 from fastlazy.activations.units import in_own_unit, times_power
 from fastlazy.kernels.operands import dtype_of, in_panels, operand, scratch, threads
 
@@ -79,8 +79,8 @@ class _Operator(LinearOperator):
     def __init__(self, W: Array, activation: Activation, center: bool, parallel: bool) -> None:
         self._arguments = W.copy(), activation, center, parallel
         sigma, exponent = in_own_unit(activation)
-        self._gram = _in_unit(tangent_gram(W, sigma, center, parallel), exponent)
-        _check_blocks(self._gram.blocks, W, activation)
+        self._gram = _in_unit(tangent_gram(tangent_slopes(W, sigma), W.dtype, center, parallel), exponent)
+        _check_blocks(self._gram.blocks, float(unit_rows(W)[1].max()), activation.name)
         super().__init__(W.dtype, (W.size, W.size))  # type: ignore[call-arg]  # as SciPy documents it
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -113,26 +113,29 @@ class TangentGram(NamedTuple):
     parallel: bool
 
 
-def tangent_gram(W: Array, activation: Activation, center: bool, parallel: bool) -> TangentGram:
-    """The Gram matrix of the tangent features for checked W (N, d), ready for `tangent_product`."""
-    N, d = W.shape
-    unit, r = unit_rows(W)
-    g = hermite_coefficients(activation, r, _TERMS + 2, derivative=1)
-    squares, own_squares = (square_moments(activation, r, derivative=1, power=power) for power in (0, 2))
-    rows = unit.astype(W.dtype)
+def tangent_slopes(W: Array, activation: Activation) -> Slopes:
+    """What `tangent_gram` takes of sigma' and checked W (N, d)."""
+    return slopes_at(W, activation, _TERMS + 2)
+
+
+def tangent_gram(slopes: Slopes, dtype: np.dtype[Any], center: bool, parallel: bool) -> TangentGram:
+    """The Gram matrix of the tangent features, ready for `tangent_product`."""
+    unit, g, squares = slopes.unit, slopes.g, slopes.squares
+    N, d = unit.shape
+    rows = unit.astype(dtype)
     with threads(N * N * d, parallel) as together:
         unit_operand = operand(together, rows)
         columns = operand(together, rows.T).panels
         blocks, cut = _fill(together, unit_operand, g, squares)
-    own = (own_squares - squares) / 2
+    own = (slopes.along - squares) / 2
     _set(blocks, np.arange(N), np.arange(N), np.stack([squares, own, own, np.zeros(N)]))
     if cut < 1:
         for i, j, theta in steep_pairs(unit, cut):
-            A, own, other, cross = block_moments(activation, r[i], r[j], theta)
+            A, own, other, cross = slopes.steep_blocks(i, j, theta)
             _set(blocks, i, j, np.stack([A, own, other, cross]))
             _set(blocks, j, i, np.stack([A, other, own, cross]))
-    _check_blocks(blocks, W, activation)
-    mean = (g[:, 1:2] * unit if center else np.zeros_like(unit)).astype(W.dtype)
+    _check_blocks(blocks, float(slopes.r.max()), slopes.activation.name)
+    mean = (g[:, 1:2] * unit if center else np.zeros_like(unit)).astype(dtype)
     return TangentGram(unit, g, squares, mean, blocks, unit_operand, columns, parallel)
 
 
@@ -145,11 +148,11 @@ def _in_unit(gram: TangentGram, exponent: int) -> TangentGram:
     return gram._replace(g=g, squares=times_power(gram.squares, 2 * exponent), mean=mean, blocks=blocks)
 
 
-def _check_blocks(blocks: core.Coefficients, W: Array, activation: Activation) -> None:
+def _check_blocks(blocks: core.Coefficients, r: float, name: str) -> None:
     if not all(np.isfinite(part).all() for part in blocks):
         raise ValueError(
-            f"the moments of activation {activation.name!r} overflow {W.dtype} for rows of W of length "
-            f"{unit_rows(W)[1].max():.3g}; divide W by a number"
+            f"the moments of activation {name!r} overflow {blocks.A.dtype} for rows of W of length {r:.3g}; divide W "
+            "by a number"
         )
 
 

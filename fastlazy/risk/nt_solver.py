@@ -32,10 +32,10 @@ from fastlazy._support.singular import (
 )
 from fastlazy.activations.activation import Activation
 from fastlazy.activations.closed_forms import PARALLEL
-from fastlazy.activations.moments import expansion, hermite_coefficients
 from fastlazy.activations.nt_pairs import differentiated
-from fastlazy.activations.rf_pairs import steep_pairs, unit_rows
+from fastlazy.activations.rf_pairs import steep_pairs
 from fastlazy.activations.short_rows import Expansion, short
+from fastlazy.activations.slopes import Slopes
 from fastlazy.kernels.nt_gram import (
     TangentGram,
     assemble,
@@ -45,6 +45,7 @@ from fastlazy.kernels.nt_gram import (
     tangent_gram,
     tangent_product,
     tangent_rounding,
+    tangent_slopes,
 )
 from fastlazy.risk.graded import check_digits, graded_gain, ridge_over
 from fastlazy.targets.quadratic import QuadraticFunction
@@ -71,18 +72,17 @@ def solve_nt_risk(
     null_risk = target.null_risk
     if ridge == 0:
         W = distinct_rows(W)
-    unit, r = unit_rows(W)
-    expanded = expansion(activation, r, 3, first=1, derivative=1)
-    if not _in_terms_of(expanded.table, target, unit).any():
+    slopes = tangent_slopes(W, activation)
+    if not _in_terms_of(slopes.varying.table, target, slopes.unit).any():
         return null_risk
-    drowned = _drowned(expanded)
+    drowned = _drowned(slopes.varying)
     if drowned > 0 and W.size <= _SMALL:
-        risk = _short_rows_risk(target, W, activation, ridge)
+        risk = _short_rows_risk(target, slopes, ridge)
         if risk is not None:
             return risk
     warn_of_short_rows("nt_risk", drowned, 3)
-    V = _covariance(target, W, activation)
-    gram = tangent_gram(W, activation, True, parallel)
+    V = _in_terms_of(slopes.g, target, slopes.unit)
+    gram = tangent_gram(slopes, np.dtype(np.float64), True, parallel)
     if W.size <= _SMALL:
         b, hidden = _solve_dense(gram, V, ridge)
         image = tangent_product(gram, b)
@@ -114,8 +114,9 @@ def function_moments(
     target: QuadraticFunction, W: Array, activation: Activation, b: Array, parallel: bool
 ) -> tuple[float, float, float, float]:
     """Of f = sum_i <b_i, x> sigma'(<w_i, x>): mean, covariance with the target, variance, and that one's error."""
-    covariance = float(np.vdot(_covariance(target, W, activation), b))
-    gram = tangent_gram(W, activation, True, parallel)
+    slopes = tangent_slopes(W, activation)
+    covariance = float(np.vdot(_in_terms_of(slopes.g, target, slopes.unit), b))
+    gram = tangent_gram(slopes, np.dtype(np.float64), True, parallel)
     variance = float(np.vdot(b, tangent_product(gram, b)))
     return float(np.vdot(gram.mean, b)), covariance, variance, tangent_rounding(gram, b)
 
@@ -136,13 +137,8 @@ class _Problem(NamedTuple):
         return max(self.tolerance * risk, _ROUNDING * self.null_risk)
 
 
-def _covariance(target: QuadraticFunction, W: Array, activation: Activation) -> Array:
-    """V_i = E[(f* - E f*) sigma'(<w_i, x>) x] = 2 h_1 B u_i + h_3 <u_i, B u_i> u_i, h_k of sigma': (N, d)."""
-    unit, r = unit_rows(W)
-    return _in_terms_of(hermite_coefficients(activation, r, 3, derivative=1), target, unit)
-
-
 def _in_terms_of(g: Array, target: QuadraticFunction, unit: Array) -> Array:
+    """V_i = E[(f* - E f*) sigma'(<w_i, x>) x] = 2 h_1 B u_i + h_3 <u_i, B u_i> u_i, (N, d), h_k = sqrt(k!) g_k."""
     image = unit @ target.B
     along = np.sum(unit * image, axis=1, keepdims=True)
     return 2 * g[:, 1:2] * image + math.sqrt(6) * g[:, 3:4] * along * unit
@@ -156,16 +152,15 @@ def _drowned(expanded: Expansion) -> float:
     return 10 * np.finfo(float).eps * float(np.abs(expanded.table[there, 0]).max(initial=0)) ** 2
 
 
-def _short_rows_risk(target: QuadraticFunction, W: Array, activation: Activation, ridge: float) -> float | None:
+def _short_rows_risk(target: QuadraticFunction, slopes: Slopes, ridge: float) -> float | None:
     """The risk if all rows see a power series of sigma only, which is smooth at zero, or None."""
-    unit, r = unit_rows(W)
-    if not short(activation, r, 1).all():
+    unit, expanded = slopes.unit, slopes.varying
+    if not short(slopes.activation, slopes.r, 1).all():
         return None
-    expanded = expansion(activation, r, 17, first=1, derivative=1)
     if expanded.rest.any() or not expanded.present(1).all():
         return None
-    check_digits("nt_risk", activation, expanded.doubt)
-    N, d = W.shape
+    check_digits("nt_risk", slopes.activation, expanded.doubt)
+    N, d = unit.shape
     g = expanded.table.copy()
     g[:, 0] = 0  # F holds what is linear in x; the terms of g_2 in it are taken out of R below
     cosine = unit @ unit.T

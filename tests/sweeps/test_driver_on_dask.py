@@ -90,6 +90,7 @@ def test_the_table_is_the_same(scheduler, whole, tmp_path):
         assert_same(run_sweep(CELLS[:8], tmp_path / "b.sqlite", executor=client, progress=False), whole[:8])
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_loses_nothing(scheduler, workers, start_worker, whole, tmp_path, monkeypatch):
     recorded, real = [], driver.Store.record
 
