@@ -146,9 +146,16 @@ def _dask_client(name: str) -> Iterator[Any]:
     address = name.removeprefix("dask:")
     try:
         from distributed import Client
+        from distributed.comm import get_address_host_port
     except ModuleNotFoundError:
         raise ModuleNotFoundError(
             f"executor = {name!r} needs dask.distributed, which is not installed; pip install 'fastlazy[dask]'"
+        ) from None
+    try:
+        get_address_host_port(address)
+    except ValueError as error:  # of its own: a client that cannot be made waits for 20 s before it is gone
+        raise ValueError(
+            f"executor = {name!r} has no address that dask can read ({error}); pass 'dask:tcp://host:port'"
         ) from None
     try:
         client = Client(address, timeout=_CONNECTED, set_as_default=False)

@@ -330,6 +330,8 @@ def rf_normal_equations(draw: Draw) -> Call:
         arguments["X"] = draw.one_of(
             [iter(some), some], odd, [[], iter([]), [1], [(1, 2, 3)], [X.value], "ab", 5, None]
         )
+        if arguments["X"].kind == "good" and {X.kind, y.kind} != {"good"}:
+            arguments["X"] = arguments["X"]._replace(kind="odd")  # blocks are no better than what is in them
         arguments["y"] = Value(None)
     maybe(draw, arguments, "parallel", lambda: values.flag(draw))
     return call("rf_normal_equations", arguments, check)

@@ -108,6 +108,14 @@ def test_a_worker_that_is_killed_loses_nothing(scheduler, workers, start_worker,
     start_worker()
 
 
+@pytest.mark.parametrize("address", ["nowhere", "http://x:1", "tcp://host:port", "tcp://"])
+def test_an_address_that_cannot_be_read_is_told_at_once(address, tmp_path):
+    with pytest.raises(
+        ValueError, match=r"executor = 'dask:.*' has no address that dask can read \(.*\); pass 'dask:tcp"
+    ):
+        run_sweep(CELLS, tmp_path / "sweep.sqlite", executor=f"dask:{address}", progress=False)
+
+
 def test_no_scheduler(tmp_path, monkeypatch):
     monkeypatch.setattr(engines, "_CONNECTED", "1s")
     path = tmp_path / "sweep.sqlite"
