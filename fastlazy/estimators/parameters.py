@@ -16,16 +16,16 @@ _SECOND_LAYERS = ("ones", "signs", "scalar", "free")
 
 
 def check_count(name: str, value: Any) -> int:
-    """*value* as a positive int, at most 10^15; scikit-learn's errors, also for True."""
-    if isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be an instance of int, not bool, got {value}; pass a number")
+    """*value* as a positive int, at most 10^15; scikit-learn's errors, also for True and None."""
+    if value is None or isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be an instance of int, got {value}; pass a number")
     return check_whole(name, check_scalar(value, name, (int, np.integer), min_val=1))
 
 
 def check_number(name: str, value: Any) -> float:
-    """*value* as a finite float >= 0; scikit-learn's errors, also for True and NaN."""
-    if isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be an instance of float, not bool, got {value}; pass a number")
+    """*value* as a finite float >= 0; scikit-learn's errors, also for True, None and NaN."""
+    if value is None or isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be an instance of float, got {value}; pass a number")
     try:
         number = float(check_scalar(value, name, Real, min_val=0.0))
     except OverflowError:

@@ -227,7 +227,7 @@ def _fill(together: Team, unit: Operand, g: Array, squares: Array) -> tuple[core
     tails = rest[:, None] + np.cumsum(g[:, ::-1] ** 2, axis=1)[:, ::-1]
     share = np.max(tails / np.where(squares > 0, squares, 1)[:, None], axis=0)[1 : _TERMS + 2]
     terms = np.arange(1, _TERMS + 2)
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", over="ignore"):
         cuts = np.minimum((_TOLERANCE[dtype] / (10 * (terms + 2) ** 2 * share)) ** (1 / terms), 1.0)
     cuts = np.maximum.accumulate(cuts).astype(dtype)
     blocks = core.allocate_coefficients(N, unit.panels.shape[2], dtype)

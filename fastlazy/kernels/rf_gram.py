@@ -142,7 +142,7 @@ def fill_products(
     later = np.cumsum(table[:, :0:-1] ** 2, axis=1)[:, ::-1]
     share = np.max(expanded.rest[:, None] + np.pad(later, ((0, 0), (0, 1))), axis=0)
     terms = np.arange(1, _TERMS + 2)
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", over="ignore"):
         cuts = np.minimum((_TOLERANCE[out.dtype] / share) ** (1 / terms), 1.0)
     cuts = np.maximum.accumulate(cuts)
     unit_operand = operand(together, unit.astype(out.dtype))

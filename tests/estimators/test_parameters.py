@@ -103,7 +103,7 @@ def test_constant_samples(model):
 @pytest.mark.parametrize(
     ("name", "value", "match"),
     [
-        ("n_neurons", True, "n_neurons must be an instance of int, not bool"),
+        ("n_neurons", True, "n_neurons must be an instance of int, got True"),
         ("parallel", np.array([True, False]), "parallel must be True or False, got array"),
         ("parallel", "no", "parallel must be True or False, got 'no'"),
     ],
@@ -156,8 +156,9 @@ def test_weights_of_zeros_learn_the_mean():
 
 def test_more_parameters_of_another_kind():
     for name in ("batch_size", "max_epochs", "n_iter_no_change", "tol", "validation_fraction", "step_size"):
-        with pytest.raises(TypeError, match=f"{name} must be an instance of .*not bool"):
-            QuadraticNetworkRegressor(**{name: True}).fit(X, Y)
+        for value in (True, None):
+            with pytest.raises(TypeError, match=f"{name} must be an instance of .*, got {value}; pass a number"):
+                QuadraticNetworkRegressor(**{name: value}).fit(X, Y)
     for name in ("shuffle", "warm_start", "early_stopping"):
         with pytest.raises(TypeError, match=f"{name} must be True or False"):
             QuadraticNetworkRegressor(**{name: 2}).fit(X, Y)
@@ -169,7 +170,7 @@ def test_more_parameters_of_another_kind():
     for name in ("n_neurons", "max_epochs", "batch_size"):
         with pytest.raises(ValueError, match=rf"^{name} must be at most 1e\+15, got a number of 401 digits"):
             QuadraticNetworkRegressor(**{name: 10**400}).fit(X, Y)
-    with pytest.raises(TypeError, match="alpha must be an instance of float, not bool"):
+    with pytest.raises(TypeError, match="alpha must be an instance of float, got True"):
         RFRegressor(alpha=True).fit(X, Y)
     for name in ("fit_intercept", "include_rf"):
         with pytest.raises(TypeError, match=f"{name} must be True or False"):

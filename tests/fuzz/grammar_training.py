@@ -56,10 +56,12 @@ def linearize(draw: Draw) -> Call:
     def check(got: Any) -> str | None:
         W0, a0, c0 = (arguments[f"{key}0"].plain for key in ("W", "a", "c"))
         W, a, c = (moved[key].plain if key in used else start[key].plain for key in ("W", "a", "c"))
-        tangent = sum(
-            s * (np.outer(w - v, v) + np.outer(v, w - v)) for s, w, v in zip(np.broadcast_to(a0, N), W, W0, strict=True)
-        )
-        base, features = naive_lazy.form(W0, np.broadcast_to(a0, N)), naive_lazy.form(W0, np.broadcast_to(a - a0, N))
+        second, change = np.broadcast_to(a0, N), np.broadcast_to(a - a0, N)
+        terms = [s * (np.outer(w - v, v) + np.outer(v, w - v)) for s, w, v in zip(second, W, W0, strict=True) if s != 0]
+        tangent = sum(terms, np.zeros((d, d)))
+        base, features = (
+            naive_lazy.form(np.where(layer[:, None] != 0, W0, 0), layer) for layer in (second, change)
+        )  # a neuron of weight 0 counts for nothing, however large its rows are
         want = {
             "start": (base, c0),
             "rf": (features, c - c0),

@@ -133,3 +133,11 @@ def test_mean_risk_is_near_its_refined_prediction(activation):
         risks = [fastlazy.rf_risk(target, fastlazy.draw_weights(N, d, rng=k), activation) for k in range(draws)]
         predicted = fastlazy.rf_risk_limit(target, N, activation, refined=True)
         assert abs(np.mean(risks) - predicted) / target.null_risk < 0.03
+
+
+def test_rows_that_see_a_constant_alone_give_its_square_without_a_warning(recwarn):
+    """Higher degrees are so small that a quotient by them overflows."""
+    heavy = fastlazy.Activation("heavy", lambda x: math.exp(x * x / 3))
+    W = np.random.default_rng(0).standard_normal((4, 4)).astype(np.float32) * np.float32(5e-21)
+    np.testing.assert_allclose(fastlazy.rf_gram(W, heavy), np.ones((4, 4)), rtol=1e-6)
+    assert not recwarn.list
