@@ -64,7 +64,13 @@ class Fit:
 
     @property
     def function(self) -> QuadraticFunction:
-        """What was trained, as a function of x."""
+        """What was trained, as a function of x.
+
+        Raises
+        ------
+        ValueError
+            If its coefficients are so small or large that their squares are beyond floating point.
+        """
         f = network_function(self.W, self.a)
         if self.scale is None:
             return QuadraticFunction(f.B, self.c)

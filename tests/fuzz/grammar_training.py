@@ -223,12 +223,15 @@ def fit_nn(draw: Draw) -> Call:
         if fit.status == "finished" and fit.samples[-1] != plain["n_samples"]:
             return f"is finished after {fit.samples[-1]} samples"
         B, b0 = plain["target"]
-        S = fit.function
-        size = oracles.form_distance(np.abs(S.B) + np.abs(B), abs(S.b0) + abs(b0), 0 * B, 0.0)
+        W, W0 = fit.W.astype(float), fit.W0.astype(float)
+        S = naive_lazy.form(W, np.broadcast_to(fit.a, len(W)))
+        if fit.scale is not None:
+            S = fit.scale * (S - naive_lazy.form(W0, np.broadcast_to(fit.a0, len(W))))
+        size = oracles.form_distance(np.abs(S) + np.abs(B), abs(fit.c) + abs(b0), 0 * B, 0.0)
         if fit.scale is not None:
             size *= 1 + 1e3 * max(1.0, fit.scale)
         tolerance = 1e-9 if fit.W.dtype == np.float64 else 1e-4
-        return oracles.differs(fit.risk[-1], oracles.form_distance(S.B, S.b0, B, b0), tolerance, size)
+        return oracles.differs(fit.risk[-1], oracles.form_distance(S, fit.c, B, b0), tolerance, size)
 
     return call("fit_nn", arguments, check, names=("W", "a"), allowed=(OSError, FileNotFoundError))
 

@@ -342,6 +342,5 @@ def ridge_fit(F: Any, y: Any, alpha: float, intercept: bool, F_new: Any, got: An
     theta, c = naive_fits.ridge(F, (y - shift).reshape(len(y), -1), alpha, intercept)
     want = (F_new @ theta + c).reshape(got.shape) + shift
     tolerance = 1e-7 if eps < 1e-10 else 2e-2
-    return differs(
-        got, want, tolerance, np.abs(y - shift).max() + np.abs(want - shift).max() + 1e-6 * np.abs(shift).max()
-    )
+    rounding = 10 * eps / tolerance * np.abs(shift).max()
+    return differs(got, want, tolerance, np.abs(y - shift).max() + np.abs(want - shift).max() + rounding)
