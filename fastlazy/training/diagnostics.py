@@ -13,7 +13,7 @@ import numpy as np
 from fastlazy._core.sgd import State
 from fastlazy._support.arguments import Array
 from fastlazy.risk.captured import eigendirections, shares
-from fastlazy.targets.quadratic import QuadraticFunction
+from fastlazy.targets.quadratic import QuadraticFunction, quadratic_form
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,8 +122,8 @@ class Watch:
         if not change.any():
             nt = _second_moment(moved, self.a)
             return [nt, nt, 0.0]
-        left_by_nt = (moved.T * self.a) @ moved
-        left_by_rf = (rows.T * change) @ rows - (self.rows.T * change) @ self.rows
+        left_by_nt = quadratic_form(moved, self.a)
+        left_by_rf = quadratic_form(rows, change) - quadratic_form(self.rows, change)
         return [_form_moment(left_by_nt + left_by_rf), _form_moment(left_by_nt), _form_moment(left_by_rf)]
 
     def _angles(self, rows: Array) -> Array:
@@ -150,7 +150,7 @@ def _second_moment(rows: Array, a: Array) -> float:
     """E (sum_i a_i <w_i, x>^2)^2, by the smaller of two products."""
     n, d = rows.shape
     if d < n:
-        return _form_moment((rows.T * a) @ rows)
+        return _form_moment(quadratic_form(rows, a))
     gram = rows @ rows.T
     return 2 * float(a @ gram**2 @ a) + float(a @ gram.diagonal()) ** 2
 

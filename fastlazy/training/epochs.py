@@ -17,6 +17,7 @@ from fastlazy._core.sgd import State
 from fastlazy._support.arguments import Array
 from fastlazy._support.threads import one_blas_thread
 from fastlazy.kernels.features import form_values
+from fastlazy.targets.quadratic import quadratic_form
 from fastlazy.training.loop import TRAINED, Course, Loop, Setup, training_loop
 from fastlazy.training.start import reduced
 
@@ -29,7 +30,7 @@ def network_values(X: Array, W: Array, a: float | Array, c: float) -> Array:
     rows, weights = X.astype(dtype, copy=False), W.astype(dtype, copy=False)
     second = np.broadcast_to(np.asarray(a, dtype), len(W))
     if X.shape[1] < len(W):
-        values = form_values(rows, ((weights.T * second) @ weights)[None])[:, 0]
+        values = form_values(rows, quadratic_form(weights, second)[None])[:, 0]
     else:
         starts = range(0, len(rows), _BLOCK)
         values = np.concatenate([(rows[start : start + _BLOCK] @ weights.T) ** 2 @ second for start in starts])

@@ -23,7 +23,7 @@ from fastlazy._support.blas import same_bits
 from fastlazy._support.rounding import check_finite
 from fastlazy.risk.projections import nt_form, rf_form
 from fastlazy.risk.shifted_spectrum import shifted_eigenvalues
-from fastlazy.targets.quadratic import LARGEST, SMALLEST, QuadraticFunction, check_target
+from fastlazy.targets.quadratic import LARGEST, SMALLEST, QuadraticFunction, check_target, quadratic_form
 
 _SPREAD = 6  # lazy_risk warns if the largest neuron is so many powers of ten above the smallest
 
@@ -60,7 +60,7 @@ def network_function(W: ArrayLike, a: ArrayLike = 1.0, c: float = 0.0) -> Quadra
     second = _check_second_layer("a", a, weights)
     offset = check_real("c", c)
     with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):  # _function looks for it
-        return _function((weights.T * second) @ weights, offset)
+        return _function(quadratic_form(weights, second), offset)
 
 
 def population_distance(f: QuadraticFunction, g: QuadraticFunction) -> float:
