@@ -48,6 +48,8 @@ def check_array(name: str, value: ArrayLike, ndim: int | tuple[int, ...], dtype:
             f"{name} must hold real numbers, got an array of dtype {array.dtype}; "
             f"convert it first, e.g. with {name}.astype(float)"
         )
+    if array.ndim == 0 and array.dtype.kind == "b":
+        raise TypeError(f"{name} must hold real numbers, got {shown(value)}; pass a float")
     if array.ndim not in wanted:
         counts = " or ".join(f"{n}-dimensional" for n in wanted)
         hint = f"; for one row pass {name}[None, :]" if array.ndim == 1 and wanted == (2,) else ""
@@ -237,7 +239,8 @@ def check_float_dtype(value: Any) -> np.dtype[Any]:
         If it is another dtype.
     """
     try:
-        if value is None:  # which NumPy takes for float64
+        # NumPy takes None for float64, and an array for its own dtype.
+        if value is None or (hasattr(value, "dtype") and not isinstance(value, type)):
             raise TypeError
         dtype = np.dtype(value)
     except (TypeError, ValueError):

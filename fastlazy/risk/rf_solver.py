@@ -39,8 +39,14 @@ def solve_rf_risk(target: QuadraticFunction, W: Array, sigma: Activation, ridge:
     if (curved.scale < SHORT * whole.scale).any():
         check_digits("rf_risk", sigma, curved.doubt[curved.table[:, 2] != 0])
         U, expanded = rf_correlations(W, sigma, 2, parallel)
-        linear, V = expanded.table[:, 1:2] * unit, math.sqrt(2) * expanded.table[:, 2] * along
-        gain = graded_gain("rf_risk", linear, U, V, ridge_over(ridge, expanded, 2), target.null_risk)
+        size, penalty = expanded.table[:, 1].copy(), ridge_over(ridge, expanded, 2)
+        # Features that are straight learn nothing themselves, but take out the linear parts of others. They are in
+        # units in which they are as large as any of those.
+        straight = whole.present(1) & np.logical_not(expanded.present(2))
+        size[straight] = np.abs(size).max(initial=0) or 1.0
+        penalty[straight] = ridge_over(ridge, whole, 1)[straight] * size[straight] ** 2
+        linear, V = size[:, None] * unit, math.sqrt(2) * expanded.table[:, 2] * along
+        gain = graded_gain("rf_risk", linear, U, V, penalty, target.null_risk)
         return check_risk("rf_risk", target.null_risk - gain, _TOO_LARGE)
     check_digits("rf_risk", sigma, whole.doubt[whole.table[:, 2] != 0])
     U, expanded = rf_correlations(W, sigma, 1, parallel)

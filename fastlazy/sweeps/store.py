@@ -170,6 +170,8 @@ class Store:
         moved = _move_damaged(db)
         if (moved or not sound) and not is_sound(db):
             raise sqlite3.DatabaseError("database disk image is malformed")
+        db.execute("CREATE TABLE IF NOT EXISTS columns (name TEXT PRIMARY KEY)")
+        db.executemany("INSERT OR IGNORE INTO columns VALUES (?)", [(name,) for name in wanted])
         db.execute("CREATE TABLE IF NOT EXISTS driver (process TEXT, since TEXT)")
         db.execute("DELETE FROM driver")
         db.execute("INSERT INTO driver VALUES (?, ?)", (f"process {os.getpid()} on {socket.gethostname()}", now()))
@@ -335,7 +337,7 @@ def _read(db: sqlite3.Connection, path: Path) -> pd.DataFrame:
             raise ValueError(f"{str(path)!r} is an empty file, not the store of a sweep; choose another name")
         if strange := [f"{name} {kind}" for name, (kind, _) in declared.items() if kind not in _TYPES.values()]:
             raise sqlite3.DatabaseError(f"malformed database schema, {strange[0]}")
-        if missing := {"id", "status", "error"} - set(declared):
+        if missing := {"id", "status", "error", *_recorded_columns(db)} - set(declared):
             raise sqlite3.DatabaseError(f"malformed database schema, no column {min(missing)}")
         names = [name for name in declared if name != "checksum"]
         declared = {name: declared[name] for name in names}
@@ -348,6 +350,13 @@ def _read(db: sqlite3.Connection, path: Path) -> pd.DataFrame:
     if "fit_status" in table:  # earlier versions wrote that training which diverged was done
         table.loc[(table["status"] == "done") & (table["fit_status"] == "diverged"), "status"] = "diverged"
     return table
+
+
+def _recorded_columns(db: sqlite3.Connection) -> list[str]:
+    """The columns that `cells` was given: no checksum of a row knows the name of one that is empty."""
+    if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'columns'").fetchone():  # earlier versions wrote none
+        return []
+    return [str(name) for (name,) in db.execute("SELECT name FROM columns")]
 
 
 def _frame(

@@ -205,9 +205,16 @@ def test_what_a_callback_or_a_step_size_returns_is_named():
             fit(step_size=lambda u, bad=bad: bad)
 
 
-def test_no_dtype_is_not_float64():
-    with pytest.raises(TypeError, match=r"^dtype must be a NumPy dtype, got None; pass"):
-        fit(dtype=None)
+def test_a_truth_value_is_no_number():
+    with pytest.raises(TypeError, match="a must hold real numbers, got True; pass a float"):
+        fastlazy.network_function([[1.0]], True)
+    assert fastlazy.network_function([[1.0]], [True]).b0 == 0
+
+
+@pytest.mark.parametrize("value", [None, np.zeros(2), np.float64(1), sparse.eye_array(2)])
+def test_what_is_no_dtype_is_not_float64(value):
+    with pytest.raises(TypeError, match=r"^dtype must be a NumPy dtype, got .*; pass"):
+        fit(dtype=value)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

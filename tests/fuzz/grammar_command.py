@@ -90,7 +90,7 @@ def main_of(argv: list[str]) -> str:
 
 
 def _of_text(text: str) -> str | None:
-    found = re.search(r"(?<![\w./])[+-]?(nan|inf)\b.{,60}", text)
+    found = re.search(r"(?<![\w./])[+-]?(nan|inf)\b(?!: \d+ s).{,60}", text)  # "nan: 2 s" is a file of that name
     return f"prints {' '.join(found[0].split())!r}" if found else None
 
 

@@ -114,7 +114,9 @@ def kernel(X: Any, W: Any, twin: Twin | None, Y: Any, got: np.ndarray, tangent: 
     spread = max(float(np.abs(value(sign) - want).max()) for sign in (-1, 1))
     if twin.wild or not np.isfinite(spread) or np.abs(want).max() < 1e-290:
         return None
-    scale = float(np.abs(want).max()) + 100 * spread / (100 * eps)
+    products = float(np.abs(X @ Y.T).max()) if tangent else 1.0
+    # Far out, a slope that was written as 1 - tanh^2 is rounding.
+    scale = float(np.abs(want).max()) + spread / eps + eps * products
     return differs(got, want, 100 * eps * W.shape[1] ** 0.5, scale)
 
 

@@ -70,6 +70,7 @@ def test_a_store_of_an_earlier_version_is_given_the_new_columns(path):
     with closing(sqlite3.connect(path)) as db:
         for column in ("activation", "exponent", "predicted", "checksum", "traceback"):
             db.execute(f"ALTER TABLE cells DROP COLUMN {column}")
+        db.execute("DROP TABLE columns")
     assert "predicted" not in load(path)
     with Store(path, RESULTS) as db:
         db.record(row({**CELLS[0], "draw": 5}, predicted=0.5))

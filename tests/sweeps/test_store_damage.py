@@ -100,6 +100,16 @@ def test_a_row_that_was_edited_is_told_moved_and_free_to_be_measured_again(path)
         pass
 
 
+def test_a_column_that_lost_its_name_is_told_though_it_is_empty(path):
+    assert load(path)["traceback"].isna().all()
+    edit(path, "ALTER TABLE cells RENAME COLUMN traceback TO tracebacj")
+    with pytest.raises(ValueError, match=r"damaged or not a store .*no column traceback"):
+        load(path)
+    with Store(path, RESULTS):
+        pass
+    assert len(load(path)) == 3
+
+
 def test_an_edit_that_is_meant_is_kept(path):
     edit(path, "UPDATE cells SET ratio = 0.5, checksum = 'edited' WHERE regime = 'RF'")
     assert sorted(load(path)["ratio"]) == [1 / 6, 1 / 6, 0.5]
@@ -111,6 +121,7 @@ def test_a_store_without_checksums_is_read_and_given_them(path):
     with Store(path, RESULTS) as db:
         db.record(row(CELLS[1], fit_status="diverged"))
     edit(path, "ALTER TABLE cells DROP COLUMN checksum")
+    edit(path, "DROP TABLE columns")
     table = load(path)
     assert sorted(table["status"]) == ["diverged", "done", "done"]  # training that diverged was done
     with Store(path, RESULTS) as db:
