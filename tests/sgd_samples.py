@@ -8,13 +8,14 @@ from fastlazy._core import normal
 from fastlazy._core import sgd as core
 
 
-def drawn_samples(key, n, b, d, N, second_layer, dtype):
+def drawn_samples(key, n, b, d, N, second_layer, dtype, activation="square"):
     """The samples of a run, in the eigenbasis of B, from their documented streams.
 
     Group q of four samples is stream q; a block, of several small minibatches or one, begins a new group, as
     do the minibatches left at the end and the smaller last one.
     """
-    m = core.minibatches_per_block(b, min(N, d), core.FREE if second_layer == "free" else core.FIXED)
+    trained = core.FREE if second_layer == "free" else core.FIXED
+    m = core.minibatches_per_block(b, activation == "square" and core.has_coefficients(min(N, d), trained))
     groups = -(-b * m // 4)
     whole, rest = divmod(n, b)
     rows, stream = [], 0

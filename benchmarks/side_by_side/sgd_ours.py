@@ -11,7 +11,7 @@ import numpy as np
 import fastlazy
 from benchmarks.side_by_side.sgd_problem import Problem
 from fastlazy._core.normal import fill_normals
-from fastlazy._core.sgd import FIXED, minibatches_per_block
+from fastlazy._core.sgd import FIXED, has_coefficients, minibatches_per_block
 from fastlazy.training.loop import Course, Loop
 
 
@@ -70,7 +70,7 @@ class FastlazySgd:
         """Relative error of a few steps against plain float64 steps on the same samples."""
         # A group of four samples is one stream of normals; a block of minibatches begins a new group.
         b, d = self.problem.b, self.problem.d
-        steps = minibatches_per_block(b, min(self.problem.N, d), FIXED)
+        steps = minibatches_per_block(b, has_coefficients(min(self.problem.N, d), FIXED))
         key = np.random.default_rng(0).integers(2**64, dtype=np.uint64)
         groups = np.empty((-(-steps * b // 4), 4 * d), self.problem.dtype)
         for stream, numbers in enumerate(groups):

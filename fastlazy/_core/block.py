@@ -4,13 +4,13 @@ Over the samples x_s of a block, minibatch after minibatch adds sum_s u_s x_s^T 
 of its own minibatch, is what W gave at the beginning of the block plus sum_s u_s <x_s, x_t> over the samples
 of earlier minibatches. Two ways to find the u_s, from Z0 = X W^T of the beginning:
 
-rows (`step_rows`)
-    neuron by neuron as written above; second layers of any kind, at a cost of N per pair of samples.
+rows (`step_rows`, `step_rows_of_squares`)
+    neuron by neuron as written above; any sigma and second layers of any kind, at a cost of N per pair of samples.
 coefficients (`fill_coefficients`)
-    if the second layer is a_i = gain s_i with signs s_i, the rows of Z for one sign are combinations T Z0:
-    T_t = unit_t - sum_s gamma_s <x_s, x_t> s T_s and u_t = -gamma_t s T_t Z0, gamma_t = (4 eta_W gain / b) e_t.
-    Errors follow from T and from K = Z0 Z0^T, summed over the neurons of that sign, so that nothing of
-    size N is left in what must be done one after another.
+    for sigma = x^2, if the second layer is a_i = gain s_i with signs s_i. The rows of Z for one sign are then
+    combinations T Z0: T_t = unit_t - sum_s gamma_s <x_s, x_t> s T_s and u_t = -gamma_t s T_t Z0,
+    gamma_t = (4 eta_W gain / b) e_t. Errors follow from T and from K = Z0 Z0^T, summed over the neurons of that sign,
+    so that nothing of size N is left in what must be done one after another.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastlazy._core.jit import jit
-from fastlazy._core.layout import aligned_zeros, ceil_div, copy_to_panels, padded
+from fastlazy._core.jit import jit, jit_inline
+from fastlazy._core.layout import aligned_zeros, ceil_div, copy_to_panels, padded, pointer
+from fastlazy._core.loops import call_loop
 from fastlazy._core.tile import multiply
 
 FIXED, SCALAR, FREE = 0, 1, 2  # what of the second layer is trained
@@ -41,14 +42,23 @@ class Block(NamedTuple):
     A_groups: np.ndarray  # (signs, groups, rows, 4) interleaved: A
 
 
+class Sigma(NamedTuple):
+    """A sigma that is not x^2, and what it needs; x^2 has empty arrays."""
+
+    loops: np.ndarray  # (2,) addresses of the loops of sigma and sigma' (see `loops`), or empty
+    H: np.ndarray  # (panels, 4 groups, width): sigma(W x), while Z holds sigma'(W x)
+    moving: int  # neurons that are trained: those from there on stay as they are, as padding does
+    errors: np.ndarray  # (members,): how often sigma raised an error
+
+
 def has_coefficients(neurons: int, trained: int) -> bool:
     """Whether blocks of several minibatches go by coefficients, for a network that *neurons* can stand for."""
     return trained != FREE and neurons >= _FEW
 
 
-def minibatches_per_block(b: int, neurons: int, trained: int) -> int:
+def minibatches_per_block(b: int, coefficients: bool) -> int:
     """Minibatches of *b* samples that make one block: whole groups of four if there are several."""
-    samples = _LONG if has_coefficients(neurons, trained) else _SHORT
+    samples = _LONG if coefficients else _SHORT
     if b >= _SHORT:
         return 1
     whole = 4 // np.gcd(b, 4)
@@ -194,28 +204,115 @@ def combine_products(A_groups, a, Z, C, U):
 
 
 @jit
-def step_rows(b, rates, trained, y, a, Z, G, e, state):
-    """Take the steps of several minibatches, in place: Z becomes U in W + sum_r u_r x_r^T; e (rows,) work."""
+def apply_sigma(sigma, Z, p, start, stop, member):
+    """Fill H = sigma(Z) for rows start to stop of panel p, and make sigma'(Z) of Z (rows, width), in place.
+
+    Neurons that are not trained have 0 in the place of sigma'.
+    """
+    H, width = sigma.H[p], Z.shape[1]
+    for s in range(start, stop):
+        for j in range(width):
+            H[s, j] = Z[s, j]
+    count = (stop - start) * width
+    good = call_loop(sigma.loops[0], pointer(H, start * width), count)
+    good &= call_loop(sigma.loops[1], pointer(Z, start * width), count)
+    if not good:
+        sigma.errors[member] += 1
+    for s in range(start, stop):
+        for j in range(max(0, sigma.moving - p * width), width):
+            Z[s, j] = 0
+
+
+@jit
+def step_rows(b, rates, trained, y, a, Z, G, e, state, sigma):
+    """Take the steps of several minibatches, in place: Z becomes U in W + sum_r u_r x_r^T; e (rows,) work.
+
+    The member that takes them is the first.
+    """
     panels, rows, width = Z.shape
     samples = b * rates.shape[0]
     sum_e = sum_ef = squares = 0.0
     for s in range(rows):
-        g = s // 4
-        # Minibatches that had ended when this group began are applied to it as a whole, later ones singly.
-        ended = 4 * g // b * b // 4 * 4
-        if s % 4 == 0 and ended > 0:
-            for p in range(panels):
-                multiply(G, g, g + 1, Z[p], 0, ended, True, Z[p, s:])
+        ended = apply_ended(b, s, Z, G)
         if s >= samples:  # padding
             for p in range(panels):
                 Z[p, s] = 0
             continue
         f = 0.0
         for p in range(panels):
-            for r in range(ended, s // b * b):
-                inner = G[g, r, s % 4]
+            apply_begun(b, s, ended, Z[p], G)
+            apply_sigma(sigma, Z[p], p, s, s + 1, 0)
+            f += inner_product(a[p], sigma.H[p, s])
+        e[s] = state[0] * f + state[1] - y[s]
+        sum_e += e[s]
+        sum_ef += e[s] * f
+        squares += e[s] * e[s]
+        if (s + 1) % b == 0:
+            step = rates[s // b]
+            for p in range(panels):
+                count = sigma.moving - p * width
                 for j in range(width):
-                    Z[p, s, j] += inner * Z[p, r, j]
+                    a_old, gradient = a[p, j], Z.dtype.type(0)
+                    factor = Z.dtype.type(-2 * step[0] * state[0] / b) * a_old
+                    for r in range(s + 1 - b, s + 1):
+                        gradient += e[r] * sigma.H[p, r, j]
+                        Z[p, r, j] *= factor * e[r]
+                    if trained == FREE and j < count:
+                        a[p, j] = a_old - Z.dtype.type(2 * step[1] / b) * gradient
+            state[1] -= step[2] * 2 / b * sum_e
+            if trained == SCALAR:
+                state[0] -= step[1] * 2 / b * sum_ef
+            sum_e = sum_ef = 0.0
+    state[3] += squares
+
+
+@jit
+def apply_ended(b, s, Z, G):
+    """The samples of minibatches that had ended when the group of sample s began.
+
+    They are applied, in place, to the group of four as a whole when its first sample is reached; later ones singly.
+    """
+    g = s // 4
+    ended = 4 * g // b * b // 4 * 4
+    if s % 4 == 0 and ended > 0:
+        for p in range(len(Z)):
+            multiply(G, g, g + 1, Z[p], 0, ended, True, Z[p, s:])
+    return ended
+
+
+@jit
+def apply_begun(b, s, ended, Z, G):
+    """Apply, in place, samples of minibatches that ended since then to sample s of one panel."""
+    for r in range(ended, s // b * b):
+        inner = G[s // 4, r, s % 4]
+        for j in range(Z.shape[1]):
+            Z[s, j] += inner * Z[r, j]
+
+
+@jit_inline
+def inner_product(a, h):
+    """sum_j a_j h_j."""
+    total = h.dtype.type(0)
+    for j in range(h.size):
+        total += a[j] * h[j]
+    return total
+
+
+@jit
+def step_rows_of_squares(b, rates, trained, y, a, Z, G, e, state):
+    """As `step_rows`, for sigma = x^2."""
+    panels, rows, width = Z.shape
+    samples = b * rates.shape[0]
+    sum_e = sum_ef = squares = 0.0
+    for s in range(rows):
+        ended = apply_ended(b, s, Z, G)
+        if s >= samples:  # padding
+            for p in range(panels):
+                Z[p, s] = 0
+            continue
+        f = 0.0
+        for p in range(panels):
+            apply_begun(b, s, ended, Z[p], G)
             f += weighted_norm(a[p], Z[p, s])
         e[s] = state[0] * f + state[1] - y[s]
         sum_e += e[s]

@@ -1,18 +1,20 @@
-"""SGD of the quadratic network f(x) = gain sum_i a_i <w_i, x>^2 + c, in place.
+"""SGD of the network f(x) = gain sum_i a_i sigma(<w_i, x>) + c, in place.
 
 Samples are given, or those of the target y = sum_i beta_i x_i^2 + b0 with x ~ N(0, I): in the eigenbasis of B, which
 costs nothing since x is rotation invariant. A step on b samples with errors e = f(x) - y and loss mean(e^2) is
 
-    W     <- W     - eta_W (4 gain / b) sum_k e_k (a o W x_k) x_k^T
-    a     <- a     - eta_a (2 / b)       sum_k e_k (W x_k)^2          ("free")
-    gain  <- gain  - eta_a (2 / b)       sum_k e_k sum_i a_i <w_i, x_k>^2   ("scalar")
-    c     <- c     - eta_c (2 / b)       sum_k e_k
+    W     <- W     - eta_W (2 gain / b) sum_k e_k (a o sigma'(W x_k)) x_k^T
+    a     <- a     - eta_a (2 / b)      sum_k e_k sigma(W x_k)                 ("free")
+    gain  <- gain  - eta_a (2 / b)      sum_k e_k sum_i a_i sigma(<w_i, x_k>)  ("scalar")
+    c     <- c     - eta_c (2 / b)      sum_k e_k
 
-with all gradients at the old values. W stays in panels for the whole run and is read once and updated
-once per block of samples. A block is one minibatch, or, if minibatches are small, several: z = W x is
-taken for all samples of the block at once, with the W of its beginning, and corrected for the updates
-within the block, which have the form W + sum_r u_r x_r^T, through the products <x_r, x_s>. The numbers
-are those of one minibatch at a time, at the speed of a matrix product.
+with all gradients at the old values. For sigma = x^2 everything is written out; any other sigma and its derivative are
+loops that are called where the products lie in the cache (see `loops`).
+
+W stays in panels for the whole run and is read once and updated once per block of samples. A block is one minibatch,
+or, if minibatches are small, several: z = W x is taken for all samples of the block at once, with the W of its
+beginning, and corrected for the updates within the block, which have the form W + sum_r u_r x_r^T, through the products
+<x_r, x_s>. The numbers are those of one minibatch at a time, at the speed of a matrix product.
 
 Three phases a block, each of items that any member of the team may take (see `team`): products z = W x;
 errors and the next block's samples; update of W.
@@ -29,7 +31,9 @@ from fastlazy._core.block import (
     FREE,
     SCALAR,
     Block,
+    Sigma,
     allocate_block,
+    apply_sigma,
     combine_products,
     fill_coefficients,
     fill_gram,
@@ -37,6 +41,7 @@ from fastlazy._core.block import (
     has_coefficients,
     minibatches_per_block,
     step_rows,
+    step_rows_of_squares,
     transpose_products,
 )
 from fastlazy._core.geometry import REGISTER_BYTES
@@ -52,6 +57,7 @@ __all__ = [
     "SCALAR",
     "Network",
     "Shape",
+    "Sigma",
     "State",
     "Stretch",
     "advance",
@@ -89,6 +95,8 @@ class Shape(NamedTuple):
     size: int  # samples of a block
     several: bool  # whether a block is made of several minibatches, or of one
     coefficients: bool  # whether several go by coefficients, for which all a are 1 and -1, or by rows (see `block`)
+    loops: tuple[int, int] | None  # addresses of the loops of sigma and sigma'; None: sigma = x^2
+    moving: int  # neurons that are trained, the first; for x^2 all are
     members: int  # of the team
 
 
@@ -112,6 +120,7 @@ class Work(NamedTuple):
     U: np.ndarray  # (members, 4 groups, width): Z times its coefficients
     C: np.ndarray  # (members, 4, width): a tile of X X^T and its like
     block: Block
+    sigma: Sigma
 
 
 def pack(rows: np.ndarray, a: np.ndarray, gain: float, c: float, dtype: np.dtype) -> Network:
@@ -149,6 +158,12 @@ def allocate(network: Network, beta: np.ndarray, b0: float, shape: Shape) -> tup
         U=aligned_zeros((shape.members, 4 * groups, width), dtype),
         C=aligned_zeros((shape.members, 4, width), dtype),
         block=allocate_block(groups, network.a[0], shape.several, shape.coefficients),
+        sigma=Sigma(
+            loops=np.array([*(shape.loops or ())], np.int64),
+            H=aligned_zeros((panels if shape.loops else 0, 4 * groups, width), dtype),
+            moving=shape.moving,
+            errors=np.zeros(shape.members, np.int64),
+        ),
     )
     return allocate_samples(beta, b0, shape.size, width if shape.several else 0, dtype), work
 
@@ -165,7 +180,8 @@ def advance(member, members, board, stretch, rates, samples, work, network):
     W = network.W
     panels, d4, width = W.shape
     groups = samples.X.shape[1]
-    block = work.block
+    block, sigma = work.block, work.sigma
+    squares = sigma.loops.size == 0
     signs = len(block.A_groups)  # 0: blocks of several minibatches go by rows
     row_chunk = max(TALL, _ITEM // (4 * width * d4) // TALL * TALL)
     row_chunks = ceil_div(groups, row_chunk)
@@ -192,8 +208,11 @@ def advance(member, members, board, stretch, rates, samples, work, network):
                 start = chunk * row_chunk
                 stop = min(start + row_chunk, groups)
                 multiply(X, start, stop, W[p], 0, d4, False, work.Z[p, 4 * start :])
-                if m == 1:
+                if m == 1 and squares:
                     fill_squares(work.Z[p], a[p], start, stop, work.f[p])
+                elif m == 1:
+                    apply_sigma(sigma, work.Z[p], p, 4 * start, 4 * stop, member)
+                    fill_sums(sigma.H[p], a[p], start, stop, work.f[p])
                 elif signs > 0:
                     transpose_products(work.Z[p], a[p], p, start, stop, block.Z_rows, block.Z_panels)
             else:
@@ -216,8 +235,12 @@ def advance(member, members, board, stretch, rates, samples, work, network):
                 step_scalars(b, rates[t], trained, y, work, network.state)
             elif signs > 0:
                 fill_coefficients(b, rates[t * m : (t + 1) * m], trained, y, block, network.state)
+            elif squares:
+                steps = rates[t * m : (t + 1) * m]
+                step_rows_of_squares(b, steps, trained, y, a, work.Z, block.G, work.e, network.state)
             else:
-                step_rows(b, rates[t * m : (t + 1) * m], trained, y, a, work.Z, block.G, work.e, network.state)
+                steps = rates[t * m : (t + 1) * m]
+                step_rows(b, steps, trained, y, a, work.Z, block.G, work.e, network.state, sigma)
         if t + 1 < blocks:
             draw_block(board, member, members, key, first_group + (t + 1) * groups, 1 - now, samples)
         if not meet(board, members):
@@ -233,11 +256,15 @@ def advance(member, members, board, stretch, rates, samples, work, network):
             if m > 1 and signs == 0:
                 add_transposed(X, work.Z[p], start, stop, W[p])
             else:
-                if trained == FREE and chunk == 0:
-                    step_second_layer(work.Z[p], work.e, 2 * rates[t, 1] / b, a[p], a_next[p])
+                if trained == FREE and chunk == 0 and squares:
+                    step_second_layer_of_squares(work.Z[p], work.e, 2 * rates[t, 1] / b, a[p], a_next[p])
+                elif trained == FREE and chunk == 0:
+                    count = sigma.moving - p * width
+                    step_second_layer(sigma.H[p], work.e, 2 * rates[t, 1] / b, count, a[p], a_next[p])
                 if p != scaled:
                     if m == 1:
-                        scale_products(work.Z[p], work.e, a[p], -4 * rates[t, 0] * gain / b, work.U[member])
+                        factor = (-4 if squares else -2) * rates[t, 0] * gain / b
+                        scale_products(work.Z[p], work.e, a[p], factor, work.U[member])
                     else:
                         combine_products(block.A_groups, a[p], work.Z[p], work.C[member], work.U[member])
                     scaled = p
@@ -256,6 +283,18 @@ def fill_squares(Z, a, start, stop, f):
         for v in range(1, Z.shape[1] // lanes):
             for j in range(lanes):
                 f[s, j] += a[v * lanes + j] * Z[s, v * lanes + j] * Z[s, v * lanes + j]
+
+
+@jit
+def fill_sums(H, a, start, stop, f):
+    """Fill f = sum_j a_j H_j, in place, one sum a lane, as `fill_squares`."""
+    lanes = f.shape[1]
+    for s in range(4 * start, 4 * stop):
+        for j in range(lanes):
+            f[s, j] = a[j] * H[s, j]
+        for v in range(1, H.shape[1] // lanes):
+            for j in range(lanes):
+                f[s, j] += a[v * lanes + j] * H[s, v * lanes + j]
 
 
 @jit
@@ -286,7 +325,19 @@ def step_scalars(b, rates, trained, y, work, state):
 
 
 @jit
-def step_second_layer(Z, e, rate, a, a_next):
+def step_second_layer(H, e, rate, count, a, a_next):
+    """Fill a_next = a - rate sum_s e_s H_s for the first *count* neurons, in place; it stays for the others."""
+    for j in range(a.size):
+        a_next[j] = 0
+    for s in range(e.size):
+        for j in range(a.size):
+            a_next[j] += e[s] * H[s, j]
+    for j in range(a.size):
+        a_next[j] = a[j] - a.dtype.type(rate) * a_next[j] if j < count else a[j]
+
+
+@jit
+def step_second_layer_of_squares(Z, e, rate, a, a_next):
     """Fill a_next = a - rate sum_s e_s Z_s^2, in place."""
     for j in range(a.size):
         a_next[j] = 0

@@ -102,6 +102,11 @@ class Activation:
     def __reduce__(self) -> tuple[Any, ...]:
         return _restored, (type(self), self.name, self._pickled)
 
+    @property
+    def key(self) -> Any:
+        """A hashable value that equal non-linearities share."""
+        return self._content
+
     @cached_property
     def _content(self) -> Any:
         return self.name, content(self.function), content(self.derivative)

@@ -7,14 +7,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastlazy._core.sgd import State
-from fastlazy._support.arguments import Array
+from fastlazy._support.arguments import Array, check_array, check_columns
+from fastlazy.activations.activation import Activation
+from fastlazy.kernels.features import rf_values
 from fastlazy.risk.network import network_risk
 from fastlazy.targets.quadratic import QuadraticFunction
 from fastlazy.training.checkpoint import Progress
 from fastlazy.training.diagnostics import Diagnostics, Watch
 from fastlazy.training.linearization import network_function
+from fastlazy.training.loop import SQUARE
 from fastlazy.training.settings import Settings
 from fastlazy.training.start import Frame, Start
 
@@ -48,6 +52,8 @@ class Fit:
         of W, a and W0, a0 without offset. None: the network itself.
     diagnostics : Diagnostics or None
         How lazy the run was at each record, if asked for.
+    activation : Activation
+        The non-linearity of the network.
     """
 
     W: Array
@@ -61,20 +67,50 @@ class Fit:
     c0: float
     scale: float | None = None
     diagnostics: Diagnostics | None = None
+    activation: Activation = SQUARE
 
     @property
     def function(self) -> QuadraticFunction:
-        """What was trained, as a function of x.
+        """What was trained, as a function of x, for sigma = x^2.
 
         Raises
         ------
         ValueError
-            If its coefficients are so small or large that their squares are beyond floating point.
+            If its coefficients are so small or large that their squares are beyond floating point, or sigma is not x^2.
         """
+        if not self.activation.is_square:
+            raise ValueError(
+                f"a network of activation {self.activation.name!r} is no quadratic function; call the fit on samples X "
+                "for its values, or network_risk for its risk"
+            )
         f = network_function(self.W, self.a)
         if self.scale is None:
             return QuadraticFunction(f.B, self.c)
         return QuadraticFunction(self.scale * (f.B - network_function(self.W0, self.a0).B), self.c)
+
+    def __call__(self, X: ArrayLike) -> Array:
+        """The values of what was trained.
+
+        Parameters
+        ----------
+        X : array_like, shape (n, d)
+            Samples.
+
+        Returns
+        -------
+        ndarray, shape (n,)
+            In float64.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If X is not a finite (n, d) array, or a value overflows.
+        """
+        samples = check_columns("X", check_array("X", X, 2), self.W.shape[1])
+        f = _values(samples, self.W, self.a, self.activation)
+        if self.scale is not None:
+            f = self.scale * (f - _values(samples, self.W0, self.a0, self.activation))
+        return f + self.c
 
 
 class History:
@@ -129,6 +165,7 @@ class History:
             *self._weights(self._state), np.array(self.samples), np.array(self._risks), status, *self._first,
             scale=None if scale is None else float(scale),
             diagnostics=self._watch.collect(self._watched) if self._watch else None,
+            activation=self._settings.activation,
         )  # fmt: skip
 
     def progress(self, seen: int) -> Progress:
@@ -143,7 +180,7 @@ class History:
         """The risk, and a record of the diagnostics; the risk is infinite where any number is not finite."""
         record: Array = np.empty(0)
         with np.errstate(over="ignore", invalid="ignore"):
-            risk = _risk(self._frame.target, state)
+            risk = _risk(self._frame.target, state, self._settings)
             if self._watch is not None and risk < math.inf:
                 record = self._watch(state)
         return risk if np.isfinite(record).all() else math.inf, record
@@ -157,9 +194,21 @@ class History:
         return np.ascontiguousarray(W, settings.dtype), second, state.c + settings.target.b0
 
 
-def _risk(target: QuadraticFunction, state: State) -> float:
-    """The exact risk, infinite for a state that is not finite."""
+def _risk(target: QuadraticFunction, state: State, settings: Settings) -> float:
+    """The exact risk, infinite for a state that is not finite, or so large that moments of sigma overflow."""
     numbers, arrays = (state.gain, state.c), (state.W, state.a)
     if not all(map(math.isfinite, numbers)) or any(not np.isfinite(array).all() for array in arrays):
         return math.inf
-    return network_risk(target, state.W, state.gain * state.a, state.c)
+    second = state.gain * state.a
+    if settings.activation.is_square:
+        return network_risk(target, state.W, second, state.c)
+    try:
+        return network_risk(target, state.W, second, state.c, settings.activation, parallel=settings.n_threads != 1)
+    except ValueError:
+        return math.inf
+
+
+def _values(X: Array, W: Array, a: float | Array, activation: Activation) -> Array:
+    """sum_i a_i sigma(<w_i, x>) (n,)."""
+    layer = np.broadcast_to(np.asarray(a, np.float64), len(W))[None]
+    return rf_values(X, W.astype(np.float64), layer, activation)[:, 0]

@@ -1,11 +1,11 @@
-"""The trained network: SGD of f(x) = sum_i a_i <w_i, x>^2 + c on fresh samples of a quadratic target.
+"""The trained network: SGD of f(x) = sum_i a_i sigma(<w_i, x>) + c on fresh samples of a quadratic target.
 
 Three exact simplifications, none of which changes the trajectory:
 
 - x is rotation invariant, so the run takes place in the eigenbasis of B, where a sample costs O(d);
-- a step multiplies W from the right (for the rows of one sign), so for N > d rows W = Q R the run takes
-  place on R (d, d) and Q R is returned;
-- the population risk is a function of W^T diag(a) W, so the trajectory records it without a test set.
+- for sigma = x^2 a step multiplies W from the right (for the rows of one sign), so for N > d rows W = Q R the run
+  takes place on R (d, d) and Q R is returned;
+- the population risk is known (`fastlazy.network_risk`), so the trajectory records it without a test set.
 """
 
 from __future__ import annotations
@@ -29,25 +29,33 @@ from fastlazy._support.arguments import (
     check_real,
     check_rng,
     check_truth,
+    shown,
 )
+from fastlazy.activations.activation import Activation
+from fastlazy.activations.builtin import check_activation
+from fastlazy.activations.moments import hermite_coefficients
+from fastlazy.activations.rf_pairs import unit_rows
 from fastlazy.targets.quadratic import QuadraticFunction, check_target
 from fastlazy.training.checkpoint import Checkpoint
 from fastlazy.training.fit import Fit, History
 from fastlazy.training.loop import TRAINED, Course, Setup, training_loop
 from fastlazy.training.settings import Settings, check_callback, check_seed
+from fastlazy.training.sizes import start_sizes
 from fastlazy.training.start import (
     INITS,
     Frame,
     Start,
+    check_entries,
     check_network,
     check_size,
     initial_second_layer,
     initial_weights,
     reduced,
     scaled,
+    warn_of_bend,
     warn_of_signs,
 )
-from fastlazy.training.steps import StepSize, scaled_step_rule, step_rule
+from fastlazy.training.steps import StepSize, general_step_rule, scaled_step_rule, step_rule
 
 
 def fit_nn(
@@ -55,6 +63,7 @@ def fit_nn(
     N: int,
     *,
     n_samples: int,
+    activation: str | Activation = "square",
     batch_size: int = 100,
     step_size: StepSize = "auto",
     second_layer: str = "ones",
@@ -81,6 +90,8 @@ def fit_nn(
         Neurons.
     n_samples : int
         Samples in all. The last minibatch is smaller if batch_size does not divide it.
+    activation : str or Activation
+        The non-linearity sigma; it must have a derivative.
     batch_size : int
         Samples of one step, b. The loss of a step is the mean squared error over them.
     step_size : "auto", float or callable
@@ -91,11 +102,13 @@ def fit_nn(
         "ones": a = 1. "signs": fixed signs. "scalar": one trained number. "free": a trained vector.
     W0 : array_like, shape (N, d), optional
         First-layer weights at the start; default uniformly random orthonormal rows (for N > d, columns)
-        times sqrt(tau / d), so that W^T W is tau / d times a projector (for N >= d, the identity).
+        times sqrt(tau / d), so that W^T W is tau / d times a projector (for N >= d, the identity). For another sigma
+        than x^2, random orthonormal rows in blocks of d, times a length (`fastlazy.training.sizes`).
     a0 : float or array_like, shape (N,), optional
         Second layer at the start: any number for "scalar", entries +-1 for "signs", any for "free".
         Default 1 for "scalar"; for "signs" and "free" as many -1, in the last rows, as the best network
-        of this width has: the signs of the N eigenvalues of B that are largest in modulus.
+        of this width has: the signs of the N eigenvalues of B that are largest in modulus. For another sigma than x^2,
+        "scalar" and "free" have A times that, by which the start is of the target's size.
     c0 : float, optional
         Offset at the start; default the one that makes the mean error zero.
     dtype : float32 or float64
@@ -108,7 +121,7 @@ def fit_nn(
     callback : callable, optional
         Called with the `Fit` so far at each record; a true answer stops the run.
     reduce : bool
-        Run on R (d, d) instead of W where N > d and that is exact: always but for "free". False runs the
+        Run on R (d, d) instead of W where N > d and that is exact: for x^2, always but for "free". False runs the
         whole W: the same numbers to rounding, slower.
     n_threads : int, optional
         Threads to share each step; default as many as the process may use and the size is worth.
@@ -119,12 +132,13 @@ def fit_nn(
     scale : float, optional
         alpha > 0 of lazy scaling: alpha (f - f_0) + c is trained, f_0 the network at the start, with the steps of W and
         the second layer divided by alpha^2. Small alpha leads to the trained network, large alpha to the neural
-        tangent model of W0: see `lazy_risk`. The offset is not scaled, and starts at c0.
+        tangent model of W0: see `lazy_risk`. The offset is not scaled, and starts at c0. For x^2 only.
     init : str
         "orthogonal": W0 as it says. "symmetric", for "signs" and "free": the N / 2 rows of such a W0 twice, with a
         second layer of +1 and of -1, so that f_0 = 0.
     diagnostics : bool
-        Whether to record how far the weights go and how well their linearisation holds: see `Diagnostics`.
+        Whether to record how far the weights go and how well their linearisation holds: see `Diagnostics`. For x^2
+        only.
 
     Returns
     -------
@@ -135,19 +149,21 @@ def fit_nn(
     RuntimeWarning
         If the run diverges, the checkpoint is damaged, or rounding of scale f_0 is not small beside the target.
     UserWarning
-        If B has negative eigenvalues that second layers of one sign ("ones", "scalar") cannot learn, and "signs" can.
+        If B has negative eigenvalues that second layers of one sign ("ones", "scalar") cannot learn, and "signs" can;
+        if sigma is odd, or bends downwards where a = 1 is fixed, so that nothing or little can be learned.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is of the wrong kind, shape or size, or the checkpoint is a file of other arrays.
+        If an argument is of the wrong kind, shape or size, sigma has no derivative or no finite Gaussian moments, or
+        the checkpoint is a file of other arrays.
     OSError
         If the checkpoint cannot be read or written.
 
     Notes
     -----
-    A step is W <- W - eta_W grad_W, and so on, with gradients of the mean squared error over the batch,
-    4 diag(a) W M, 2 <w_i, M w_i> and 2 delta with M the mean of e x x^T and delta that of e. "auto" (ours; the
+    A step is W <- W - eta_W grad_W, and so on, with gradients of the mean squared error over the batch: the means of
+    2 e a_i sigma'(<w_i, x>) x, of 2 e sigma(<w_i, x>) and of 2 e. "auto" (ours, here for x^2; the
     reasons are in `fastlazy.training.steps`) is, at the fraction u of the run, with tau = sum_i |lambda_i(B)|,
     r = max_i |lambda_i(B)| / tau, nu = nn_risk / null_risk and T = n_samples / (d b s),
 
@@ -166,6 +182,7 @@ def fit_nn(
     settings = Settings(
         target=target,
         N=check_count("N", N),
+        activation=_check_trainable(activation, scale, diagnostics),
         batch_size=check_count("batch_size", batch_size),
         n_samples=check_count("n_samples", n_samples),
         dtype=check_float_dtype(dtype),
@@ -180,7 +197,7 @@ def fit_nn(
         checkpoint=check_seed(checkpoint, rng),
     )
     start = _start(settings, step_size, scale, W0, a0, c0)
-    if settings.common:
+    if settings.common and settings.activation.is_square:
         warn_of_signs(start.target, settings.N, settings.second_layer, target.null_risk)
     network, frame = _packed(settings, start)
     history = History(settings, start, frame, core.unpack(network, *frame.shape))
@@ -210,6 +227,8 @@ def _start(
     """Where the run starts, by what was given or by the defaults, and its steps."""
     target, N, dtype = settings.target, settings.N, settings.dtype
     key = settings.rng.integers(2**64, dtype=np.uint64)
+    if not settings.activation.is_square:
+        return _general_start(settings, step_size, key, W0, a0, c0)
     W = initial_weights(W0, target, N, settings.rng, settings.init)
     a = initial_second_layer(a0, target, N, settings.second_layer, settings.init)
     check_network(W, a, 1.0, dtype)
@@ -225,13 +244,50 @@ def _start(
     return Start(target=learned, W=W, a=a, c=c, scale=scale, row_scale=row_scale, key=key, rule=rule)
 
 
+def _general_start(
+    settings: Settings,
+    step_size: StepSize,
+    key: np.uint64,
+    W0: ArrayLike | None,
+    a0: ArrayLike | None,
+    c0: float | None,
+) -> Start:
+    """The start for a sigma that is not x^2."""
+    target, N, sigma, layer = settings.target, settings.N, settings.activation, settings.second_layer
+    fixed = layer in ("ones", "signs")
+    sizes = start_sizes(sigma, target, N, fixed)
+    W = initial_weights(W0, target, N, settings.rng, settings.init, sizes.r)
+    a = initial_second_layer(a0, target, N, layer, settings.init, sizes.A * (1.0 if sizes.sign >= 0 else -1.0))
+    warn_of_bend(sigma, sizes.sign, layer, a0 is None)
+    lengths = unit_rows(W)[1]
+    check_entries(W, a, settings.dtype)
+    c = target.mean - float(a @ hermite_coefficients(sigma, lengths, 0)[:, 0]) if c0 is None else check_real("c0", c0)
+    check_size("c0 differs from b0 by a number", abs(c - target.b0), settings.dtype)
+    rule = general_step_rule(step_size, target, sigma, W, a, settings.common, settings.b, settings.steps)
+    return Start(target=target, W=W, a=a, c=c, scale=None, row_scale=1.0, key=key, rule=rule)
+
+
+def _check_trainable(activation: Any, scale: Any, diagnostics: Any) -> Activation:
+    """The non-linearity, if SGD can train it and the other arguments know it."""
+    sigma = check_activation(activation)
+    if not sigma.is_square:
+        for name, value in (("scale", scale), ("diagnostics", diagnostics or None)):
+            if value is not None:
+                raise ValueError(
+                    f"{name} = {shown(value)} is for activation='square', got {sigma.name!r}; leave {name} out"
+                )
+        sigma.compiled_derivative  # noqa: B018  (it raises where there is no derivative)
+    return sigma
+
+
 def _packed(settings: Settings, start: Start) -> tuple[core.Network, Frame]:
     """The network that is trained, in panels, and its coordinates."""
     beta, basis = start.target.eigenbasis
     # A number that all neurons share is kept apart from the rows; else each row has its own, and the gain is 1.
     gain, second = (float(start.a[0]), np.ones(settings.N)) if settings.common else (1.0, start.a)
     W = start.W if basis is None else start.W @ basis
-    rows, a, expand = reduced(W, second, settings.reduce and settings.trained != core.FREE)
+    exact = settings.activation.is_square and settings.trained != core.FREE
+    rows, a, expand = reduced(W, second, settings.reduce and exact)
     # The offset of the run is c - b0, and its target has none: a large constant would cost digits.
     network = core.pack(rows, a, gain, start.c - settings.target.b0, settings.dtype)
     return network, Frame(QuadraticFunction(beta), basis, expand, rows.shape)
@@ -243,7 +299,7 @@ def _checkpoint(settings: Settings, start: Start, frame: Frame, network: core.Ne
         return None
     rates = start.rule(np.linspace(0, 1, 1000, endpoint=False))  # these numbers tell two rules apart
     samples = settings.trained, settings.n_samples, settings.b, settings.marks, start.key
-    others = start.scale is None, start.row_scale, settings.diagnostics
+    others = start.scale is None, start.row_scale, settings.diagnostics, ascii(settings.activation.key)
     return Checkpoint(
         settings.checkpoint, network, frame.target.B.diagonal(), settings.target.b0, *samples, rates, *others
     )
@@ -259,7 +315,8 @@ def _train(
         return start.rule(np.arange(first, first + count) / steps)
 
     width = min(settings.N, settings.target.d)  # that of the smallest network that could be the same function
-    setup = Setup(network, settings.trained, settings.b, width, frame.target.B.diagonal(), 0.0)
+    beta = frame.target.B.diagonal()
+    setup = Setup(network, settings.trained, settings.b, width, beta, 0.0, settings.activation, frame.shape[0])
     course = Course(settings.n_samples, rates, start.key, settings.marks, history.seen)
     seen = history.seen
     with training_loop(setup, settings.n_threads) as loop:

@@ -13,11 +13,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastlazy._core import sgd as core
+from fastlazy._core.loops import loop_address
 from fastlazy._support.arguments import Array
 from fastlazy._support.threads import Team, one_blas_thread, share_threads, team
+from fastlazy.activations.activation import Activation
+from fastlazy.activations.builtin import get_activation
 
 TRAINED = {"ones": core.FIXED, "signs": core.FIXED, "scalar": core.SCALAR, "free": core.FREE}
 CHUNK = 4e9  # multiply-adds of one thread between two returns to the interpreter: well under a second
+SQUARE = get_activation("square")
 SHARE = 1_000_000  # multiply-adds of a block that a thread must get to be worth its place
 
 
@@ -30,11 +34,26 @@ class Setup(NamedTuple):
     neurons: int  # of the smallest network that could be the same function
     beta: Array  # (d,) eigenvalues of the target; those of a data set do not matter
     b0: float
+    activation: Activation = SQUARE
+    moving: int | None = None  # neurons that are trained, the first; None: all, as they must be for x^2
+
+    @property
+    def by_coefficients(self) -> bool:
+        """Whether blocks of several minibatches go by coefficients, or by rows: see `fastlazy._core.block`."""
+        return self.activation.is_square and core.has_coefficients(self.neurons, self.trained)
 
     @property
     def m(self) -> int:
         """Minibatches of a block."""
-        return core.minibatches_per_block(self.b, self.neurons, self.trained)
+        return core.minibatches_per_block(self.b, self.by_coefficients)
+
+    @property
+    def loops(self) -> tuple[int, int] | None:
+        """The compiled loops of sigma and sigma', or None for x^2, which needs none."""
+        sigma, dtype = self.activation, self.network.W.dtype
+        if sigma.is_square:
+            return None
+        return loop_address(sigma.compiled, dtype), loop_address(sigma.compiled_derivative, dtype)
 
     @property
     def block_work(self) -> int:
@@ -84,8 +103,9 @@ class Loop:
     def __init__(self, setup: Setup, together: Team) -> None:
         self.setup, self.together = setup, together
         self.longest = max(1, int(CHUNK * together.members / setup.block_work))  # most blocks of one call
-        by_coefficients = core.has_coefficients(setup.neurons, setup.trained)
-        shape = core.Shape(setup.b * setup.m, setup.m > 1, by_coefficients, together.members)
+        moving = setup.network.a[0].size if setup.moving is None else setup.moving
+        size, several = setup.b * setup.m, setup.m > 1
+        shape = core.Shape(size, several, setup.by_coefficients, setup.loops, moving, together.members)
         self.samples, self.work = core.allocate(setup.network, setup.beta, setup.b0, shape)
 
     def gather(self, X: Array, y: Array, order: np.ndarray[Any, np.dtype[np.int64]]) -> None:
@@ -135,6 +155,11 @@ class Loop:
         stretch = core.Stretch(course.key, place.block * groups, blocks, part.b, part.m, self.setup.trained)
         rates = course.rates(place.step, blocks * part.m)
         self.together(core.advance, stretch, rates, self.samples, self.work, self.setup.network)
+        if self.work.sigma.errors.any():
+            raise ValueError(
+                f"activation {self.setup.activation.name!r} raised an error in training; make it a function of every "
+                "finite number, or lower step_size"
+            )
 
 
 @contextmanager

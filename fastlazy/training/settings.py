@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from fastlazy.activations.activation import Activation
 from fastlazy.targets.quadratic import QuadraticFunction
 from fastlazy.training.loop import TRAINED
 
@@ -19,6 +20,7 @@ class Settings:
 
     target: QuadraticFunction
     N: int
+    activation: Activation
     batch_size: int
     n_samples: int
     dtype: np.dtype[Any]

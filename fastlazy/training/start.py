@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastlazy._support.arguments import Array, check_array, check_columns, check_real
+from fastlazy.activations.activation import Activation
 from fastlazy.risk.nn import nn_risk
 from fastlazy.targets.quadratic import QuadraticFunction
 from fastlazy.training.linearization import network_function
@@ -67,9 +68,9 @@ class Frame:
 
 
 def initial_weights(
-    W0: ArrayLike | None, target: QuadraticFunction, N: int, rng: np.random.Generator, init: str
+    W0: ArrayLike | None, target: QuadraticFunction, N: int, rng: np.random.Generator, init: str, r: float | None = None
 ) -> Array:
-    """The first layer at the start, shape (N, d)."""
+    """The first layer at the start, shape (N, d); *r* is the length of the rows, for a sigma that is not x^2."""
     if init == "symmetric":
         if W0 is not None:
             raise ValueError(
@@ -77,8 +78,11 @@ def initial_weights(
             )
         if N % 2:
             raise ValueError(f"N must be even for init='symmetric', which has pairs of neurons, got {N}; pass {N + 1}")
-        half = initial_weights(None, target, N // 2, rng, "orthogonal")
+        half = initial_weights(None, target, N // 2, rng, "orthogonal", r)
         return np.vstack([half, half])
+    if W0 is None and r is not None:
+        blocks = [orthonormal(min(target.d, N - first), target.d, rng) for first in range(0, N, target.d)]
+        return r * np.vstack(blocks)
     if W0 is None:
         return orthonormal(N, target.d, rng) * np.sqrt(np.abs(target.eigenvalues).sum() / target.d)
     W = check_columns("W0", check_array("W0", W0, 2), target.d)
@@ -95,9 +99,9 @@ def orthonormal(N: int, d: int, rng: np.random.Generator) -> Array:
 
 
 def initial_second_layer(
-    a0: ArrayLike | None, target: QuadraticFunction, N: int, second_layer: str, init: str
+    a0: ArrayLike | None, target: QuadraticFunction, N: int, second_layer: str, init: str, A: float = 1.0
 ) -> Array:
-    """The second layer at the start, shape (N,)."""
+    """The second layer at the start, shape (N,); *A* is its size, with the sign of what a neuron adds to the target."""
     if init == "symmetric":
         if second_layer not in ("signs", "free"):
             raise ValueError(
@@ -105,9 +109,11 @@ def initial_second_layer(
             )
         if a0 is not None:
             raise ValueError("a0 was given, but init='symmetric' has +1 and -1 in equal parts; leave it out")
-        return np.repeat([1.0, -1.0], N // 2)
+        return np.repeat([A, -A], N // 2)
     if a0 is None:
-        return _best_signs(target, N) if second_layer in ("signs", "free") else np.ones(N)
+        if second_layer == "ones":
+            return np.ones(N)
+        return A * (_best_signs(target, N) if second_layer in ("signs", "free") else np.ones(N))
     a = check_array("a0", a0, (0, 1))
     if second_layer == "ones":
         raise ValueError("a0 was given, but second_layer='ones' has a = 1; pass second_layer='signs' or 'free'")
@@ -122,13 +128,18 @@ def initial_second_layer(
 
 def check_network(W: Array, a: Array, alpha: float, dtype: np.dtype[Any]) -> None:
     """Raise ValueError if *dtype* does not bear alpha sum_i a_i <w_i, x>^2, rows *W* (N, d) and *a* (N,)."""
+    check_entries(W, a, dtype)
+    with np.errstate(over="ignore", invalid="ignore"):
+        size = alpha * float(np.abs(a) @ np.sum(W**2, axis=1))
+    check_size("W0 and a0 make a function", size, dtype)
+
+
+def check_entries(W: Array, a: Array, dtype: np.dtype[Any]) -> None:
+    """Raise ValueError if *dtype* does not hold the entries of *W* and *a*."""
     if max(np.abs(W).max(), np.abs(a).max()) > np.finfo(dtype).max:
         raise ValueError(
             f"W0 or a0 has entries beyond the range of dtype {dtype}; pass smaller ones, or dtype=np.float64"
         )
-    with np.errstate(over="ignore", invalid="ignore"):
-        size = alpha * float(np.abs(a) @ np.sum(W**2, axis=1))
-    check_size("W0 and a0 make a function", size, dtype)
 
 
 def check_size(what: str, size: float, dtype: np.dtype[Any]) -> None:
@@ -152,6 +163,23 @@ def warn_of_signs(target: QuadraticFunction, N: int, second_layer: str, null_ris
             UserWarning,
             stacklevel=3,
         )
+
+
+def warn_of_bend(activation: Activation, sign: float, second_layer: str, chosen: bool) -> None:
+    """Warn the caller of `fastlazy.fit_nn` if a network of *activation* can learn nothing, or little, of the target.
+
+    *sign* is that of h_2 (see `fastlazy.training.sizes`), *chosen* whether the second layer was chosen to suit it.
+    """
+    text = ""
+    if sign == 0:
+        text = "has no part of degree two, so no even target can be learned; pass another activation"
+    elif sign < 0 and (second_layer == "ones" or not chosen):
+        text = (
+            f"bends downwards, so second_layer={second_layer!r} of positive entries cannot learn B >= 0; leave a0 out"
+        )
+        text += " and pass second_layer='scalar' or 'free'"
+    if text:
+        warnings.warn(f"activation {activation.name!r} {text}", UserWarning, stacklevel=5)
 
 
 def scaled(target: QuadraticFunction, W: Array, a: Array, scale: Any, dtype: np.dtype[Any]) -> Scaled:

@@ -17,6 +17,11 @@ things limit a run of T = n / (d b s):
 So kappa = 2 (1 - u) / (1 + (5/4) nu T u) at the fraction u of the run. The offset and the second layer, each of
 which acts on every sample alike, have steps eta tau and eta / (2 tau), of the same order in their own units.
 
+For another sigma the mean of |grad_W f|^2 / d at the start, Q = sum_i a_i^2 E sigma'(|w_i| G)^2, stands for the 4 tau
+that it is for x^2, since 2 eta E |grad_W f|^2 / b is by what a step changes f(x) at its own sample, over the error. The
+offset and the second layer have eta Q / 4 and eta Q / (8 F), F = E (sum_i sigma(<w_i, x>))^2 where the neurons have one
+weight together and sum_i E sigma(<w_i, x>)^2 where each has its own (`general_step_rule`).
+
 Under lazy scaling the start is part of what has to be moved, and tau and r tau are those of the target plus those of
 the rows at the start (`scaled_step_rule`).
 """
@@ -24,13 +29,15 @@ the rows at the start (`scaled_step_rule`).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from fastlazy._support.arguments import Array, check_real, shown
+from fastlazy.activations.activation import Activation
 from fastlazy.risk.nn import nn_risk
 from fastlazy.targets.quadratic import QuadraticFunction
+from fastlazy.training.sizes import feature_size, slope_size
 from fastlazy.training.start import Scaled
 
 StepSize: TypeAlias = str | float | Callable[[float], float | tuple[float, float, float]]
@@ -61,12 +68,44 @@ def step_rule(step_size: StepSize, target: QuadraticFunction, N: int, b: int, st
         If step_size is of another kind, or is or returns something that is not finite and >= 0.
     """
     tau = float(np.sum(np.abs(target.eigenvalues))) or 1.0  # for B = 0 any tau > 0 will do
-    companions = np.array([1.0, 1 / (2 * tau), tau])  # steps of W, the second layer and the offset over eta
-    if isinstance(step_size, str):
-        if step_size != "auto":
-            raise ValueError(f"step_size = {step_size!r} is not known; pass 'auto', a float or a callable")
-        noise = nn_risk(target, N) / (target.null_risk or 1.0)
-        return _auto_rule(tau, float(np.max(np.abs(target.eigenvalues))), noise, target.d, b, steps)
+    companions = np.array([1.0, 1 / (2 * tau), tau])
+    if not _is_auto(step_size):
+        return _given_rule(step_size, companions, steps)
+    r = float(np.max(np.abs(target.eigenvalues))) / tau
+    noise = nn_risk(target, N) / (target.null_risk or 1.0)
+    return _auto_rule(_Scales(tau, companions, r, noise), target.d, b, steps)
+
+
+def general_step_rule(
+    step_size: StepSize,
+    target: QuadraticFunction,
+    activation: Activation,
+    W: Array,
+    a: Array,
+    shared: bool,
+    b: int,
+    steps: int,
+) -> Rule:
+    """The rule for any sigma from rows *W* (N, d) and *a* (N,), *shared* if it is one number; else as `step_rule`."""
+    lengths = np.linalg.norm(W, axis=1)
+    quarter = slope_size(activation, lengths, a) / 4 or 1.0
+    companions = np.array([1.0, quarter / (2 * (feature_size(activation, lengths, shared) or 1.0)), quarter])
+    if not _is_auto(step_size):
+        return _given_rule(step_size, companions, steps)
+    moduli = np.abs(target.eigenvalues)
+    noise = nn_risk(target, len(W)) / (target.null_risk or 1.0)
+    r = float(moduli.max() / (moduli.sum() or 1.0))
+    return _auto_rule(_Scales(quarter, companions, r, noise), target.d, b, steps)
+
+
+def _is_auto(step_size: Any) -> bool:
+    if isinstance(step_size, str) and step_size != "auto":
+        raise ValueError(f"step_size = {step_size!r} is not known; pass 'auto', a float or a callable")
+    return isinstance(step_size, str)
+
+
+def _given_rule(step_size: Any, companions: Array, steps: int) -> Rule:
+    """The rule of a number or a callable; *companions* are steps of W, the second layer and the offset over eta."""
     if not callable(step_size):
         with np.errstate(over="ignore"):  # steps beyond floating point diverge, which is told
             constant = check_real("step_size", step_size, 0.0) * companions
@@ -114,15 +153,23 @@ def scaled_step_rule(
     tau = float(np.sum(np.abs(target.eigenvalues)) + heights @ np.sum(start.W**2, axis=1)) or 1.0
     top = float(np.max(np.abs(target.eigenvalues))) + np.linalg.norm(np.sqrt(heights)[:, None] * start.W, 2) ** 2
     noise = min(1.0, nn_risk(start.target, N) / (target.null_risk or 1.0))
-    return _auto_rule(tau, float(top), noise, target.d, b, steps)
+    companions = np.array([1.0, 1 / (2 * tau), tau])
+    return _auto_rule(_Scales(tau, companions, float(top) / tau, noise), target.d, b, steps)
 
 
-def _auto_rule(tau: float, top: float, noise: float, d: int, b: int, steps: int) -> Rule:
-    """The rule above, for the largest eigenvalue *top* = r tau and *noise* nu."""
-    r = top / tau
+class _Scales(NamedTuple):
+    """What the rule above takes of the problem."""
+
+    tau: float  # or a quarter of Q
+    companions: Array  # (3,) steps of W, the second layer and the offset over eta
+    r: float
+    noise: float  # nu
+
+
+def _auto_rule(scales: _Scales, d: int, b: int, steps: int) -> Rule:
+    tau, companions, r, noise = scales
     stiffness = 1.5 + 4 * r + (d + 2 + 100 * r + 3 * d * max(0.0, r - 0.05)) / b
     decay = 1.25 * noise * steps / (d * stiffness)
-    companions = np.array([1.0, 1 / (2 * tau), tau])  # steps of W, the second layer and the offset over eta
 
     def auto(fractions: Array) -> Array:
         kappa = 2 * (1 - fractions) / (1 + decay * fractions)

@@ -8,7 +8,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from fastlazy._core import sgd as core
-from fastlazy._core.sgd import FIXED, FREE, minibatches_per_block
+from fastlazy._core.sgd import FIXED, FREE, has_coefficients, minibatches_per_block
 from fastlazy.targets.library import exponential_target
 from fastlazy.targets.quadratic import QuadraticTarget
 from fastlazy.training import checkpoint
@@ -74,7 +74,7 @@ def test_a_run_cut_anywhere_ends_the_same(target, N, options, tmp_path, monkeypa
     file = tmp_path / "state.npz"
     b = options.get("batch_size", 100)
     trained = FREE if options.get("second_layer") == "free" else FIXED
-    returns = options["n_samples"] // (b * minibatches_per_block(b, min(N, target.d), trained))
+    returns = options["n_samples"] // (b * minibatches_per_block(b, has_coefficients(min(N, target.d), trained)))
     for count in rng.integers(1, returns, 2):
         with monkeypatch.context() as patch:
             cut_after(patch, count)

@@ -1,0 +1,96 @@
+"""The sizes that a network of any sigma starts with: its rows are r long, its second layer has entries +-A.
+
+With h_k(r) = E[sigma(r G) He_k(G)], a neuron a sigma(<w, x>) with w = r u, |u| = 1, has the part a h_2(r) / 2
+(<u, x>^2 - 1) of degree two, the only one that meets a quadratic target. For x^2 that is a r^2 (<u, x>^2 - 1), and
+N neurons with r^2 = tau / max(N, d), tau = sum_i |lambda_i(B)|, have a matrix of the target's size. So (ours)
+
+    A |h_2(r)| / 2 = tau / max(N, d)
+
+for every sigma. Where A is trained, r = 1, for which sigma bends as it was made to, and this gives A. Where A = 1 is
+fixed, it gives the shortest r; if there is none, as for a bounded sigma, r is where |h_2| is largest.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from fastlazy._support.arguments import Array
+from fastlazy.activations.activation import Activation
+from fastlazy.activations.moments import hermite_coefficients, square_moments
+from fastlazy.targets.quadratic import QuadraticFunction
+
+_SHORTEST, _LONGEST = 1e-6, 1e6  # lengths of rows that are tried
+_FLAT = 1e-12  # the |h_2| over the root of E sigma^2 that counts as zero
+
+
+class Sizes(NamedTuple):
+    """The sizes at the start."""
+
+    r: float  # the length of the rows
+    A: float  # the size of the second layer, positive
+    sign: float  # the sign of h_2(r): that of a neuron with a > 0, as the target sees it; 0 if it sees none
+
+
+def start_sizes(activation: Activation, target: QuadraticFunction, N: int, fixed: bool) -> Sizes:
+    """The sizes for *N* neurons; *fixed* says whether the second layer is of size one for good."""
+    tau = float(np.abs(target.eigenvalues).sum()) or 1.0
+    wanted = tau / max(N, target.d)
+    if not fixed:
+        bend, root = _bends(activation, 1.0)
+        if bend == 0:  # odd: nothing can be learned, and the function is given the target's size
+            return Sizes(1.0, math.sqrt((target.null_risk or 1.0) / N) / (root or 1.0), 0.0)
+        return Sizes(1.0, wanted / abs(bend), float(np.sign(bend)))
+    if activation.degree is not None:
+        bend, _ = _bends(activation, 1.0)
+        r = (wanted / abs(bend)) ** (1 / activation.degree) if bend != 0 else 1.0
+        return Sizes(r, 1.0, float(np.sign(bend)))
+    r, bend = _shortest(activation, wanted)
+    return Sizes(r, 1.0, float(np.sign(bend)))
+
+
+def _shortest(activation: Activation, wanted: float) -> tuple[float, float]:
+    """The shortest length r with |h_2(r)| / 2 = *wanted*, or that of the largest, and h_2(r) / 2 there."""
+    r, bend = 1.0, _bends(activation, 1.0)[0]
+    while abs(bend) >= wanted and r > _SHORTEST:  # until it is too short
+        r /= 2
+        bend = _bends(activation, r)[0]
+    best = r, bend
+    while abs(bend) < wanted and r < _LONGEST and abs(bend) >= abs(best[1]) / 2:
+        best = max(best, (r, bend), key=lambda found: abs(found[1]))
+        r *= 2
+        try:
+            bend = _bends(activation, r)[0]
+        except ValueError:  # moments overflow for rows that long
+            return best
+    if abs(bend) < wanted:
+        return best
+    low, high = r / 2, r
+    for _ in range(40):
+        middle = math.sqrt(low * high)
+        low, high = (middle, high) if abs(_bends(activation, middle)[0]) < wanted else (low, middle)
+    return high, bend
+
+
+def _bends(activation: Activation, r: float) -> tuple[float, float]:
+    """h_2(r) / 2 at a length r, zero where it is rounding, and the root of E sigma(r G)^2."""
+    lengths = np.array([r])
+    h_2 = math.sqrt(2) * float(hermite_coefficients(activation, lengths, 2)[0, 2])
+    root = math.sqrt(float(square_moments(activation, lengths)[0]))
+    return h_2 / 2 if abs(h_2) > _FLAT * root else 0.0, root
+
+
+def slope_size(activation: Activation, r: Array, a: Array) -> float:
+    """sum_i a_i^2 E sigma'(r_i G)^2: the mean of |grad_W f|^2 over d, for rows of lengths r (N,) and *a* (N,)."""
+    return float(a**2 @ square_moments(activation, r, derivative=1))
+
+
+def feature_size(activation: Activation, r: Array, together: bool) -> float:
+    """sum_i E sigma(r_i G)^2, or where the neurons have one weight *together* E (sum_i sigma_i)^2, rows orthogonal."""
+    squares = float(square_moments(activation, r).sum())
+    if not together:
+        return squares
+    means = hermite_coefficients(activation, r, 0)[:, 0]
+    return squares + float(means.sum() ** 2 - means @ means)
