@@ -120,8 +120,9 @@ def quadratic_function(draw: Draw, kind: type[QuadraticFunction] = QuadraticFunc
         size = max(float(np.abs(plain).max()), 1e-300)
         wrong = oracles.differs(result[1] / size, 2 * np.sum((plain / size) ** 2) * size, 1e-12)
         wrong = wrong or oracles.differs(result[2], np.trace(plain) + b0, 1e-12, abs(b0) + size * len(plain))
-        want = [x @ plain @ x + b0 for x in X.plain]
-        sizes = [np.abs(x) @ np.abs(plain) @ np.abs(x) + abs(b0) for x in X.plain]
+        wide = X.plain.astype(np.longdouble)
+        want = [x @ plain @ x + b0 for x in wide]
+        sizes = [np.abs(x) @ np.abs(plain) @ np.abs(x) + abs(b0) for x in wide]
         return wrong or oracles.differs(result[4], want, 1e-12, np.array(sizes))
 
     bad = any(argument.kind == "bad" for argument in arguments.values())

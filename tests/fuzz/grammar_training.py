@@ -54,7 +54,7 @@ def linearize(draw: Draw) -> Call:
         return getattr(model, method)(**parameters) if used else model.start
 
     def check(got: Any) -> str | None:
-        W0, a0, c0 = (arguments[f"{key}0"].plain for key in ("W", "a", "c"))
+        W0, a0, c0 = (np.asarray(arguments[f"{key}0"].plain, np.longdouble) for key in ("W", "a", "c"))
         W, a, c = (moved[key].plain if key in used else start[key].plain for key in ("W", "a", "c"))
         second, change = np.broadcast_to(a0, N), np.broadcast_to(a - a0, N)
         terms = [s * (np.outer(w - v, v) + np.outer(v, w - v)) for s, w, v in zip(second, W, W0, strict=True) if s != 0]

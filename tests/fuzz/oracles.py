@@ -21,7 +21,7 @@ _SHORTER = {"exp": 2.0, "snake": 4.0}
 
 def differs(got: Any, want: Any, tolerance: float, scale: Any = None) -> str | None:
     """How *got* differs from *want* by more than so much of the scale, by default that of the largest entry."""
-    got, want = np.asarray(got, np.float64), np.asarray(want, np.float64)
+    got, want = np.asarray(got, np.longdouble), np.asarray(want, np.longdouble)  # for oracles that need the range
     if got.shape != want.shape:
         return f"has shape {got.shape}, not {want.shape}"
     if not np.isfinite(want).all():
