@@ -60,24 +60,26 @@ def loss(W, a, c, X, y):
     return np.mean((((X @ W.T) ** 2) @ a + c - y) ** 2)
 
 
-def sgd(W, a, c, X, y, b, rates, second_layer):
+def sgd(W, a, c, X, y, b, rates, second_layer, sigma=(np.square, lambda z: 2 * z)):
     """Plain SGD, one minibatch after another, on copies; returns W, a, c.
 
     *a* is a vector throughout; for "scalar" all its entries move together, by the gradient of the common
-    factor.
+    factor. *sigma* is the non-linearity and its derivative.
     """
+    function, slope = sigma
     W, a = W.copy(), a.copy()
     start = 0
     for eta_W, eta_a, eta_c in rates:
         x, t = X[start : start + b], y[start : start + b]
         start += b
         z = x @ W.T
-        e = (z**2) @ a + c - t
-        grad_W = 4 * ((e[:, None] * z) * a).T @ x / len(x)
+        h = function(z)
+        e = h @ a + c - t
+        grad_W = 2 * ((e[:, None] * slope(z)) * a).T @ x / len(x)
         if second_layer == "free":
-            grad_a = 2 * e @ z**2 / len(x)
+            grad_a = 2 * e @ h / len(x)
         elif second_layer == "scalar":
-            grad_a = 2 * e @ np.sum(z**2, axis=1) / len(x)
+            grad_a = 2 * e @ np.sum(h, axis=1) / len(x)
         else:
             grad_a = 0.0
         W -= eta_W * grad_W

@@ -20,6 +20,7 @@ import numpy as np
 from fastlazy._support.arguments import Array
 from fastlazy.activations.activation import Activation
 from fastlazy.activations.moments import hermite_coefficients, square_moments
+from fastlazy.activations.rf_pairs import unit_rows
 from fastlazy.targets.quadratic import QuadraticFunction
 
 _SHORTEST, _LONGEST = 1e-6, 1e6  # lengths of rows that are tried
@@ -43,17 +44,27 @@ def start_sizes(activation: Activation, target: QuadraticFunction, N: int, fixed
         if bend == 0:  # odd: nothing can be learned, and the function is given the target's size
             return Sizes(1.0, math.sqrt((target.null_risk or 1.0) / N) / (root or 1.0), 0.0)
         return Sizes(1.0, wanted / abs(bend), float(np.sign(bend)))
-    if activation.degree is not None:
-        bend, _ = _bends(activation, 1.0)
-        r = (wanted / abs(bend)) ** (1 / activation.degree) if bend != 0 else 1.0
-        return Sizes(r, 1.0, float(np.sign(bend)))
     r, bend = _shortest(activation, wanted)
     return Sizes(r, 1.0, float(np.sign(bend)))
+
+
+def learned_lengths(activation: Activation, target: QuadraticFunction, W: Array, a: Array) -> Array:
+    """The lengths (N,) that rows *W* (N, d) may have at the end: at least so long that all together reach the target.
+
+    N neurons of the size A of the second layer have its trace where A |h_2(r)| / 2 = tau / N.
+    """
+    lengths, A = unit_rows(W)[1], math.sqrt(float(np.mean(a**2)))
+    tau = float(np.abs(target.eigenvalues).sum())
+    if tau == 0 or A == 0 or _bends(activation, 1.0)[0] == 0:
+        return lengths
+    return np.maximum(lengths, _shortest(activation, tau / (len(W) * A))[0])
 
 
 def _shortest(activation: Activation, wanted: float) -> tuple[float, float]:
     """The shortest length r with |h_2(r)| / 2 = *wanted*, or that of the largest, and h_2(r) / 2 there."""
     r, bend = 1.0, _bends(activation, 1.0)[0]
+    if activation.degree is not None and bend != 0:
+        return (wanted / abs(bend)) ** (1 / activation.degree), math.copysign(wanted, bend)
     while abs(bend) >= wanted and r > _SHORTEST:  # until it is too short
         r /= 2
         bend = _bends(activation, r)[0]

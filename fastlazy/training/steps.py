@@ -17,8 +17,9 @@ things limit a run of T = n / (d b s):
 So kappa = 2 (1 - u) / (1 + (5/4) nu T u) at the fraction u of the run. The offset and the second layer, each of
 which acts on every sample alike, have steps eta tau and eta / (2 tau), of the same order in their own units.
 
-For another sigma the mean of |grad_W f|^2 / d at the start, Q = sum_i a_i^2 E sigma'(|w_i| G)^2, stands for the 4 tau
-that it is for x^2, since 2 eta E |grad_W f|^2 / b is by what a step changes f(x) at its own sample, over the error. The
+For another sigma the mean of |grad_W f|^2 / d, Q = sum_i a_i^2 E sigma'(r_i G)^2, stands for the 4 tau that it is for
+x^2, since 2 eta E |grad_W f|^2 / b is by what a step changes f(x) at its own sample, over the error. r_i is |w_i| at
+the start, or the length at which N neurons together reach the target, if that is more (`learned_lengths`). The
 offset and the second layer have eta Q / 4 and eta Q / (8 F), F = E (sum_i sigma(<w_i, x>))^2 where the neurons have one
 weight together and sum_i E sigma(<w_i, x>)^2 where each has its own (`general_step_rule`).
 
@@ -37,7 +38,7 @@ from fastlazy._support.arguments import Array, check_real, shown
 from fastlazy.activations.activation import Activation
 from fastlazy.risk.nn import nn_risk
 from fastlazy.targets.quadratic import QuadraticFunction
-from fastlazy.training.sizes import feature_size, slope_size
+from fastlazy.training.sizes import feature_size, learned_lengths, slope_size
 from fastlazy.training.start import Scaled
 
 StepSize: TypeAlias = str | float | Callable[[float], float | tuple[float, float, float]]
@@ -87,7 +88,7 @@ def general_step_rule(
     steps: int,
 ) -> Rule:
     """The rule for any sigma from rows *W* (N, d) and *a* (N,), *shared* if it is one number; else as `step_rule`."""
-    lengths = np.linalg.norm(W, axis=1)
+    lengths = learned_lengths(activation, target, W, a)
     quarter = slope_size(activation, lengths, a) / 4 or 1.0
     companions = np.array([1.0, quarter / (2 * (feature_size(activation, lengths, shared) or 1.0)), quarter])
     if not _is_auto(step_size):

@@ -18,6 +18,10 @@ from tests import naive, naive_gram
 from tests.sgd_samples import drawn_samples
 
 LAYERS = ("ones", "signs", "scalar", "free")
+WAVES = (
+    ("cos", (np.cos, lambda z: -np.sin(z))),
+    ("softplus", (lambda z: np.logaddexp(0, z), lambda z: 1 / (1 + np.exp(-z)))),
+)
 
 
 def edges(dtype):
@@ -152,6 +156,29 @@ def _training(n, m, N, d, dtype, *, parallel=True, threads=None):
     yield np.array([1.0, state.c], dtype), np.array([1.0, c_end])
 
 
+def _training_of_any_sigma(n, m, N, d, dtype, *, threads=None, **_):
+    """Three steps of minibatches of m, and two of the rest; sigma is not 0 where the padding of a panel is."""
+    layer, (name, sigma) = LAYERS[(n + N) % 4], WAVES[(m + d) % 2]
+    _, _, W = draw(n, m, N, d, dtype)
+    rng = np.random.default_rng([N, d])
+    target = fastlazy.QuadraticTarget(np.abs(rng.standard_normal(d)) + 0.1, b0=0.3)
+    a0 = {"ones": None, "signs": rng.choice([-1.0, 1.0], N), "scalar": 0.7, "free": rng.standard_normal(N)}[layer]
+    rates, seed, samples = (2e-3 / d, 5e-3 / (N if layer == "free" else N * N), 2e-2), 5, 3 * m + min(n, m - 1)
+    fit = fastlazy.fit_nn(
+        target, N, n_samples=samples, activation=name, batch_size=m, step_size=lambda u: rates, second_layer=layer,
+        W0=W.astype(float), a0=a0, c0=0.1, dtype=dtype, rng=seed, n_records=2, n_threads=threads,
+    )  # fmt: skip
+    key = np.random.default_rng(seed).integers(2**64, dtype=np.uint64)
+    X = drawn_samples(key, samples, m, d, N, layer, dtype, name)
+    steps = np.tile(rates, (4 if samples > 3 * m else 3, 1))
+    a = np.broadcast_to(1.0 if a0 is None else a0, N).astype(float)
+    W_end, a_end, c_end = naive.sgd(W.astype(float), a, 0.1, X, target(X), m, steps, layer, sigma)
+    assert np.abs(W_end - W).max() > 1e-5 * np.abs(W).max()
+    yield fit.W, W_end
+    yield np.broadcast_to(fit.a, N).astype(dtype), a_end
+    yield np.array([1.0, fit.c], dtype), np.array([1.0, c_end])
+
+
 COMPUTATIONS = {
     "kernels": _kernels,
     "normal_equations": _normal_equations,
@@ -159,4 +186,5 @@ COMPUTATIONS = {
     "models": _models,
     "centred": _centred,
     "training": _training,
+    "training of any sigma": _training_of_any_sigma,
 }
