@@ -82,9 +82,11 @@ def test_asv_finds_its_way():
 
 
 @pytest.mark.parametrize(("N", "b"), [(3, 100), (30, 7), (30, 1)])
-@pytest.mark.parametrize("scalar", [False, True])
-def test_ours_takes_the_steps_of_plain_numpy(N, b, scalar):
-    problem = Problem(N, b, d=12, scalar=scalar)
+@pytest.mark.parametrize(
+    ("scalar", "activation"), [(False, "square"), (True, "square"), (False, "relu"), (False, "tanh")]
+)
+def test_ours_takes_the_steps_of_plain_numpy(N, b, scalar, activation):
+    problem = Problem(N, b, d=12, scalar=scalar, activation=activation)
     row = sgd_rows.Row("fastlazy", "", 1, scalar=scalar)
     seconds, chunk = sgd_rows.prepare(row, problem)
     assert sgd_rows.steps_taking(1e-3, seconds, chunk) % chunk == 0
@@ -92,8 +94,10 @@ def test_ours_takes_the_steps_of_plain_numpy(N, b, scalar):
 
 @pytest.mark.parametrize("variant", ["matmul", "blas"])
 @pytest.mark.parametrize(("N", "b"), [(3, 100), (30, 7), (30, 1)])
-def test_numpy_takes_the_same_steps(variant, N, b):
-    seconds, chunk = sgd_rows.prepare(sgd_rows.Row("numpy", variant, 1), Problem(N, b, d=12))
+@pytest.mark.parametrize("activation", ["square", "relu", "tanh"])
+def test_numpy_takes_the_same_steps(variant, activation, N, b):
+    problem = Problem(N, b, d=12, activation=activation)
+    seconds, chunk = sgd_rows.prepare(sgd_rows.Row("numpy", variant, 1), problem)
     assert seconds(2 * chunk)[0] > 0
 
 
@@ -128,11 +132,11 @@ def _instant(monkeypatch):
                 return {"gflops": 1e6}
             if "memory" in request:
                 return {"in_all": 3e9, "arrays": 2e9, "before": 1e8}
+            if "scalar" in request["problem"]:
+                return {"step": 1e-4 * next(asked), "once": 0.5}
             if "activation" in request["problem"] and "work" not in request["problem"]:
                 return {"call": float(next(asked)), "held": 3e9}
-            return (
-                {"call": 1e-2 * next(asked)} if "n" in request["problem"] else {"step": 1e-4 * next(asked), "once": 0.5}
-            )
+            return {"call": 1e-2 * next(asked)}
 
         def __enter__(self):
             return self
@@ -150,8 +154,8 @@ def test_the_report_shows_all(tmp_path, capsys):
     file = tmp_path / "numbers.json"
     peers.main(["sgd", "--quick", "--threads", "2", "--json", str(file)])
     report = capsys.readouterr().out
-    for N, b, _ in sgd_rows.CASES:
-        assert f"N = {N}, batch {b}\n" in report
+    for activation, N, b, _ in sgd_rows.CASES:
+        assert f"{activation}, N = {N}, batch {b}\n" in report
     for text in (
         "torch, autograd",
         "jax, rbg, authors' protocol",
@@ -162,7 +166,7 @@ def test_the_report_shows_all(tmp_path, capsys):
         assert text in report
     numbers = json.loads(file.read_text())
     assert numbers["peak_gflops"] == {f"{dtype} x{k}": 1e6 for dtype in ("float32", "float64") for k in (1, 2)}
-    assert [case["N"] for case in numbers["cases"]] == [30, 450, 4500, 450, 4500]
+    assert [case["N"] for case in numbers["cases"]] == [case[1] for case in sgd_rows.CASES]
 
 
 GRAM_ROWS = [

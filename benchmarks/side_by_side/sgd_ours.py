@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Iterator
 from unittest import mock
 
@@ -23,9 +24,10 @@ class FastlazySgd:
         self.target = fastlazy.QuadraticTarget(problem.beta, problem.b0)
         (W, a, c), rates = problem.start(), problem.rates
         self.arguments = {
+            "activation": problem.activation,
             "batch_size": problem.b,
             # one number is enough where the problem's other two rates are those that fit_nn makes of it
-            "step_size": (lambda _: rates) if problem.scalar else rates[0],
+            "step_size": (lambda _: rates) if problem.scalar or problem.activation != "square" else rates[0],
             "second_layer": second_layer or ("scalar" if problem.scalar else "ones"),
             "W0": W,
             "a0": a if problem.scalar else None,
@@ -39,7 +41,9 @@ class FastlazySgd:
 
     def run(self, steps: int) -> fastlazy.Fit:
         """The network after *steps* steps from the start."""
-        return fastlazy.fit_nn(self.target, self.problem.N, n_samples=steps * self.problem.b, **self.arguments)
+        with warnings.catch_warnings():  # an odd sigma is timed, too
+            warnings.filterwarnings("ignore", "activation '.*' has no part of degree two", UserWarning)
+            return fastlazy.fit_nn(self.target, self.problem.N, n_samples=steps * self.problem.b, **self.arguments)
 
     def seconds(self, steps: int) -> tuple[float, float]:
         """Seconds of *steps* steps, and of what a run does once: QR for N > d, exact risks, the result.
@@ -70,7 +74,8 @@ class FastlazySgd:
         """Relative error of a few steps against plain float64 steps on the same samples."""
         # A group of four samples is one stream of normals; a block of minibatches begins a new group.
         b, d = self.problem.b, self.problem.d
-        steps = minibatches_per_block(b, has_coefficients(min(self.problem.N, d), FIXED))
+        square = self.problem.activation == "square"
+        steps = minibatches_per_block(b, square and has_coefficients(min(self.problem.N, d), FIXED))
         key = np.random.default_rng(0).integers(2**64, dtype=np.uint64)
         groups = np.empty((-(-steps * b // 4), 4 * d), self.problem.dtype)
         for stream, numbers in enumerate(groups):

@@ -1,4 +1,4 @@
-"""One step of SGD of the quadratic network at d = 450: fastlazy, NumPy, PyTorch, JAX.
+"""One step of SGD at d = 450, of the quadratic network and of others: fastlazy, NumPy, PyTorch, JAX.
 
 Every row first shows that it takes the same steps as plain float64 NumPy on given samples. A time is that of one
 step, its samples drawn, its errors and its update, in a run of many.
@@ -21,8 +21,15 @@ from benchmarks.side_by_side.sgd_ours import FastlazySgd
 from benchmarks.side_by_side.sgd_problem import Problem
 from benchmarks.side_by_side.sgd_theirs import JaxSgd, NumpySgd, TorchSgd
 
-# neurons, batch, and how many times faster than the best peer we mean to be
-CASES = [(30, 100, 4.0), (450, 100, 1.7), (4500, 100, 10.0), (450, 1, 15.0), (4500, 1, 150.0)]
+# sigma, neurons, batch, and how many times faster than the best peer we mean to be
+CASES = [
+    ("square", 30, 100, 4.0),
+    ("square", 450, 100, 1.7),
+    ("square", 4500, 100, 10.0),
+    ("square", 450, 1, 15.0),
+    ("square", 4500, 1, 150.0),
+    *((name, N, b, 3.0 if b == 1 else 1.3) for name in ("relu", "tanh") for b in (100, 1) for N in (450, 4500)),
+]
 # Relative to the way W went: float32 leaves some 1e-6; any difference of formula, rate or sample far more.
 TOLERANCE = 1e-4
 LIBRARIES = ["numpy", "scipy", "numba", "torch", "jax"]
@@ -47,8 +54,10 @@ class Row:
         return ", ".join(filter(None, [self.library, self.variant, dtype, protocol]))
 
 
-def rows(N: int, d: int, threads: int) -> list[Row]:
+def rows(N: int, d: int, threads: int, activation: str = "square") -> list[Row]:
     """The rows of a case, ours first; peers once for one thread and once for all."""
+    if activation != "square":
+        return [row for row in rows(N, d, threads) if row.variant != "reduce=False" and not row.scalar]
     several = sorted({threads, 1}, reverse=True)
     ours = [Row("fastlazy", "", count, dtype) for dtype in ("float32", "float64") for count in several]
     ours += [Row("fastlazy", "reduce=False", threads)] if d < N else []
@@ -79,11 +88,11 @@ def compare(threads: int, quick: bool) -> tuple[str, dict[str, Any]]:
             for count in {threads, 1}
         }
         peaks: dict[str, float] = {}
-        for N, b, wanted in CASES:
-            print(f"timing N = {N}, batch {b}", file=sys.stderr)
+        for activation, N, b, wanted in CASES:
+            print(f"timing {activation}, N = {N}, batch {b}", file=sys.stderr)
             jobs = {}
-            for row in rows(N, Problem.d, threads):
-                problem = Problem(N, b, dtype=row.dtype, scalar=row.scalar)
+            for row in rows(N, Problem.d, threads, activation):
+                problem = Problem(N, b, dtype=row.dtype, scalar=row.scalar, activation=activation)
                 request = {"row": asdict(row), "problem": asdict(problem), "seconds": seconds}
                 jobs[f"{row.name} x{row.threads}"] = row, children[row.library, row.threads], request
             for dtype in ("float32", "float64"):
@@ -93,7 +102,8 @@ def compare(threads: int, quick: bool) -> tuple[str, dict[str, Any]]:
                     peaks[f"{dtype} x{count}"] = max(peak, peaks.get(f"{dtype} x{count}", 0.0))
             timed = medians({name: (child, request) for name, (_, child, request) in jobs.items()}, rounds)
             results = [{**asdict(row), "name": row.name, **timed[name]} for name, (row, _, _) in jobs.items()]
-            numbers["cases"].append({"N": N, "b": b, "wanted": wanted, "rows": results})
+            case = {"activation": activation, "N": N, "b": b, "wanted": wanted, "rows": results}
+            numbers["cases"].append(case)
     numbers["peak_gflops"] = peaks
     for case in numbers["cases"]:
         table, verdict = _tables(case, peaks, threads)
@@ -108,17 +118,18 @@ def compare(threads: int, quick: bool) -> tuple[str, dict[str, Any]]:
 
 def _tables(case: dict[str, Any], peaks: dict[str, float], threads: int) -> tuple[str, list[str]]:
     """The table of one case, with each peer at the better of its thread counts, and its line of the summary."""
-    N, b = case["N"], case["b"]
+    activation, N, b = case["activation"], case["N"], case["b"]
     best: dict[str, dict[str, Any]] = {}
     for row in case["rows"]:
         key = f"{row['name']} x{row['threads']}" if row["library"] == "fastlazy" else row["name"]
         best[key] = min(best.get(key, row), row, key=lambda row: row["step"])
-    ours = {scalar: _ours(case, threads, scalar) for scalar in (False, True)}
+    ours = {scalar: _ours(case, threads, scalar) for scalar in {row["scalar"] for row in case["rows"]}}
     peer = min((row for row in best.values() if _is_rival(row)), key=lambda row: row["step"])
     lines = []
     for row in best.values():
         mine = row["library"] == "fastlazy"
-        neurons = N if row["variant"] == "reduce=False" else min(N, Problem.d)
+        whole = row["variant"] == "reduce=False" or activation != "square"
+        neurons = N if whole else min(N, Problem.d)
         gflops = Problem(N, b).flops(neurons) / row["step"] / 1e9
         peak = peaks[f"{row['dtype']} x{row['threads']}"]
         lines.append([
@@ -131,11 +142,12 @@ def _tables(case: dict[str, Any], peaks: dict[str, float], threads: int) -> tupl
             duration(row["once"]) if mine else "",
         ])  # fmt: skip
     head = ["", "threads", "step", "/ ours", "GFLOP/s", "of peak", "once a run"]
-    table = f"N = {N}, batch {b}\n\n" + markdown(head, lines)
+    name = f"{activation}, N = {N}, batch {b}"
+    table = f"{name}\n\n" + markdown(head, lines)
     factor = peer["step"] / ours[False]["step"]
     verdict = "LOSES" if factor < 1 else "short" if factor < case["wanted"] else ""
     times = [duration(ours[False]["step"]), peer["name"], duration(peer["step"])]
-    return table, [f"N = {N}, batch {b}", *times, f"{factor:.2f}", f"{case['wanted']:g}", verdict]
+    return table, [name, *times, f"{factor:.2f}", f"{case['wanted']:g}", verdict]
 
 
 def _ours(case: dict[str, Any], threads: int, scalar: bool) -> dict[str, Any]:
@@ -153,11 +165,12 @@ def _heading(threads: int, facts: dict[str, str]) -> str:
     return (
         f"# One step of SGD, d = {Problem.d}, data drawn inside, float32 unless said, up to {threads} threads\n\n"
         f"{time.strftime('%Y-%m-%d')}; {said}. Medians of rounds in turn. GFLOP/s count 4 b d min(N, d) operations a "
-        "step (4 b d N for reduce=False); a peer is shown with the thread count it is fastest with, the best in bold."
+        "step of x^2 (4 b d N for reduce=False, and for another sigma); a peer is shown with the thread count it is "
+        "fastest with, the best in bold."
     )
 
 
-_ready: dict[tuple[tuple[int, int], Row], tuple[Callable[[int], tuple[float, float]], int]] = {}
+_ready: dict[tuple[tuple[str, int, int], Row], tuple[Callable[[int], tuple[float, float]], int]] = {}
 
 
 def answer(request: dict[str, Any], threads: int) -> dict[str, float]:
@@ -169,7 +182,7 @@ def answer(request: dict[str, Any], threads: int) -> dict[str, float]:
     if "peak" in request:
         return {"gflops": machine.peak_gflops(request["peak"], threads)}
     row, problem = Row(**request["row"]), Problem(**request["problem"])
-    case = problem.N, problem.b
+    case = problem.activation, problem.N, problem.b
     if any(ready_case != case for ready_case, _ in _ready):
         _ready.clear()
     if (case, row) not in _ready:

@@ -20,7 +20,8 @@ class _Peer:
         self.chunk = max(1, 128 // problem.b)
         self.shape = (self.chunk, problem.b, problem.d)
         eta_W, self.eta_a, eta_c = problem.rates
-        self.rate_W, self.rate_c = 4 * eta_W / problem.b, 2 * eta_c
+        self.square, self.relu = (problem.activation == name for name in ("square", "relu"))
+        self.rate_W, self.rate_c = (4 if self.square else 2) * eta_W / problem.b, 2 * eta_c
         self.b0 = problem.b0
 
 
@@ -36,7 +37,7 @@ class NumpySgd(_Peer):
         self.beta = problem.beta.astype(problem.dtype)
         self.rng = np.random.Generator(np.random.SFC64(0))
         self.X, self.X2 = np.empty(self.shape, problem.dtype), np.empty(self.shape, problem.dtype)
-        self.Z = np.empty((problem.b, problem.N), problem.dtype)
+        self.Z, self.H = (np.empty((problem.b, problem.N), problem.dtype) for _ in range(2))
         self.update = np.empty_like(self.W)
 
     def run(self, steps: int) -> None:
@@ -75,12 +76,23 @@ class NumpySgd(_Peer):
             self.blas.sgemm(-1, X.T, Z.T, beta=1, c=W, trans_b=1, overwrite_c=1)
 
     def scale_products(self, y: np.ndarray) -> None:
-        e = np.vecdot(self.Z, self.Z)
+        e = np.vecdot(self.Z, self.Z) if self.square else self.apply_sigma()
         e += self.c
         e -= y
         self.c -= self.rate_c * float(e.mean())
         e *= self.rate_W
         np.multiply(self.Z, e[:, None], out=self.Z)
+
+    def apply_sigma(self) -> np.ndarray:
+        """Sums of sigma(Z) (b,); sigma'(Z) takes the place of Z."""
+        if self.relu:
+            np.maximum(self.Z, 0, out=self.H)
+            np.greater(self.Z, 0, out=self.Z, casting="unsafe")
+        else:
+            np.tanh(self.Z, out=self.H)
+            np.multiply(self.H, self.H, out=self.Z)
+            np.subtract(1, self.Z, out=self.Z)
+        return self.H.sum(axis=1)
 
 
 class TorchSgd(_Peer):
@@ -125,19 +137,32 @@ class TorchSgd(_Peer):
         if len(X) == 1:
             x, z = X[0], self.Z[0]
             self.torch.mv(self.W, x, out=z)
-            e = self.torch.dot(z, z) + self.c - y[0]
+            f = self.torch.dot(z, z) if self.square else self.apply_sigma()[0]
+            e = f + self.c - y[0]
             self.c -= self.rate_c * e
             self.W.addr_(z.mul_(self.rate_W * e), x, alpha=-1)
         else:
             self.torch.mm(X, self.W.t(), out=self.Z)
-            self.torch.mul(self.Z, self.Z, out=self.Z2)
-            e = self.Z2.sum(1) + self.c - y
+            f = self.torch.mul(self.Z, self.Z, out=self.Z2).sum(1) if self.square else self.apply_sigma()
+            e = f + self.c - y
             self.c -= self.rate_c * e.mean()
             self.Z.mul_((self.rate_W * e).unsqueeze(1))
             self.W.addmm_(self.Z.t(), X, alpha=-1)
 
+    def apply_sigma(self) -> Any:
+        """Sums of sigma(Z) (b,); sigma'(Z) takes the place of Z."""
+        if self.relu:
+            self.torch.clamp(self.Z, min=0, out=self.Z2)
+            self.torch.gt(self.Z, 0, out=self.Z)
+        else:
+            self.torch.tanh(self.Z, out=self.Z2)
+            self.torch.mul(self.Z2, self.Z2, out=self.Z)
+            self.Z.neg_().add_(1)
+        return self.Z2.sum(1)
+
     def step_autograd(self, X: Any, y: Any) -> None:
-        e = (X @ self.W.t()).square().sum(1) + self.c - y
+        sigma = self.torch.square if self.square else self.torch.relu if self.relu else self.torch.tanh
+        e = sigma(X @ self.W.t()).sum(1) + self.c - y
         gradients = self.torch.autograd.grad(e.square().mean(), (self.W, self.c))
         with self.torch.no_grad():
             self.W.sub_(gradients[0], alpha=self.problem.rates[0])
@@ -177,9 +202,16 @@ class JaxSgd(_Peer):
     def step(self, state: Any, X: Any) -> tuple[Any, None]:
         W, a, c = state
         Z = X @ W.T
-        q = (Z * Z).sum(1)
+        if self.square:
+            H, slope = Z * Z, Z
+        elif self.relu:
+            H, slope = self.jax.numpy.maximum(Z, 0), (Z > 0).astype(Z.dtype)
+        else:
+            H = self.jax.numpy.tanh(Z)
+            slope = 1 - H * H
+        q = H.sum(1)
         e = a * q + c - ((X * X) @ self.beta + self.b0)
-        W = W - (Z * (self.rate_W * a * e)[:, None]).T @ X
+        W = W - (slope * (self.rate_W * a * e)[:, None]).T @ X
         if self.problem.scalar:
             a = a - 2 * self.eta_a * (e * q).mean()
         return (W, a, c - self.rate_c * e.mean()), None
