@@ -1,0 +1,218 @@
+"""Gradient flow of the population risk: SGD in the limit of small steps and ever new samples.
+
+The flow moves W by dW/dt = -dR/dW, the second layer by -(1 / (2 tau)) dR/da and the offset by -tau dR/dc, tau the sum
+of the moduli of B's eigenvalues: the speeds of `fastlazy.fit_nn`, whose time is the sum of its steps of W. In the
+coordinates W, sqrt(2 tau) a and c / sqrt(tau) it is the plain gradient flow, whose Jacobian is symmetric, which the
+integrator (`fastlazy.training.chebyshev`) needs.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastlazy._support.arguments import (
+    Array,
+    Seed,
+    check_choice,
+    check_count,
+    check_flag,
+    check_real,
+    check_rng,
+    check_truth,
+)
+from fastlazy.activations.activation import Activation
+from fastlazy.activations.builtin import check_activation
+from fastlazy.risk.network import network_risk
+from fastlazy.targets.quadratic import QuadraticFunction, check_target
+from fastlazy.training.chebyshev import Chebyshev
+from fastlazy.training.fit import Fit
+from fastlazy.training.flow_run import Choices, Run, start_flow
+from fastlazy.training.loop import TRAINED
+from fastlazy.training.settings import check_callback
+from fastlazy.training.start import INITS, warn_of_signs
+
+_WARNINGS = {
+    "unconverged": "nn_flow took max_steps = {steps} steps up to the time {time:.6g}, {where}; pass a larger max_steps, "
+    "{remedy}",
+    "diverged": "nn_flow found no step short enough at the time {time:.6g}, where the network is too large for floating "
+    "point; start with smaller W0 and a0, or a c0 nearer to b0",
+}
+
+
+def nn_flow(
+    target: QuadraticFunction,
+    N: int,
+    activation: str | Activation = "square",
+    *,
+    time: float | None = None,
+    tolerance: float = 1e-8,
+    second_layer: str = "ones",
+    W0: ArrayLike | None = None,
+    a0: ArrayLike | None = None,
+    c0: float | None = None,
+    rng: Seed = None,
+    n_records: int = 50,
+    callback: Callable[[Fit], Any] | None = None,
+    scale: float | None = None,
+    init: str = "orthogonal",
+    max_steps: int = 10_000,
+    parallel: bool = True,
+) -> Fit:
+    """The network of N neurons trained by gradient flow of the population risk, the limit of SGD with small steps."""
+
+    check_target(target)
+    sigma = check_activation(activation)
+    choice = check_choice("second_layer", second_layer, TRAINED)
+    goal = _Goal(
+        time=None if time is None else check_real("time", time, 0.0),
+        tolerance=check_real("tolerance", tolerance, 0.0),
+        n_records=check_count("n_records", n_records),
+        max_steps=check_count("max_steps", max_steps),
+        callback=check_callback(callback),
+    )
+    choices = Choices(choice, check_choice("init", init, INITS), scale, W0, a0, c0)
+    run = start_flow(target, check_count("N", N), sigma, choices, check_rng(rng))
+    if sigma.is_square and choice in ("ones", "scalar"):
+        warn_of_signs(run.learned, run.N, choice, target.null_risk)
+    course = _Course(run, goal, check_flag("parallel", parallel))
+    status = course.follow()
+    if status in _WARNINGS:
+        warnings.warn(_WARNINGS[status].format(**course.words()), RuntimeWarning, stacklevel=2)
+    return course.fit(status)
+
+
+class _Goal(NamedTuple):
+    """When the flow ends, and what is recorded on the way."""
+
+    time: float | None
+    tolerance: float
+    n_records: int
+    max_steps: int
+    callback: Callable[[Fit], Any] | None
+
+
+class _Record(NamedTuple):
+    """One record of a flow."""
+
+    time: float
+    risk: float
+
+
+class _Course:
+    """A flow on its way: its integrator and its records."""
+
+    def __init__(self, run: Run, goal: _Goal, parallel: bool) -> None:
+        self.run, self.goal = run, goal
+        self.steps = 0
+
+        def force(y: Array) -> Array:
+            gradient = run.gradient(y, parallel)
+            self._latest = gradient.risk
+            return run.force(gradient)
+
+        self.flow = Chebyshev(force, run.error, run.y)
+        self._risk = self._latest  # of the state of the flow
+        self.records: list[_Record] = []
+        if not np.isfinite(self.flow.slope).all():
+            raise ValueError(
+                "the start is beyond floating point; pass smaller W0 and a0, or a c0 that is nearer to b0"
+            )
+        self._add()
+        size = float(np.max(np.abs(run.target.eigenvalues))) * run.target.null_risk
+        self._unit = size or self._drop() or 1.0
+
+    @property
+    def gradient(self) -> float:
+        """How fast the risk falls, as a share of the null risk in the time 1 / |B|."""
+        return self._drop() / self._unit
+
+    def follow(self) -> str:
+        """Go to the end; the status there."""
+        goal = self.goal
+        marks = [math.inf] if goal.time is None else np.linspace(0, goal.time, max(goal.n_records, 2))[1:].tolist()
+        for mark in marks:
+            while self.flow.time < mark:
+                status = self._step(mark)
+                if status is not None:
+                    if self.records[-1].time < self.flow.time:
+                        self._add()
+                    return status
+            if self._record():
+                return "stopped"
+        return "finished"
+
+    def _step(self, mark: float) -> str | None:
+        """Take one step, not past that time; or the status if the flow is at its end."""
+        goal = self.goal
+        if goal.time is None and self.gradient <= goal.tolerance:
+            return "finished"
+        if self.steps >= goal.max_steps:
+            return "unconverged"
+        if not self.flow.step(mark):
+            return "diverged"
+        self.steps += 1
+        self._risk = self._latest  # a step ends with the force at its end
+        return "stopped" if goal.time is None and self._record() else None
+
+    def fit(self, status: str) -> Fit:
+        """The `Fit` so far."""
+        run = self.run
+        rows, layer, c = run.unpack(self.flow.y)
+        chosen = self.records
+        if self.goal.time is None and len(chosen) > max(self.goal.n_records, 2):
+            places = np.linspace(0, len(chosen) - 1, max(self.goal.n_records, 2)).round().astype(int)
+            chosen = [chosen[place] for place in places]
+        return Fit(
+            W=run.weights(rows),
+            a=self._second(layer),
+            c=c + run.target.b0,
+            samples=np.zeros(len(chosen), np.int64),
+            risk=np.array([record.risk for record in chosen]),
+            status=status,
+            W0=run.weights(run.rows),
+            a0=self._second(run.layer, start=True),
+            c0=run.c + run.target.b0,
+            scale=run.scale,
+            times=np.array([record.time for record in chosen]),
+            activation=run.sigma,
+        )
+
+    def _second(self, layer: Array, start: bool = False) -> float | Array:
+        """The second layer as a `Fit` has it."""
+        kind = self.run.second_layer
+        if kind in ("ones", "scalar"):
+            return float(layer[0])
+        return self.run.start.copy() if start or kind == "signs" else layer.copy()
+
+    def _drop(self) -> float:
+        """-dR/dt."""
+        return float(self.flow.slope @ self.flow.slope)
+
+    def words(self) -> dict[str, Any]:
+        """What a warning says of the course."""
+        if self.goal.time is None:
+            where = f"where the gradient is {self.gradient:.1e} and not below tolerance = {self.goal.tolerance:.1e}"
+            remedy = "a larger tolerance, or the time at which to stop"
+        else:
+            where, remedy = f"which is not time = {self.goal.time:.6g}", "or a shorter time"
+        return {"steps": self.steps, "time": self.flow.time, "where": where, "remedy": remedy}
+
+    def _record(self) -> bool:
+        """Record the state; whether the callback ends the run."""
+        self._add()
+        callback = self.goal.callback
+        return callback is not None and check_truth("the answer of callback", callback(self.fit("running")))
+
+    def _add(self) -> None:
+        """Add a record of the state."""
+        run, risk = self.run, self._risk
+        if run.sigma.is_square:  # exact even where it is small
+            risk = network_risk(run.frame, *run.unpack(self.flow.y))
+        self.records.append(_Record(self.flow.time, max(risk, 0.0)))

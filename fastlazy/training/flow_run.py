@@ -1,0 +1,207 @@
+"""A network on its way along a gradient flow: where it starts, its coordinates, its force, and errors of a step.
+
+For sigma = x^2 the flow takes place in the eigenbasis of B, where B is diagonal, on rows that are reduced as those of
+`fastlazy.fit_nn` are, and lazy scaling is a plain flow on another target (`fastlazy.training.start`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.optimize import brentq
+
+from fastlazy._support.arguments import Array, check_real
+from fastlazy.activations.activation import Activation
+from fastlazy.activations.moments import hermite_coefficients, square_moments
+from fastlazy.risk.gradient import Gradient, population_gradient
+from fastlazy.targets.quadratic import QuadraticFunction
+from fastlazy.training.start import (
+    check_network,
+    check_size,
+    initial_second_layer,
+    initial_weights,
+    orthonormal,
+    reduced,
+    scaled,
+)
+
+ACCURACY = 1e-4  # the error of one step, relative to the size of each part of the network
+_DOUBLE = np.dtype(np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A network, what it learns, and the coordinates of its flow."""
+
+    target: QuadraticFunction  # of the call
+    learned: QuadraticFunction  # that of the call, or B + alpha S_0
+    frame: QuadraticFunction  # what is learned, in the coordinates of the flow: without b0, and B diagonal for x^2
+    N: int
+    sigma: Activation
+    second_layer: str
+    rows: Array  # (k, d) where the rows start, in these coordinates
+    layer: Array  # (k,) where their second layer starts
+    c: float  # where the offset less b0 starts
+    weights: Callable[[Array], Array]  # takes rows (k, d) to the weights W (N, d) of the network
+    start: Array  # (N,) second layer of the network
+    scale: float | None
+    speeds: tuple[float, float, float]  # of W, the second layer and the offset
+
+    @property
+    def y(self) -> Array:
+        """Where the flow starts."""
+        second = {"free": self.layer, "scalar": self.layer[:1]}.get(self.second_layer, self.layer[:0])
+        parts = (self.rows.ravel(), second, np.array([self.c]))
+        return np.concatenate([part / math.sqrt(speed) for part, speed in zip(parts, self.speeds, strict=True)])
+
+    def unpack(self, y: Array) -> tuple[Array, Array, float]:
+        """Rows (k, d), second layer (k,) and offset of the state *y*."""
+        size = self.rows.size
+        roots = [math.sqrt(speed) for speed in self.speeds]
+        rows = (roots[0] * y[:size]).reshape(self.rows.shape)
+        layer = self.layer if len(y) == size + 1 else np.broadcast_to(roots[1] * y[size:-1], len(rows))
+        return rows, layer, roots[2] * float(y[-1])
+
+    def gradient(self, y: Array, parallel: bool) -> Gradient:
+        """The risk and its gradient there."""
+        return population_gradient(self.frame, *self.unpack(y), self.sigma, parallel)
+
+    def force(self, gradient: Gradient) -> Array:
+        """The velocity of the state."""
+        second = {"free": gradient.a, "scalar": gradient.a.sum(keepdims=True)}.get(self.second_layer, gradient.a[:0])
+        parts = (gradient.W.ravel(), second, np.array([gradient.c]))
+        return np.concatenate([-math.sqrt(speed) * part for part, speed in zip(parts, self.speeds, strict=True)])
+
+    def error(self, error: Array, y: Array) -> float:
+        """The largest error of the three parts over what is allowed."""
+        size = self.rows.size
+        floor = math.sqrt(self.target.null_risk / self.speeds[2])
+        largest = 0.0
+        for part, least in ((slice(size), 0.0), (slice(size, len(y) - 1), 0.0), (slice(len(y) - 1, None), floor)):
+            off = float(np.linalg.norm(error[part]))
+            if not math.isfinite(off):
+                return math.inf
+            if off > 0:
+                allowed = ACCURACY * max(float(np.linalg.norm(y[part])), least)
+                largest = max(largest, off / allowed if allowed > 0 else math.inf)
+        return largest
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What a caller chose, checked but for the arrays."""
+
+    second_layer: str
+    init: str
+    scale: float | None
+    W0: ArrayLike | None
+    a0: ArrayLike | None
+    c0: float | None
+
+
+def start_flow(
+    target: QuadraticFunction, N: int, sigma: Activation, choices: Choices, rng: np.random.Generator
+) -> Run:
+    """The run that begins where it was asked for.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an array of the choices is not finite or of another shape, a number is beyond floating point, or lazy scaling
+        is asked for and sigma is not x^2.
+    """
+    if choices.scale is not None and not sigma.is_square:
+        raise ValueError(
+            f"scale = {choices.scale!r} was given with activation {sigma.name!r}, but lazy scaling needs sigma = x^2 "
+            "here; leave scale out, or pass activation='square'"
+        )
+    W, a = initial_network(target, N, sigma, choices, rng)
+    tau = float(np.abs(target.eigenvalues).sum()) or 1.0
+    learned, alpha = target, 1.0
+    if sigma.is_square:
+        check_network(W, a, 1.0, _DOUBLE)
+    rows = W
+    if choices.scale is not None:
+        plain = scaled(target, W, a, choices.scale, _DOUBLE)
+        learned, rows, alpha = plain.target, plain.W, plain.alpha
+    means = np.sum(rows**2, axis=1) if sigma.is_square else hermite_coefficients(sigma, _lengths(rows), 0)[:, 0]
+    c = learned.mean - float(a @ means) if choices.c0 is None else check_real("c0", choices.c0)
+    check_size("c0 differs from b0 by a number", abs(c - target.b0), _DOUBLE)
+    frame, basis, layer, expand = QuadraticFunction(learned.B), None, a, _same
+    if sigma.is_square:
+        beta, basis = learned.eigenbasis
+        frame, rows = QuadraticFunction(beta), rows if basis is None else rows @ basis
+        rows, layer, expand = reduced(rows, a, choices.second_layer != "free")
+
+    def weights(moved: Array) -> Array:
+        full = expand(moved)
+        return np.ascontiguousarray((full if basis is None else full @ basis.T) / math.sqrt(alpha))
+
+    speeds = 1 / alpha, 1 / (2 * tau * alpha**2), tau
+    return Run(
+        target, learned, frame, N, sigma, choices.second_layer, rows, layer, c - target.b0, weights, a, choices.scale,
+        speeds,
+    )  # fmt: skip
+
+
+def initial_network(
+    target: QuadraticFunction, N: int, sigma: Activation, choices: Choices, rng: np.random.Generator
+) -> tuple[Array, Array]:
+    """First layer (N, d) and second layer (N,) at the start."""
+    W = initial_weights(choices.W0, target, N, rng, choices.init)
+    a = initial_second_layer(choices.a0, target, N, choices.second_layer, choices.init)
+    if sigma.is_square:
+        return W, a
+    # Neurons of x^2 that make a sum of size tau, as the others do by what they have of degree two.
+    size = float(np.abs(target.eigenvalues).sum()) / max(N, target.d) or 1.0
+    curvature = _curvature(sigma, 1.0)
+    if choices.W0 is None:
+        length = _length(sigma, size) if choices.second_layer == "ones" else 1.0
+        copies = 2 if choices.init == "symmetric" else 1
+        W = length * np.vstack([_blocks(N // copies, target.d, rng)] * copies)
+    if choices.a0 is None and choices.second_layer != "ones":
+        height = size / curvature if curvature != 0 else size / math.sqrt(float(square_moments(sigma, np.ones(1))[0]))
+        a = a * height
+    return W, a
+
+
+def _curvature(sigma: Activation, r: float) -> float:
+    """E[sigma(r G) (G^2 - 1)] / 2, or 0 where it is rounding."""
+    s = hermite_coefficients(sigma, np.array([r]), 2)[0]
+    return float(s[2]) / math.sqrt(2) if abs(s[2]) > 1e-12 * math.sqrt(float(s @ s)) else 0.0
+
+
+def _length(sigma: Activation, size: float) -> float:
+    """The least length of a row from 2^-20 to 2^10 at which the curvature is of that size; 1 if there is none."""
+    lengths = 2.0 ** np.arange(-20, 11)
+    below = lengths[0]
+
+    def excess(r: float) -> float:
+        return abs(_curvature(sigma, r)) - size
+
+    for above in lengths[1:]:
+        try:
+            found = excess(above) >= 0
+        except ValueError:  # the moments of longer rows are not finite
+            break
+        if found:
+            return float(brentq(excess, below, above)) if excess(below) < 0 else float(below)
+        below = above
+    return 1.0
+
+
+def _blocks(N: int, d: int, rng: np.random.Generator) -> Array:
+    """N rows of length 1, orthonormal in blocks of d."""
+    return np.vstack([orthonormal(min(d, N - first), d, rng) for first in range(0, N, d)])
+
+
+def _lengths(W: Array) -> Array:
+    return np.sqrt(np.einsum("ij,ij->i", W, W))
+
+
+def _same(rows: Array) -> Array:
+    return rows
