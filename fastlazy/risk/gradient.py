@@ -12,12 +12,13 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+from scipy.linalg import blas
 
 from fastlazy._support.arguments import Array
 from fastlazy._support.blas import same_bits
 from fastlazy.activations.activation import Activation
 from fastlazy.activations.rf_pairs import unit_rows
-from fastlazy.targets.quadratic import QuadraticFunction
+from fastlazy.targets.quadratic import QuadraticFunction, quadratic_form
 
 
 class Gradient(NamedTuple):
@@ -48,23 +49,30 @@ def population_gradient(
 
 
 def _square_gradient(target: QuadraticFunction, W: Array, a: Array, c: float) -> Gradient:
-    N, d = W.shape
-    image = times_form(target, W)
-    weighted = a[:, None] * W
-    if N < d:
-        gram = W @ W.T
-        form = gram @ weighted
-        squares = float(a @ gram**2 @ a)
+    mean = float(a @ np.einsum("ij,ij->i", W, W)) + c - target.mean
+    if W.shape[1] > len(W):
+        image, weighted, gram = times_form(target, W), a[:, None] * W, W @ W.T
+        spread = target.null_risk - 4 * float(np.vdot(weighted, image)) + 2 * float(a @ gram**2 @ a)
+        moved = 2 * (gram @ weighted - image) + mean * W
     else:
-        S = W.T @ weighted
-        form = W @ S
-        squares = float(np.sum(S**2))
-    lengths = np.einsum("ij,ij->i", W, W)
-    mean = float(a @ lengths) + c - target.mean
-    overlap = float(np.vdot(weighted, image))
-    risk = target.null_risk - 4 * overlap + 2 * squares + mean**2
-    moved = 2 * (form - image) + mean * W
-    return Gradient(risk, 4 * a[:, None] * moved, 2 * np.einsum("ij,ij->i", W, moved), 2 * mean)
+        D = _form(W, a) - target.B
+        spread = 2 * float(np.sum(D**2))
+        D *= 2
+        D.flat[:: len(D) + 1] += mean
+        moved = W @ D
+    in_a = 2 * np.einsum("ij,ij->i", W, moved)
+    moved *= 4 * a[:, None]
+    return Gradient(spread + mean**2, moved, in_a, 2 * mean)
+
+
+def _form(W: Array, a: Array) -> Array:
+    """S = W^T diag(a) W (d, d); in half the time for a common a."""
+    if np.any(a != a[0]):
+        return quadratic_form(W, a)
+    half = blas.dsyrk(a[0], W.T)  # its upper half; the transpose of rows is an array in columns, as BLAS wants it
+    S = half + half.T
+    S.flat[:: len(S) + 1] /= 2
+    return S
 
 
 def _gradient(

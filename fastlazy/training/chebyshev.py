@@ -32,7 +32,7 @@ class Chebyshev:
     Parameters
     ----------
     force : callable
-        Takes y (n,) to y' (n,), and may give numbers that are not finite: the step is then made shorter.
+        Takes y (n,) to y' (n,), a new array, and may give numbers that are not finite: the step is then made shorter.
     error : callable
         Takes the estimated error of a step (n,) and y (n,) to the error over that which is allowed.
     y : ndarray, shape (n,)
@@ -124,7 +124,7 @@ class Chebyshev:
         w1 = math.sinh(arg) * root**2 / (math.cosh(arg) * s * root - w0 * math.sinh(arg))
         start, slope = self.y, self.slope
         b_1 = b_2 = 1 / (2 * w0) ** 2  # those of stages j - 1 and j - 2, as below
-        y_2, y_1 = start, start + (w1 * b_1 * length) * slope
+        y_2, y_1 = start.copy(), start + (w1 * b_1 * length) * slope
         z_1, z_2, first_1, first_2, second_1, second_2 = w0, 1.0, 1.0, 0.0, 0.0, 0.0  # Chebyshev polynomials at w0
         for _ in range(2, s + 1):
             z = 2 * w0 * z_1 - z_2
@@ -133,11 +133,17 @@ class Chebyshev:
             b = second / first**2
             mu, nu = 2 * w0 * b / b_1, -b / b_2
             tilde, a = 2 * w1 * b / b_1, 1 - z_1 * b_1
-            y = self._evaluate(y_1) - a * slope
+            # Sums in place: the arrays may be larger than the cache.
+            y = self._evaluate(y_1)
             y *= tilde * length
-            y += mu * y_1
-            y += nu * y_2
-            y += (1 - mu - nu) * start
+            y_2 *= nu
+            y_2 += y
+            np.multiply(start, 1 - mu - nu, out=y)
+            y += y_2
+            np.multiply(slope, -a * tilde * length, out=y_2)
+            y += y_2
+            np.multiply(y_1, mu, out=y_2)
+            y += y_2
             y_2, y_1 = y_1, y
             z_1, z_2, first_1, first_2, second_1, second_2 = z, z_1, first, first_1, second, second_1
             b_1, b_2 = b, b_1

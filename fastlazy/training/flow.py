@@ -27,6 +27,7 @@ from fastlazy._support.arguments import (
     check_rng,
     check_truth,
 )
+from fastlazy._support.blas import same_bits
 from fastlazy.activations.activation import Activation
 from fastlazy.activations.builtin import check_activation
 from fastlazy.risk.network import network_risk
@@ -81,8 +82,9 @@ def nn_flow(
     run = start_flow(target, check_count("N", N), sigma, choices, check_rng(rng))
     if sigma.is_square and choice in ("ones", "scalar"):
         warn_of_signs(run.learned, run.N, choice, target.null_risk)
-    course = _Course(run, goal, check_flag("parallel", parallel))
-    status = course.follow()
+    with same_bits(max(run.rows.shape), target.d):  # once, as each gradient asks for it, too
+        course = _Course(run, goal, check_flag("parallel", parallel))
+        status = course.follow()
     if status in _WARNINGS:
         warnings.warn(_WARNINGS[status].format(**course.words()), RuntimeWarning, stacklevel=2)
     return course.fit(status)
