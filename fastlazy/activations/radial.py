@@ -1,16 +1,15 @@
-"""What the gradient of a network's risk asks of sigma: moments of sigma and sigma' at the lengths of rows, and of pairs.
+"""What the gradient of a network's risk asks of sigma: moments of sigma and sigma' at one length, and of pairs of rows.
 
-With u_i the direction of a row and r_i its length, the force of neuron j on neuron i is E[sigma(r_j v) sigma'(r_i u) x],
-u = <u_i, x> and v = <u_j, x>. By Stein's lemma its part along u_i is E[u sigma'(r_i u) sigma(r_j v)], and the rest is
-that of r_j E[sigma'(r_i u) sigma'(r_j v)] u_j. So three functions of one normal variable are expanded: sigma, sigma' and
-u sigma'(r u); all of them are square integrable, kinks or not.
+With u_i the direction of a row and r_i its length, the force of neuron j on neuron i is E[sigma(r_j v) sigma'(r_i u)
+x], u = <u_i, x> and v = <u_j, x>. By Stein's lemma its part along u_i is E[u sigma'(r_i u) sigma(r_j v)], and the rest
+is that of r_j E[sigma'(r_i u) sigma'(r_j v)] u_j. So three functions of one normal variable are expanded: sigma, sigma'
+and u sigma'(r u); all of them are square integrable, kinks or not.
 
 A run asks for them at ever new lengths, which differ little: each octave of lengths is tabulated once.
 """
 
 from __future__ import annotations
 
-import math
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -105,7 +104,7 @@ def _expansions(g: Array, mean: Array, r: Array) -> tuple[Array, Array]:
 
 
 def _columns(activation: Activation, r: Array) -> Array:
-    """sigma' to degree K + 1, E sigma, three squares and E[G sigma sigma'], shape (n, K + 7), at lengths r (n,)."""
+    """Coefficients of sigma' to degree K + 1, E sigma, three squares and E[G sigma sigma'], (n, K + 7)."""
     return np.column_stack(
         [
             hermite_coefficients(activation, r, K + 1, derivative=1),

@@ -16,7 +16,7 @@ from fastlazy._support.threads import Team
 from fastlazy.activations.activation import Activation
 from fastlazy.activations.nt_pairs import block_moments
 from fastlazy.activations.radial import K, RadialMoments, along_pairs
-from fastlazy.activations.rf_pairs import pair_moments, steep_pairs
+from fastlazy.activations.rf_pairs import Indices, pair_moments, steep_pairs
 from fastlazy.kernels.operands import Blocks, in_panels, operand, scratch, threads
 
 _TOLERANCE = 1e-15  # the sum of the terms left out, relative to the norms of both functions
@@ -98,7 +98,7 @@ def _cuts(moments: RadialMoments) -> Array:
 
 def _fill_steep(
     blocks: core.Coefficients,
-    pairs: tuple[Array, Array, Array],
+    pairs: tuple[Indices, Indices, Array],
     r: Array,
     activation: Activation,
     moments: RadialMoments,
@@ -113,7 +113,7 @@ def _fill_steep(
         _set(blocks, first, second, np.stack([radial, values, slopes]))
 
 
-def _set(blocks: core.Coefficients, i: Array, j: Array, numbers: Array) -> None:
+def _set(blocks: core.Coefficients, i: Indices, j: Indices, numbers: Array) -> None:
     """Set entries (i, j) to *numbers* (3, m): of G sigma' and sigma, of sigma, of sigma'; in place."""
     width = blocks.own.shape[2]
     blocks.A[i // 4, j, i % 4] = numbers[0]

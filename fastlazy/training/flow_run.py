@@ -103,9 +103,7 @@ class Choices:
     c0: float | None
 
 
-def start_flow(
-    target: QuadraticFunction, N: int, sigma: Activation, choices: Choices, rng: np.random.Generator
-) -> Run:
+def start_flow(target: QuadraticFunction, N: int, sigma: Activation, choices: Choices, rng: np.random.Generator) -> Run:
     """The run that begins where it was asked for.
 
     Raises
@@ -131,7 +129,8 @@ def start_flow(
     means = np.sum(rows**2, axis=1) if sigma.is_square else hermite_coefficients(sigma, _lengths(rows), 0)[:, 0]
     c = learned.mean - float(a @ means) if choices.c0 is None else check_real("c0", choices.c0)
     check_size("c0 differs from b0 by a number", abs(c - target.b0), _DOUBLE)
-    frame, basis, layer, expand = QuadraticFunction(learned.B), None, a, _same
+    frame, basis, layer = QuadraticFunction(learned.B), None, a
+    expand: Callable[[Array], Array] = _same
     if sigma.is_square:
         beta, basis = learned.eigenbasis
         frame, rows = QuadraticFunction(beta), rows if basis is None else rows @ basis
