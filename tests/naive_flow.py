@@ -39,7 +39,7 @@ def flow(gradient_at, B, W, a, c, times, second_layer, alpha=1.0):
     tau, shape = np.abs(np.linalg.eigvalsh(B)).sum(), W.shape
 
     def velocity(_, y):
-        W, a, c = y[: W_size].reshape(shape), y[W_size:-1], y[-1]
+        W, a, c = y[:W_size].reshape(shape), y[W_size:-1], y[-1]
         _, in_W, in_a, in_c = gradient_at(W, a, c)
         if second_layer == "scalar":
             in_a = np.full_like(in_a, in_a.sum())

@@ -19,15 +19,14 @@ from numpy.polynomial import chebyshev
 from fastlazy._support.arguments import Array
 from fastlazy.activations.activation import Activation
 from fastlazy.activations.moments import hermite_coefficients, square_moments
+from fastlazy.activations.nt_pairs import block_moments
 from fastlazy.activations.panels import nodes_of, panels, weighted
 from fastlazy.activations.plane import plane_nodes
-from fastlazy.activations.rf_pairs import pair_moments
+from fastlazy.activations.rf_pairs import Indices, pair_moments
 
-K = 64  # the highest degree of the expansions
-_MORE = 1000  # that of the expansions for pairs of rows that nearly agree
+_DEGREES = (256, 1000)  # of expansions for pairs of rows that nearly agree: the first that is enough
 _TOLERANCE = 1e-13  # the error of a moment, relative to the norms of its two functions
 _INTERPOLATED = 1e-14  # that of a tabulated number, likewise
-_CHUNK = 4096  # pairs whose series are summed at a time, to save memory
 
 
 class RadialMoments(NamedTuple):
@@ -40,8 +39,8 @@ class RadialMoments(NamedTuple):
     own: Array  # (n,) E[G sigma(r G) sigma'(r G)]
 
 
-def radial_moments(activation: Activation, r: Array) -> RadialMoments:
-    """The moments at lengths r (n,) >= 0, to about 1e-13 of the norms of the functions.
+def radial_moments(activation: Activation, r: Array, K: int) -> RadialMoments:
+    """The moments at lengths r (n,) >= 0, to degree K, to about 1e-13 of the norms of the functions.
 
     Raises
     ------
@@ -50,7 +49,7 @@ def radial_moments(activation: Activation, r: Array) -> RadialMoments:
     """
     columns = np.empty((len(r), K + 7))
     if activation.degree is not None:
-        columns[:] = _columns(activation, np.ones(1))
+        columns[:] = _columns(activation, np.ones(1), K)
         p = activation.degree
         powers = [p - 1] * (K + 2) + [p, 2 * p, 2 * p - 2, 2 * p - 2, 2 * p - 1]
         with np.errstate(divide="ignore", over="ignore"):  # the caller looks for infinities
@@ -59,17 +58,17 @@ def radial_moments(activation: Activation, r: Array) -> RadialMoments:
         octaves = np.floor(np.log2(np.where(r > 0, r, 1.0))).astype(int)
         for octave in np.unique(octaves[r > 0]):
             chosen = (octaves == octave) & (r > 0)
-            table = _octave(activation, int(octave))
-            columns[chosen] = _columns(activation, r[chosen]) if table is None else _interpolated(table, r[chosen])
+            table = _octave(activation, int(octave), K)
+            columns[chosen] = _columns(activation, r[chosen], K) if table is None else _interpolated(table, r[chosen])
         if (r == 0).any():
-            columns[r == 0] = _columns(activation, np.zeros(1))
+            columns[r == 0] = _columns(activation, np.zeros(1), K)
     g, mean = columns[:, : K + 2], columns[:, K + 2]
-    values, along = _expansions(g, mean, r)
-    return RadialMoments(values, g[:, : K + 1], along, columns[:, K + 3 : K + 6].T, columns[:, K + 6])
+    values, radial = _expansions(g, mean, r)
+    return RadialMoments(values, g[:, : K + 1], radial, columns[:, K + 3 : K + 6].T, columns[:, K + 6])
 
 
-def along_pairs(activation: Activation, r: Array, s: Array, theta: Array) -> Array:
-    """The moments E[u sigma'(r_p u) sigma(s_p v)] of standard normals u, v at angles theta_p.
+def radial_pairs(activation: Activation, r: Array, s: Array, theta: Array) -> Array:
+    """Moments of pairs of rows that may nearly agree, or be opposite.
 
     Parameters
     ----------
@@ -81,17 +80,66 @@ def along_pairs(activation: Activation, r: Array, s: Array, theta: Array) -> Arr
 
     Returns
     -------
-    ndarray, shape (m,)
+    ndarray, shape (4, m)
+        E[sigma(r u) sigma(s v)], E[u sigma'(r u) sigma(s v)], E[sigma(r u) v sigma'(s v)] and E[sigma'(r u)
+        sigma'(s v)] of standard normals u, v at these angles: by closed forms, long series, or integrals.
 
     Raises
     ------
     ValueError
         If the moments do not converge.
     """
+    closed = _closed(activation, r, s, theta)
+    if closed is not None:
+        return closed
+    numbers = np.empty((4, len(theta)))
+    left = np.arange(len(theta))
+    for K in _DEGREES:
+        lengths, places = np.unique(np.concatenate([r[left], s[left]]), return_inverse=True)
+        rows = radial_moments(activation, lengths, K)
+        i, j = np.split(places, 2)
+        numbers[:, left], missed = _series(rows, i, j, np.cos(theta[left]))
+        left = left[missed > _TOLERANCE]
+        if len(left) == 0:
+            return numbers
+    for p in left:
+        numbers[:, p] = _integrals(activation, float(r[p]), float(s[p]), float(theta[p]))
+    return numbers
+
+
+def _closed(activation: Activation, r: Array, s: Array, theta: Array) -> Array | None:
+    """The numbers (4, m) by closed forms, or None where sigma has none."""
+    known = activation.known
+    if known.pair_moments is None or known.block_moments is None:
+        return None
+    values = known.pair_moments(r, s, theta)
     if activation.degree is not None:  # Euler: r u sigma'(r u) = p sigma(r u)
-        return activation.degree * pair_moments(activation, r, s, theta) / r
-    parts = [slice(first, first + _CHUNK) for first in range(0, len(r), _CHUNK)]
-    return np.concatenate([_series_or_integral(activation, r[p], s[p], theta[p]) for p in parts])
+        along = [activation.degree * values / length for length in (r, s)]
+    elif known.along_moments is not None:
+        along = [known.along_moments(r, s, theta), known.along_moments(s, r, theta)]
+    else:
+        return None
+    return np.stack([values, *along, known.block_moments(r, s, theta)[0]])
+
+
+def _series(rows: RadialMoments, i: Indices, j: Indices, cosine: Array) -> tuple[Array, Array]:
+    """The numbers (4, m) of rows i, j (m,) by series, and what these may lack, relative to norms (m,)."""
+    later, rest = np.zeros(rows.values.shape[1]), np.zeros(len(rows.values))
+    for table, squares in zip(rows[:3], rows.squares, strict=True):
+        size = np.where(squares > 0, squares, 1)
+        shares = table**2 / size[:, None]
+        lacking = np.maximum(squares / size - np.sum(shares, axis=1), 0)
+        rest = np.maximum(rest, np.where(lacking < 1e-14, 0, lacking))  # differences that small are rounding
+        later = np.maximum(later, np.cumsum(shares[:, ::-1], axis=1)[:, ::-1].max(axis=0))
+    # By Cauchy and Schwarz, what follows a term is below these tails times a power of the cosine.
+    power = np.abs(cosine).max() ** np.arange(len(later))
+    tables = [np.ascontiguousarray(table.T) for table in rows[:3]]
+    sums = np.zeros((4, len(cosine)))
+    for k in range(int(np.flatnonzero(later * power > 1e-16).max(initial=0)), -1, -1):
+        values, slopes, along = (table[k] for table in tables)
+        sums *= cosine
+        sums += [values[i] * values[j], along[i] * values[j], values[i] * along[j], slopes[i] * slopes[j]]
+    return sums, np.sqrt(rest[i] * rest[j]) * np.abs(cosine) ** len(later)
 
 
 def _expansions(g: Array, mean: Array, r: Array) -> tuple[Array, Array]:
@@ -103,7 +151,7 @@ def _expansions(g: Array, mean: Array, r: Array) -> tuple[Array, Array]:
     return values, along
 
 
-def _columns(activation: Activation, r: Array) -> Array:
+def _columns(activation: Activation, r: Array, K: int) -> Array:
     """Coefficients of sigma' to degree K + 1, E sigma, three squares and E[G sigma sigma'], (n, K + 7)."""
     return np.column_stack(
         [
@@ -127,10 +175,10 @@ def _own(activation: Activation, r: float) -> float:
 
 
 @lru_cache(maxsize=256)
-def _octave(activation: Activation, octave: int) -> Array | None:
+def _octave(activation: Activation, octave: int, K: int) -> Array | None:
     """Chebyshev coefficients (m, K + 7) of the columns, over their norms, in log2 of lengths; None: too many."""
-    for count in (16, 32, 64, 128):
-        columns = _columns(activation, 2.0 ** (octave + (1 + chebyshev.chebpts1(count)) / 2))
+    for count in (32, 64, 128):
+        columns = _columns(activation, 2.0 ** (octave + (1 + chebyshev.chebpts1(count)) / 2), K)
         _scale(columns, 1 / np.maximum(np.sqrt(columns[:, K + 3 : K + 5]), 1e-300))
         columns[:, K + 3 : K + 5] = np.log(np.maximum(columns[:, K + 3 : K + 5], 1e-300))
         table = chebyshev.chebvander(chebyshev.chebpts1(count), count - 1).T @ columns * (2 / count)
@@ -142,6 +190,7 @@ def _octave(activation: Activation, octave: int) -> Array | None:
 
 def _interpolated(table: Array, r: Array) -> Array:
     """The columns at lengths r (n,) of the octave that *table* is of."""
+    K = table.shape[1] - 7
     place = 2 * np.remainder(np.log2(r), 1) - 1
     columns = chebyshev.chebvander(place, len(table) - 1) @ table
     columns[:, K + 3 : K + 5] = np.exp(columns[:, K + 3 : K + 5])
@@ -152,33 +201,23 @@ def _interpolated(table: Array, r: Array) -> Array:
 def _scale(columns: Array, norms: Array) -> None:
     """Multiply the columns by the norms (n, 2) of sigma and sigma', in place, but for the squares of these."""
     values, slopes = norms.T
+    K = columns.shape[1] - 7
     columns[:, : K + 2] *= slopes[:, None]
     columns[:, K + 2] *= values
     columns[:, K + 5] *= slopes**2
     columns[:, K + 6] *= values * slopes
 
 
-def _series_or_integral(activation: Activation, r: Array, s: Array, theta: Array) -> Array:
-    rows = np.concatenate([r, s])
-    g = hermite_coefficients(activation, rows, _MORE + 1, derivative=1)
-    values, along = _expansions(g, hermite_coefficients(activation, rows, 0)[:, 0], rows)
-    left, right = along[: len(r)], values[len(r) :]
-    norms = square_moments(activation, r, derivative=1, power=2), square_moments(activation, s)
-    cosine = np.cos(theta)
-    total = np.zeros(len(r))
-    for k in range(_MORE, -1, -1):
-        total = total * cosine + left[:, k] * right[:, k]
-    rests = []
-    for table, square in zip((left, right), norms, strict=True):
-        rest = square - np.sum(table**2, axis=1)
-        rests.append(np.where(rest < 1e-14 * square, 0, rest))  # differences that small are rounding
-    missed = np.sqrt(rests[0] * rests[1]) * np.abs(cosine) ** (_MORE + 1)
-    for p in np.flatnonzero(missed > _TOLERANCE * np.sqrt(norms[0] * norms[1])):
-        total[p] = _integral(activation, float(r[p]), float(s[p]), float(theta[p]))
-    return total
+def _integrals(activation: Activation, r: float, s: float, theta: float) -> tuple[float, float, float, float]:
+    """The numbers of one pair by integrals over the plane."""
+    one = np.array([r]), np.array([s]), np.array([theta])
+    values = float(pair_moments(activation, *one)[0])
+    along, other = _integral(activation, r, s, theta), _integral(activation, s, r, theta)
+    return values, along, other, float(block_moments(activation, *one)[0, 0])
 
 
 def _integral(activation: Activation, r: float, s: float, theta: float) -> float:
+    """The moment E[u sigma'(r u) sigma(s v)]."""
     if np.sin(theta) < 1e-14:
         edges = np.unique(np.concatenate([panels(activation, r, 1), panels(activation, s, 0)]))
         x, weight = nodes_of(edges)

@@ -14,11 +14,11 @@ from fastlazy._core import tangent as core
 from fastlazy._support.arguments import Array
 from fastlazy._support.threads import Team
 from fastlazy.activations.activation import Activation
-from fastlazy.activations.nt_pairs import block_moments
-from fastlazy.activations.radial import K, RadialMoments, along_pairs
-from fastlazy.activations.rf_pairs import Indices, pair_moments, steep_pairs
+from fastlazy.activations.radial import RadialMoments, radial_pairs
+from fastlazy.activations.rf_pairs import Indices, steep_pairs
 from fastlazy.kernels.operands import Blocks, in_panels, operand, scratch, threads
 
+K = 64  # the highest degree of the moments that go in
 _TOLERANCE = 1e-15  # the sum of the terms left out, relative to the norms of both functions
 
 
@@ -105,12 +105,11 @@ def _fill_steep(
 ) -> None:
     """Set the entries of *pairs* i, j of rows at angles theta, in place."""
     i, j, theta = pairs
+    numbers = radial_pairs(activation, r[i], r[j], theta)
     mean, along = moments.values[:, 0], moments.along[:, 0]
-    values = pair_moments(activation, r[i], r[j], theta) - mean[i] * mean[j]
-    slopes = block_moments(activation, r[i], r[j], theta)[0]
-    for first, second in ((i, j), (j, i)):
-        radial = along_pairs(activation, r[first], r[second], theta) - along[first] * mean[second]
-        _set(blocks, first, second, np.stack([radial, values, slopes]))
+    values = numbers[0] - mean[i] * mean[j]
+    _set(blocks, i, j, np.stack([numbers[1] - along[i] * mean[j], values, numbers[3]]))
+    _set(blocks, j, i, np.stack([numbers[2] - along[j] * mean[i], values, numbers[3]]))
 
 
 def _set(blocks: core.Coefficients, i: Indices, j: Indices, numbers: Array) -> None:

@@ -79,10 +79,10 @@ def _gradient(
     target: QuadraticFunction, W: Array, a: Array, c: float, activation: Activation, parallel: bool
 ) -> Gradient:
     from fastlazy.activations.radial import radial_moments
-    from fastlazy.kernels.forces import forces  # which loads the compiler
+    from fastlazy.kernels.forces import K, forces  # which loads the compiler
 
     unit, r = unit_rows(W)
-    moments = radial_moments(activation, r)
+    moments = radial_moments(activation, r, K)
     pull = forces((unit, r), a, activation, moments, parallel)
     g = moments.slopes
     image = times_form(target, unit)

@@ -62,7 +62,7 @@ def nn_flow(
     callback: Callable[[Fit], Any] | None = None,
     scale: float | None = None,
     init: str = "orthogonal",
-    max_steps: int = 1000,
+    max_steps: int = 2000,
     parallel: bool = True,
 ) -> Fit:
     """The network of N neurons trained by gradient flow of the population risk, the limit of SGD with small steps.

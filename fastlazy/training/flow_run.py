@@ -50,6 +50,7 @@ class Run:
     start: Array  # (N,) second layer of the network
     scale: float | None
     speeds: tuple[float, float, float]  # of W, the second layer and the offset
+    size: float  # tau
 
     @property
     def y(self) -> Array:
@@ -79,6 +80,11 @@ class Run:
     def error(self, error: Array, y: Array) -> float:
         """The largest error of the three parts over what is allowed."""
         size = self.rows.size
+        rows, layer, _ = self.unpack(y)
+        share = ACCURACY
+        if self.sigma.is_square:  # under lazy scaling neurons may be larger than what is learned
+            whole = float(np.abs(layer) @ np.einsum("ij,ij->i", rows, rows))
+            share *= min(1.0, self.size / whole) if self.size > 0 and whole > 0 else 1.0
         floor = math.sqrt(self.target.null_risk / self.speeds[2])
         largest = 0.0
         for part, least in ((slice(size), 0.0), (slice(size, len(y) - 1), 0.0), (slice(len(y) - 1, None), floor)):
@@ -86,7 +92,7 @@ class Run:
             if not math.isfinite(off):
                 return math.inf
             if off > 0:
-                allowed = ACCURACY * max(float(np.linalg.norm(y[part])), least)
+                allowed = share * max(float(np.linalg.norm(y[part])), least)
                 largest = max(largest, off / allowed if allowed > 0 else math.inf)
         return largest
 
@@ -143,7 +149,7 @@ def start_flow(target: QuadraticFunction, N: int, sigma: Activation, choices: Ch
     speeds = 1 / alpha, 1 / (2 * tau * alpha**2), tau
     return Run(
         target, learned, frame, N, sigma, choices.second_layer, rows, layer, c - target.b0, weights, a, choices.scale,
-        speeds,
+        speeds, float(np.abs(target.eigenvalues).sum()),
     )  # fmt: skip
 
 
