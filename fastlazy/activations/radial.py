@@ -113,6 +113,7 @@ def _closed(activation: Activation, r: Array, s: Array, theta: Array) -> Array |
     if known.pair_moments is None or known.block_moments is None:
         return None
     values = known.pair_moments(r, s, theta)
+    along: list[Array]
     if activation.degree is not None:  # Euler: r u sigma'(r u) = p sigma(r u)
         along = [activation.degree * values / length for length in (r, s)]
     elif known.along_moments is not None:

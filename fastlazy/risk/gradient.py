@@ -62,7 +62,7 @@ def _square_gradient(target: QuadraticFunction, W: Array, a: Array, c: float) ->
         moved = W @ D
     in_a = 2 * np.einsum("ij,ij->i", W, moved)
     moved *= 4 * a[:, None]
-    return Gradient(spread + mean**2, moved, in_a, 2 * mean)
+    return Gradient(spread + mean * mean, moved, in_a, 2 * mean)
 
 
 def _form(W: Array, a: Array) -> Array:
@@ -89,7 +89,7 @@ def _gradient(
     q = np.einsum("ij,ij->i", unit, image)
     mean = float(a @ moments.values[:, 0]) + c - target.mean
     covariance = math.sqrt(2) * moments.values[:, 2] * q
-    risk = target.null_risk - 2 * float(a @ covariance) + float(a @ pull.values) + mean**2
+    risk = target.null_risk - 2 * float(a @ covariance) + float(a @ pull.values) + mean * mean
     along = pull.along + (mean * g[:, 1] - math.sqrt(6) * g[:, 3] * q)
     across = pull.pull
     along -= np.einsum("ij,ij->i", unit, across)

@@ -157,6 +157,8 @@ def nn_flow(
     if sigma.is_square and choice in ("ones", "scalar"):
         warn_of_signs(run.learned, run.N, choice, target.null_risk)
     with same_bits(max(run.rows.shape), target.d):  # once, as each gradient asks for it, too
+        if goal.time is not None:
+            goal = goal._replace(time=min(goal.time * run.unit, 1e300))
         course = _Course(run, goal, check_flag("parallel", parallel))
         status = course.follow()
     if status in _WARNINGS:
@@ -167,7 +169,7 @@ def nn_flow(
 class _Goal(NamedTuple):
     """When the flow ends, and what is recorded on the way."""
 
-    time: float | None
+    time: float | None  # in the unit of the run
     tolerance: float
     n_records: int
     max_steps: int
@@ -193,14 +195,16 @@ class _Course:
             self._latest = gradient.risk
             return run.force(gradient)
 
-        self.flow = Chebyshev(force, run.error, run.y)
+        with np.errstate(over="ignore", invalid="ignore"):  # looked for below
+            self.flow = Chebyshev(force, run.error, run.y)
+            self._unit = self._drop()
         self._risk = self._latest  # of the state of the flow
         self.records: list[_Record] = []
-        if not np.isfinite(self.flow.slope).all():
+        if not math.isfinite(self._unit):
             raise ValueError("the start is beyond floating point; pass smaller W0 and a0, or a c0 that is nearer to b0")
         self._add()
-        size = float(np.max(np.abs(run.target.eigenvalues))) * run.target.null_risk
-        self._unit = size or self._drop() or 1.0
+        size = float(np.max(np.abs(run.plain.eigenvalues))) * run.plain.null_risk
+        self._unit = size or self._unit or 1.0
 
     @property
     def gradient(self) -> float:
@@ -231,8 +235,9 @@ class _Course:
             return "finished"
         if self.steps >= goal.max_steps:
             return "unconverged"
-        if not self.flow.step(mark):
-            return "diverged"
+        with np.errstate(over="ignore", invalid="ignore"):  # a step whose end is not finite is made shorter
+            if not self.flow.step(mark):
+                return "diverged"
         self.steps += 1
         self._risk = self._latest  # a step ends with the force at its end
         return "stopped" if goal.time is None and self._record() else None
@@ -248,15 +253,15 @@ class _Course:
         return Fit(
             W=run.weights(rows),
             a=self._second(layer),
-            c=c + run.target.b0,
+            c=c * run.unit + run.b0,
             samples=np.zeros(len(chosen), np.int64),
-            risk=np.array([record.risk for record in chosen]),
+            risk=np.array([record.risk for record in chosen]) * run.unit**2,
             status=status,
             W0=run.weights(run.rows),
             a0=self._second(run.layer, start=True),
-            c0=run.c + run.target.b0,
+            c0=run.c * run.unit + run.b0,
             scale=run.scale,
-            times=np.array([record.time for record in chosen]),
+            times=np.array([record.time for record in chosen]) / run.unit,
             activation=run.sigma,
         )
 
@@ -277,8 +282,8 @@ class _Course:
             where = f"where the gradient is {self.gradient:.1e} and not below tolerance = {self.goal.tolerance:.1e}"
             remedy = "a larger tolerance, or the time at which to stop"
         else:
-            where, remedy = f"which is not time = {self.goal.time:.6g}", "or a shorter time"
-        return {"steps": self.steps, "time": self.flow.time, "where": where, "remedy": remedy}
+            where, remedy = f"which is not time = {self.goal.time / self.run.unit:.6g}", "or a shorter time"
+        return {"steps": self.steps, "time": self.flow.time / self.run.unit, "where": where, "remedy": remedy}
 
     def _record(self) -> bool:
         """Record the state; whether the callback ends the run."""

@@ -1,7 +1,9 @@
 """A network on its way along a gradient flow: where it starts, its coordinates, its force, and errors of a step.
 
 For sigma = x^2 the flow takes place in the eigenbasis of B, where B is diagonal, on rows that are reduced as those of
-`fastlazy.fit_nn` are, and lazy scaling is a plain flow on another target (`fastlazy.training.start`).
+`fastlazy.fit_nn` are, and lazy scaling is a plain flow on another target (`fastlazy.training.start`). Its target is
+that of the call over a unit u, a power of four near |B|: rows are divided by sqrt(u), the offset by u, and times
+multiplied by u, so that nothing over- or underflows that need not.
 """
 
 from __future__ import annotations
@@ -31,26 +33,28 @@ from fastlazy.training.start import (
 
 ACCURACY = 1e-4  # the error of one step, relative to the size of each part of the network
 _DOUBLE = np.dtype(np.float64)
+_LARGEST = 1e30  # entry of B for a sigma that has no unit to change to
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
     """A network, what it learns, and the coordinates of its flow."""
 
-    target: QuadraticFunction  # of the call
-    learned: QuadraticFunction  # that of the call, or B + alpha S_0
+    unit: float  # u
+    b0: float  # of the target
+    plain: QuadraticFunction  # the eigenvalues of the target over u
+    learned: QuadraticFunction  # the target of the call, or B + alpha S_0
     frame: QuadraticFunction  # what is learned, in the coordinates of the flow: without b0, and B diagonal for x^2
     N: int
     sigma: Activation
     second_layer: str
     rows: Array  # (k, d) where the rows start, in these coordinates
     layer: Array  # (k,) where their second layer starts
-    c: float  # where the offset less b0 starts
+    c: float  # where the offset less b0 starts, over u
     weights: Callable[[Array], Array]  # takes rows (k, d) to the weights W (N, d) of the network
     start: Array  # (N,) second layer of the network
     scale: float | None
     speeds: tuple[float, float, float]  # of W, the second layer and the offset
-    size: float  # tau
 
     @property
     def y(self) -> Array:
@@ -84,8 +88,9 @@ class Run:
         share = ACCURACY
         if self.sigma.is_square:  # under lazy scaling neurons may be larger than what is learned
             whole = float(np.abs(layer) @ np.einsum("ij,ij->i", rows, rows))
-            share *= min(1.0, self.size / whole) if self.size > 0 and whole > 0 else 1.0
-        floor = math.sqrt(self.target.null_risk / self.speeds[2])
+            tau = float(np.abs(self.plain.eigenvalues).sum())
+            share *= min(1.0, tau / whole) if tau > 0 and whole > 0 else 1.0
+        floor = math.sqrt(self.plain.null_risk / self.speeds[2])
         largest = 0.0
         for part, least in ((slice(size), 0.0), (slice(size, len(y) - 1), 0.0), (slice(len(y) - 1, None), floor)):
             off = float(np.linalg.norm(error[part]))
@@ -124,33 +129,46 @@ def start_flow(target: QuadraticFunction, N: int, sigma: Activation, choices: Ch
             "here; leave scale out, or pass activation='square'"
         )
     W, a = initial_network(target, N, sigma, choices, rng)
-    tau = float(np.abs(target.eigenvalues).sum()) or 1.0
-    learned, alpha = target, 1.0
+    unit, learned, rows, alpha = _unit(target, sigma), target, W, 1.0
     if sigma.is_square:
         check_network(W, a, 1.0, _DOUBLE)
-    rows = W
     if choices.scale is not None:
-        plain = scaled(target, W, a, choices.scale, _DOUBLE)
-        learned, rows, alpha = plain.target, plain.W, plain.alpha
+        shifted = scaled(target, W, a, choices.scale, _DOUBLE)
+        learned, rows, alpha = shifted.target, shifted.W, shifted.alpha
     means = np.sum(rows**2, axis=1) if sigma.is_square else hermite_coefficients(sigma, _lengths(rows), 0)[:, 0]
     c = learned.mean - float(a @ means) if choices.c0 is None else check_real("c0", choices.c0)
     check_size("c0 differs from b0 by a number", abs(c - target.b0), _DOUBLE)
-    frame, basis, layer = QuadraticFunction(learned.B), None, a
+    frame, basis, layer = QuadraticFunction(learned.B / unit), None, a
     expand: Callable[[Array], Array] = _same
     if sigma.is_square:
         beta, basis = learned.eigenbasis
-        frame, rows = QuadraticFunction(beta), rows if basis is None else rows @ basis
+        frame, rows = QuadraticFunction(beta / unit), (rows if basis is None else rows @ basis) / math.sqrt(unit)
         rows, layer, expand = reduced(rows, a, choices.second_layer != "free")
 
     def weights(moved: Array) -> Array:
         full = expand(moved)
-        return np.ascontiguousarray((full if basis is None else full @ basis.T) / math.sqrt(alpha))
+        return np.ascontiguousarray((full if basis is None else full @ basis.T) * math.sqrt(unit / alpha))
 
+    plain = QuadraticFunction(target.eigenvalues / unit)
+    tau = float(np.abs(plain.eigenvalues).sum()) or 1.0
     speeds = 1 / alpha, 1 / (2 * tau * alpha**2), tau
     return Run(
-        target, learned, frame, N, sigma, choices.second_layer, rows, layer, c - target.b0, weights, a, choices.scale,
-        speeds, float(np.abs(target.eigenvalues).sum()),
+        unit, target.b0, plain, learned, frame, N, sigma, choices.second_layer, rows, layer, (c - target.b0) / unit,
+        weights, a, choices.scale, speeds,
     )  # fmt: skip
+
+
+def _unit(target: QuadraticFunction, sigma: Activation) -> float:
+    """The unit u."""
+    largest = float(np.abs(target.B).max())
+    if sigma.is_square:
+        return 4.0 ** round(math.log2(largest) / 2) if largest > 0 else 1.0
+    if largest > 0 and not 1 / _LARGEST <= largest <= _LARGEST:
+        raise ValueError(
+            f"target has entries of size {largest:.3g}, too far from 1 for the flow of a network with activation "
+            f"{sigma.name!r}; scale B and b0 to between {1 / _LARGEST:g} and {_LARGEST:g}"
+        )
+    return 1.0
 
 
 def initial_network(
