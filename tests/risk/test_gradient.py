@@ -13,6 +13,7 @@ from fastlazy.activations.builtin import get_activation
 from fastlazy.risk.gradient import population_gradient
 
 NAMES = ["square", "relu", "leaky_relu", "softplus", "gelu", "tanh", "erf", "cos", "silu", "he2", "he3", "sigmoid"]
+NAMES += ["sin", "exp"]
 BENT = fastlazy.Activation(
     "bent", lambda x: max(abs(x) - 0.5, 0.0), lambda x: math.copysign(1.0, x) if abs(x) > 0.5 else 0.0
 )

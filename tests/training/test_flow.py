@@ -169,7 +169,7 @@ def test_flow_does_not_depend_on_the_scale_of_the_target(power):
 @pytest.mark.parametrize("second_layer", SECOND_LAYERS)
 def test_networks_of_any_function_start_well_and_learn(name, second_layer):
     target = fastlazy.exponential_target(12, rng=0)
-    fit = fastlazy.nn_flow(target, 20, name, second_layer=second_layer, rng=0, time=20.0, n_records=3)
+    fit = fastlazy.nn_flow(target, 20, name, second_layer=second_layer, rng=0, time=5.0, n_records=3)
     assert fit.risk[-1] < 0.25 * target.null_risk
     assert np.all(np.diff(fit.risk) < 0)
     assert fit.risk[-1] == pytest.approx(fastlazy.network_risk(target, fit.W, fit.a, fit.c, name), rel=1e-9)
