@@ -145,3 +145,17 @@ def test_lengths_that_are_tabulated_are_those_that_are_computed(name):
     np.testing.assert_allclose(table.slopes / size[:, 1:], direct[:, :65] / size[:, 1:], rtol=0, atol=1e-13)
     np.testing.assert_allclose(table.squares.T, direct[:, 67:70], rtol=1e-12)
     np.testing.assert_allclose(table.own, direct[:, -1], rtol=0, atol=1e-12 * size.max() ** 2)
+
+
+@pytest.mark.parametrize("sigma", ["relu", "leaky_relu", "erf", "exp", "gelu", "tanh", BENT], ids=str)
+def test_moments_along_a_row_are_derivatives_in_its_length(sigma):
+    """E[u sigma'(r u) sigma(s v)] is the derivative of E[sigma(r u) sigma(s v)] in r, for rows that nearly agree too."""
+    from fastlazy.activations.radial import radial_pairs
+    from fastlazy.activations.rf_pairs import pair_moments
+
+    sigma = get_activation(sigma) if isinstance(sigma, str) else sigma
+    r, s, theta = np.array([0.7, 1.1, 0.9]), np.array([1.3, 0.6, 0.9]), np.array([0.02, 3.1, 0.1])
+    values, along, other, _ = radial_pairs(sigma, r, s, theta)
+    np.testing.assert_allclose(values, pair_moments(sigma, r, s, theta), rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(along, difference(lambda t: pair_moments(sigma, r + t, s, theta)), rtol=0, atol=1e-8)
+    np.testing.assert_allclose(other, difference(lambda t: pair_moments(sigma, r, s + t, theta)), rtol=0, atol=1e-8)
