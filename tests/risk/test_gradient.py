@@ -149,7 +149,7 @@ def test_lengths_that_are_tabulated_are_those_that_are_computed(name):
 
 @pytest.mark.parametrize("sigma", ["relu", "leaky_relu", "erf", "exp", "gelu", "tanh", BENT], ids=str)
 def test_moments_along_a_row_are_derivatives_in_its_length(sigma):
-    """E[u sigma'(r u) sigma(s v)] is the derivative of E[sigma(r u) sigma(s v)] in r, for rows that nearly agree too."""
+    """Of pairs of rows that nearly agree, or are nearly opposite."""
     from fastlazy.activations.radial import radial_pairs
     from fastlazy.activations.rf_pairs import pair_moments
 
