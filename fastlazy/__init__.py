@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from fastlazy.training.diagnostics import Diagnostics as Diagnostics
     from fastlazy.training.fit import Fit as Fit
     from fastlazy.training.fit_nn import fit_nn as fit_nn
+    from fastlazy.training.flow import nn_flow as nn_flow
     from fastlazy.training.linearization import Linearization as Linearization
     from fastlazy.training.linearization import lazy_risk as lazy_risk
     from fastlazy.training.linearization import linearize as linearize
@@ -75,6 +76,7 @@ _MODULES = {
     "load_sweep": "sweeps.driver",
     "network_function": "training.linearization",
     "network_risk": "risk.network",
+    "nn_flow": "training.flow",
     "nn_risk": "risk.nn",
     "nn_risk_limit": "risk.nn",
     "nt_captured_limit": "risk.captured",

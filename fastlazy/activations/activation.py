@@ -30,6 +30,7 @@ class Known(NamedTuple):
     binary_slope: bool = False  # whether all values of sigma' are 0 or 1, which kernels pack into bits
     kinks: tuple[float, ...] | None = ()  # where sigma or sigma' has a kink or jumps; None: not known, to be found
     pair_moments: PairMoments | None = None  # the closed form of E[sigma(r u) sigma(s v)], if there is one
+    along_moments: PairMoments | None = None  # that of E[u sigma'(r u) sigma(s v)], likewise
     block_moments: BlockMoments | None = None  # the closed form of E[sigma'(r u) sigma'(s v) x x^T], likewise
 
 

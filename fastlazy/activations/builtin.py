@@ -154,7 +154,12 @@ _ROWS = (
         "erf",
         special.erf,
         lambda x: 2 / math.sqrt(math.pi) * np.exp(-x * x),
-        Known(parity=-1, pair_moments=closed_forms.erf_pair, block_moments=closed_forms.erf_block),
+        Known(
+            parity=-1,
+            pair_moments=closed_forms.erf_pair,
+            along_moments=closed_forms.erf_along,
+            block_moments=closed_forms.erf_block,
+        ),
     ),
     _Builtin("tanh", np.tanh, lambda x: 4 * special.expit(2 * x) * special.expit(-2 * x), Known(parity=-1)),
     _Builtin("sigmoid", special.expit, lambda x: special.expit(x) * special.expit(-x), Known()),
@@ -167,7 +172,11 @@ _ROWS = (
         "exp",
         np.exp,
         np.exp,
-        Known(pair_moments=closed_forms.exp_pair, block_moments=closed_forms.exp_block),
+        Known(
+            pair_moments=closed_forms.exp_pair,
+            along_moments=closed_forms.exp_along,
+            block_moments=closed_forms.exp_block,
+        ),
     ),
 )
 

@@ -1,7 +1,8 @@
 """Gaussian moments of pairs of features that have a closed form, for the rows of `fastlazy.activations.builtin`.
 
 Two rows of lengths r and s at an angle theta see standard normals u and v of correlation cos(theta). A function named
-`*_pair` is E[sigma(r u) sigma(s v)]. A function named `*_block` gives the numbers A, b, b' and D of
+`*_pair` is E[sigma(r u) sigma(s v)], and `*_along` its derivative in r, E[u sigma'(r u) sigma(s v)]. A function named
+`*_block` gives the numbers A, b, b' and D of
 
     E[sigma'(r u) sigma'(s v) x x^T] = A I + b e e^T + b' f f^T + D (e f^T + f e^T),
 
@@ -70,6 +71,11 @@ def erf_pair(r: Array, s: Array, theta: Array) -> Array:
     return 2 / np.pi * np.arctan2(a * b * np.cos(theta), np.sqrt(rest))
 
 
+def erf_along(r: Array, s: Array, theta: Array) -> Array:
+    """A s cos(theta) / (1 + 2 r^2), A that of `erf_block`."""
+    return erf_block(r, s, theta)[0] * s * np.cos(theta) / np.hypot(1, _ROOT * r) ** 2
+
+
 def erf_block(r: Array, s: Array, theta: Array) -> tuple[Array, Array, Array, Array]:
     """Derivatives of the arcsine of `erf_pair`."""
     p, q = np.hypot(1, _ROOT * r), np.hypot(1, _ROOT * s)
@@ -82,6 +88,11 @@ def erf_block(r: Array, s: Array, theta: Array) -> tuple[Array, Array, Array, Ar
 def exp_pair(r: Array, s: Array, theta: Array) -> Array:
     """The moment generating function of r u + s v."""
     return np.exp((r * r + s * s) / 2 + r * s * np.cos(theta))
+
+
+def exp_along(r: Array, s: Array, theta: Array) -> Array:
+    """The derivative of the exponent is r + s cos(theta)."""
+    return (r + s * np.cos(theta)) * exp_pair(r, s, theta)
 
 
 def exp_block(r: Array, s: Array, theta: Array) -> tuple[Array, Array, Array, Array]:

@@ -1,7 +1,8 @@
-"""The result of `fastlazy.fit_nn`, and the records of a run of which it is made."""
+"""The result of training, and the records of a run of `fastlazy.fit_nn` of which it is made."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,7 @@ from fastlazy.training.loop import SQUARE
 from fastlazy.training.settings import Settings
 from fastlazy.training.start import Frame, Start
 
+_AT_ONCE = 100_000  # steps that are summed at a time
 _DIVERGED = 1e6  # times the larger of the null risk and the risk at the start
 
 
@@ -38,13 +40,13 @@ class Fit:
     c : float
         Offset.
     samples : ndarray of int, shape (k,)
-        Samples seen at each record, from 0 on.
+        Samples seen at each record, from 0 on; for gradient flow zeros.
     risk : ndarray, shape (k,)
         Exact population risk at each record, not divided by the null risk. The last is that
         of (W, a, c), to rounding.
     status : str
-        "finished", "stopped" (by the callback) or "diverged" (then the state is the last finite one);
-        "running" in what a callback is given.
+        "finished", "stopped" (by the callback), "diverged" (then the state is the last finite one) or, of gradient
+        flow, "unconverged" (after its last step); "running" in what a callback is given.
     W0, a0, c0 : ndarray, float or ndarray, float
         Where it started, shapes as of W, a and c.
     scale : float or None
@@ -52,6 +54,9 @@ class Fit:
         of W, a and W0, a0 without offset. None: the network itself.
     diagnostics : Diagnostics or None
         How lazy the run was at each record, if asked for.
+    times : ndarray, shape (k,), or None
+        Time at each record: that of gradient flow, or the sum of the steps eta of W that SGD has taken, which is
+        the time of the flow that it follows if they are small.
     activation : Activation
         The non-linearity of the network.
     """
@@ -67,6 +72,7 @@ class Fit:
     c0: float
     scale: float | None = None
     diagnostics: Diagnostics | None = None
+    times: Array | None = None
     activation: Activation = SQUARE
 
     @property
@@ -144,6 +150,7 @@ class History:
             )
         self.seen = 0  # samples that were seen when this process began: more than 0 after `restore`
         self.samples, self._risks, self._watched = [0], [risk], [watched]
+        self._times = [0.0]
         self._bound = min(_DIVERGED * max(risk, settings.target.null_risk), float(np.finfo(np.float64).max))
         self._first = self._weights(state)
 
@@ -153,6 +160,7 @@ class History:
         if not risk <= self._bound:
             return False
         self._state = state
+        self._times.append(self._times[-1] + self._elapsed(self.samples[-1], seen))
         self.samples.append(seen)
         self._risks.append(risk)
         self._watched.append(watched)
@@ -165,6 +173,7 @@ class History:
             *self._weights(self._state), np.array(self.samples), np.array(self._risks), status, *self._first,
             scale=None if scale is None else float(scale),
             diagnostics=self._watch.collect(self._watched) if self._watch else None,
+            times=np.array(self._times),
             activation=self._settings.activation,
         )  # fmt: skip
 
@@ -175,6 +184,17 @@ class History:
     def restore(self, progress: Progress) -> None:
         """Go on from the records that a checkpoint has kept."""
         self.seen, self.samples, self._risks, self._watched, self._state = progress
+        self._times = [0.0]
+        for before, after in itertools.pairwise(self.samples):
+            self._times.append(self._times[-1] + self._elapsed(before, after))
+
+    def _elapsed(self, before: int, after: int) -> float:
+        """The sum of the steps of W from so many samples to so many."""
+        b, steps = self._settings.b, self._settings.steps
+        first, last = (-(-samples // b) for samples in (before, after))
+        parts = [np.arange(k, min(k + _AT_ONCE, last)) for k in range(first, last, _AT_ONCE)]
+        total = sum(float(np.sum(self._start.rule(part / steps)[:, 0])) for part in parts)
+        return total * self._start.row_scale**2  # lazy scaling: steps of the plain run are those of W over alpha
 
     def _look(self, state: State) -> tuple[float, Array]:
         """The risk, and a record of the diagnostics; the risk is infinite where any number is not finite."""

@@ -40,7 +40,6 @@ from fastlazy.training.checkpoint import Checkpoint
 from fastlazy.training.fit import Fit, History
 from fastlazy.training.loop import TRAINED, Course, Setup, training_loop
 from fastlazy.training.settings import Settings, check_callback, check_seed
-from fastlazy.training.sizes import start_sizes
 from fastlazy.training.start import (
     INITS,
     Frame,
@@ -48,8 +47,7 @@ from fastlazy.training.start import (
     check_entries,
     check_network,
     check_size,
-    initial_second_layer,
-    initial_weights,
+    initial_network,
     reduced,
     scaled,
     warn_of_bend,
@@ -229,8 +227,9 @@ def _start(
     key = settings.rng.integers(2**64, dtype=np.uint64)
     if not settings.activation.is_square:
         return _general_start(settings, step_size, key, W0, a0, c0)
-    W = initial_weights(W0, target, N, settings.rng, settings.init)
-    a = initial_second_layer(a0, target, N, settings.second_layer, settings.init)
+    W, a, _ = initial_network(
+        target, N, settings.activation, settings.second_layer, settings.init, W0, a0, settings.rng
+    )
     check_network(W, a, 1.0, dtype)
     learned, row_scale = target, 1.0
     if scale is None:
@@ -254,11 +253,8 @@ def _general_start(
 ) -> Start:
     """The start for a sigma that is not x^2."""
     target, N, sigma, layer = settings.target, settings.N, settings.activation, settings.second_layer
-    fixed = layer in ("ones", "signs")
-    sizes = start_sizes(sigma, target, N, fixed)
-    W = initial_weights(W0, target, N, settings.rng, settings.init, sizes.r)
-    a = initial_second_layer(a0, target, N, layer, settings.init, sizes.A * (1.0 if sizes.sign >= 0 else -1.0))
-    warn_of_bend(sigma, sizes.sign, layer, a0 is None)
+    W, a, sign = initial_network(target, N, sigma, layer, settings.init, W0, a0, settings.rng)
+    warn_of_bend(sigma, sign, layer, a0 is None)
     lengths = unit_rows(W)[1]
     check_entries(W, a, settings.dtype)
     c = target.mean - float(a @ hermite_coefficients(sigma, lengths, 0)[:, 0]) if c0 is None else check_real("c0", c0)

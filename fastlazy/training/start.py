@@ -22,6 +22,7 @@ from fastlazy.activations.activation import Activation
 from fastlazy.risk.nn import nn_risk
 from fastlazy.targets.quadratic import QuadraticFunction
 from fastlazy.training.linearization import network_function
+from fastlazy.training.sizes import start_sizes
 
 INITS = ("orthogonal", "symmetric")
 _LARGEST_SCALE = {np.dtype(np.float32): 1e4, np.dtype(np.float64): 1e10}
@@ -89,6 +90,28 @@ def initial_weights(
     if len(W) != N:
         raise ValueError(f"W0 has {len(W)} rows (shape {W.shape}), but N = {N}; pass N rows, or N={len(W)}")
     return W
+
+
+def initial_network(
+    target: QuadraticFunction,
+    N: int,
+    activation: Activation,
+    second_layer: str,
+    init: str,
+    W0: ArrayLike | None,
+    a0: ArrayLike | None,
+    rng: np.random.Generator,
+) -> tuple[Array, Array, float]:
+    """First layer (N, d) and second layer (N,) at the start, and the sign of what a neuron of a > 0 adds to the target.
+
+    The sign is 0 if it adds nothing, for sigma is odd but for a constant.
+    """
+    if activation.is_square:
+        W = initial_weights(W0, target, N, rng, init)
+        return W, initial_second_layer(a0, target, N, second_layer, init), 1.0
+    r, A, sign = start_sizes(activation, target, N, second_layer in ("ones", "signs"))
+    W = initial_weights(W0, target, N, rng, init, r)
+    return W, initial_second_layer(a0, target, N, second_layer, init, math.copysign(A, sign)), sign
 
 
 def orthonormal(N: int, d: int, rng: np.random.Generator) -> Array:
@@ -165,8 +188,8 @@ def warn_of_signs(target: QuadraticFunction, N: int, second_layer: str, null_ris
         )
 
 
-def warn_of_bend(activation: Activation, sign: float, second_layer: str, chosen: bool) -> None:
-    """Warn the caller of `fastlazy.fit_nn` if a network of *activation* can learn nothing, or little, of the target.
+def warn_of_bend(activation: Activation, sign: float, second_layer: str, chosen: bool, *, stacklevel: int = 5) -> None:
+    """Warn the caller of `fastlazy.fit_nn`, so many levels above, if a network can learn nothing, or little.
 
     *sign* is that of h_2 (see `fastlazy.training.sizes`), *chosen* whether the second layer was chosen to suit it.
     """
@@ -179,7 +202,7 @@ def warn_of_bend(activation: Activation, sign: float, second_layer: str, chosen:
         )
         text += " and pass second_layer='scalar' or 'free'"
     if text:
-        warnings.warn(f"activation {activation.name!r} {text}", UserWarning, stacklevel=5)
+        warnings.warn(f"activation {activation.name!r} {text}", UserWarning, stacklevel=stacklevel)
 
 
 def scaled(target: QuadraticFunction, W: Array, a: Array, scale: Any, dtype: np.dtype[Any]) -> Scaled:

@@ -88,15 +88,20 @@ def general_step_rule(
     steps: int,
 ) -> Rule:
     """The rule for any sigma from rows *W* (N, d) and *a* (N,), *shared* if it is one number; else as `step_rule`."""
-    lengths = learned_lengths(activation, target, W, a)
-    quarter = slope_size(activation, lengths, a) / 4 or 1.0
-    companions = np.array([1.0, quarter / (2 * (feature_size(activation, lengths, shared) or 1.0)), quarter])
+    companions = general_companions(target, activation, W, a, shared)
     if not _is_auto(step_size):
         return _given_rule(step_size, companions, steps)
     moduli = np.abs(target.eigenvalues)
     noise = nn_risk(target, len(W)) / (target.null_risk or 1.0)
     r = float(moduli.max() / (moduli.sum() or 1.0))
-    return _auto_rule(_Scales(quarter, companions, r, noise), target.d, b, steps)
+    return _auto_rule(_Scales(float(companions[2]), companions, r, noise), target.d, b, steps)
+
+
+def general_companions(target: QuadraticFunction, activation: Activation, W: Array, a: Array, shared: bool) -> Array:
+    """Steps of W, the second layer and the offset over eta, shape (3,): 1, Q / (8 F) and Q / 4."""
+    lengths = learned_lengths(activation, target, W, a)
+    quarter = slope_size(activation, lengths, a) / 4 or 1.0
+    return np.array([1.0, quarter / (2 * (feature_size(activation, lengths, shared) or 1.0)), quarter])
 
 
 def _is_auto(step_size: Any) -> bool:

@@ -236,6 +236,42 @@ def fit_nn(draw: Draw) -> Call:
     return call("fit_nn", arguments, check, names=("W", "a"), allowed=(OSError, FileNotFoundError))
 
 
+def nn_flow(draw: Draw) -> Call:
+    N, d = shape(draw)
+    kind = draw.pick(["ones", "signs", "scalar", "free"])
+    arguments = {"target": target(draw, d), "N": values.count(draw, N)}
+    name = draw.pick(["square", "square", "relu", "tanh"])
+    arguments["activation"] = draw.one_of([name], ["step"], ["nothing", None, 1, *values.strange()])
+    arguments["second_layer"] = draw.one_of([kind], (), ["nothing", None, 1, b"ones", *values.strange()])
+    arguments["rng"] = values.seed(draw)
+    arguments["max_steps"] = values.count(draw, draw.pick([1, 5]), odd=[7])
+    if arguments["target"].kind == "good" and (name != "square" or kind in ("ones", "scalar")):
+        arguments["target"] = arguments["target"]._replace(kind="odd")  # of a size that no such network may have
+    options = {
+        "time": lambda: values.real(draw, [0.0, 1e-3, 1.0], low=0.0, none=False),
+        "tolerance": lambda: values.real(draw, [0.0, 1e-8, 1.0], low=0.0, none=False),
+        "W0": lambda: rows(draw, N, d, none=False)._replace(kind="odd"),
+        "c0": lambda: values.real(draw, [0.0, -1.0], none=False),
+        "n_records": lambda: values.count(draw, draw.pick([1, 2, 10])),
+        "callback": lambda: draw.one_of([None, lambda fit: True], [lambda fit: np.array(False)], ["a", 3]),
+        "scale": lambda: values.real(draw, [0.1, 1.0, 100.0], low=1e-300, none=False)._replace(kind="odd"),
+        "init": lambda: draw.one_of(["orthogonal"], ["symmetric"], ["nothing", None, 1]),
+        "parallel": lambda: values.flag(draw),
+    }
+    for option, make in options.items():
+        if draw.chance(0.2):
+            arguments[option] = make()
+
+    def check(plain: Any, fit: Any) -> str | None:
+        if fit.status not in ("finished", "stopped", "unconverged", "diverged"):
+            return f"has the status {fit.status!r}"
+        if len(fit.times) != len(fit.risk) or np.any(np.diff(fit.times) <= 0) or fit.W.shape != (plain["N"], d):
+            return "has records or weights of another shape"
+        return None if np.isfinite(fit.risk).all() else "has a risk that is no number"
+
+    return call("nn_flow", arguments, check, names=("W", "a"))
+
+
 def _checkpoint(draw: Draw) -> Value:
     """A path for a checkpoint, where there may be something already."""
     folder = Path(draw.folder)
@@ -274,6 +310,7 @@ ENTRIES: dict[str, Entry] = {
     "nt_function": _best("nt_function"),
     "lazy_risk": lazy_risk,
     "fit_nn": fit_nn,
+    "nn_flow": nn_flow,
     "Fit": fit,
     "Diagnostics": diagnostics,
 }

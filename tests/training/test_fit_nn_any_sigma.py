@@ -11,6 +11,8 @@ from scipy import special
 
 import fastlazy
 from fastlazy.training import sizes
+from fastlazy.training.start import initial_network
+from fastlazy.training.steps import general_companions
 from tests import naive, naive_gram
 from tests.sgd_samples import drawn_samples
 
@@ -88,6 +90,22 @@ def test_gradients_are_those_of_the_loss(name):
         step = h * np.eye(len(a))[k]
         assert (a - moved[1])[k] == pytest.approx((loss(W, a + step, c) - loss(W, a - step, c)) / (2 * h), abs=2e-7)
     assert c - moved[2] == pytest.approx((loss(W, a, c + h) - loss(W, a, c - h)) / (2 * h), abs=2e-7)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("name", ["relu", "gelu", "cos"])
+def test_companions_are_what_they_say(name, shared):
+    """Means over samples; at the start the rows are as long as they need be, since N = d."""
+    target, sigma = fastlazy.identity_target(6), fastlazy.get_activation(name)
+    W, a, _ = initial_network(target, 6, sigma, "free", "orthogonal", None, None, np.random.default_rng(0))
+    Z = np.random.default_rng(1).standard_normal((1_000_000, 6)) @ W.T
+    function, slope = SIGMAS[name]
+    Q = np.mean(slope(Z) ** 2 @ a**2)
+    F = np.mean(function(Z).sum(axis=1) ** 2) if shared else np.mean((function(Z) ** 2).sum(axis=1))
+    found = general_companions(target, sigma, W, a, shared)
+    if name == "relu" or not shared:
+        np.testing.assert_allclose(found[1], Q / (8 * F), rtol=0.01 if not shared else 0.3)
+    np.testing.assert_allclose(found[2], Q / 4, rtol=0.01)
 
 
 @pytest.fixture(scope="module")

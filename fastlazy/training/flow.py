@@ -1,0 +1,304 @@
+"""Gradient flow of the population risk: SGD in the limit of small steps and ever new samples.
+
+The flow moves W by dW/dt = -dR/dW, the second layer by -(1 / (2 tau)) dR/da and the offset by -tau dR/dc, tau the sum
+of the moduli of B's eigenvalues: the speeds of `fastlazy.fit_nn`, whose time is the sum of its steps of W. In the
+coordinates W, sqrt(2 tau) a and c / sqrt(tau) it is the plain gradient flow, whose Jacobian is symmetric, which the
+integrator (`fastlazy.training.chebyshev`) needs.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastlazy._support.arguments import (
+    Array,
+    Seed,
+    check_choice,
+    check_count,
+    check_flag,
+    check_real,
+    check_rng,
+    check_truth,
+)
+from fastlazy._support.blas import same_bits
+from fastlazy.activations.activation import Activation
+from fastlazy.activations.builtin import check_activation
+from fastlazy.risk.network import network_risk
+from fastlazy.targets.quadratic import QuadraticFunction, check_target
+from fastlazy.training.chebyshev import Chebyshev
+from fastlazy.training.fit import Fit
+from fastlazy.training.flow_run import Choices, Run, start_flow
+from fastlazy.training.loop import TRAINED
+from fastlazy.training.settings import check_callback
+from fastlazy.training.start import INITS, warn_of_bend, warn_of_signs
+
+_WARNINGS = {
+    "unconverged": "nn_flow took max_steps = {steps} steps up to the time {time:.6g}, {where}; pass a larger "
+    "max_steps, {remedy}",
+    "diverged": "nn_flow found no step short enough at the time {time:.6g}, where the network is too large for "
+    "floating point; start with smaller W0 and a0, or a c0 nearer to b0",
+}
+
+
+def nn_flow(
+    target: QuadraticFunction,
+    N: int,
+    activation: str | Activation = "square",
+    *,
+    time: float | None = None,
+    tolerance: float = 1e-8,
+    second_layer: str = "ones",
+    W0: ArrayLike | None = None,
+    a0: ArrayLike | None = None,
+    c0: float | None = None,
+    rng: Seed = None,
+    n_records: int = 50,
+    callback: Callable[[Fit], Any] | None = None,
+    scale: float | None = None,
+    init: str = "orthogonal",
+    max_steps: int = 2000,
+    parallel: bool = True,
+) -> Fit:
+    """The network of N neurons trained by gradient flow of the population risk, the limit of SGD with small steps.
+
+    Parameters
+    ----------
+    target : QuadraticTarget
+    N : int
+        Neurons.
+    activation : str or Activation
+        The non-linearity sigma: one without jumps.
+    time : float, optional
+        When the flow ends. Default: when it has converged, as *tolerance* says.
+    tolerance : float
+        Without a *time*, the flow ends where the risk falls by less than this share of the null risk in a unit of
+        time, for x^2 1 / |B|, |B| the largest modulus of an eigenvalue: see Notes.
+    second_layer : str
+        "ones": a = 1. "signs": fixed, as it starts. "scalar": one trained number. "free": a trained vector.
+    W0 : array_like, shape (N, d), optional
+        First-layer weights at the start; default that of `fit_nn`.
+    a0 : float or array_like, shape (N,), optional
+        Second layer at the start: any number for "scalar", entries +-1 for "signs", any for "free". Default that of
+        `fit_nn`.
+    c0 : float, optional
+        Offset at the start; default the one that makes the mean error zero.
+    rng : None, int, SeedSequence or Generator
+        For W0.
+    n_records : int
+        Times at which the risk is recorded. With a *time* they are equidistant, from 0 on; else they are ends of steps,
+        which get longer as the flow gets slower, at most so many.
+    callback : callable, optional
+        Called with the `Fit` so far at each record, without a *time* after each step; a true answer stops the run.
+    scale : float, optional
+        alpha > 0 of lazy scaling, as in `fit_nn`; for x^2 alone.
+    init : str
+        "orthogonal": W0 as it says. "symmetric", for "signs" and "free": the N / 2 rows of such a W0 twice, with
+        second layers of opposite signs, so that the network starts at zero.
+    max_steps : int
+        Steps after which the flow ends in any case; a step evaluates the gradient up to 500 times.
+    parallel : bool
+        False: on the calling thread alone, for use inside sweeps.
+
+    Returns
+    -------
+    Fit
+        In float64. Its `times` are those of the records, its `samples` zeros. The status is "finished" if the flow has
+        reached the time, or has converged, "unconverged" after max_steps, and "diverged" if no step is short enough.
+
+    Warns
+    -----
+    RuntimeWarning
+        If the status is "unconverged" or "diverged", or rounding of scale f_0 is not small beside the target.
+    UserWarning
+        If B has negative eigenvalues that second layers of one sign ("ones", "scalar") cannot learn, for x^2; for
+        another sigma as `fit_nn`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong kind, shape or size, or sigma jumps or has no finite Gaussian moments.
+
+    Notes
+    -----
+    The flow is dW/dt = -dR/dW, da/dt = -(1 / (2 tau)) dR/da (of a common number: the sum over neurons) and dc/dt =
+    -tau dR/dc: `fit_nn` with small steps eta, at the time t that is the sum of its steps of W. Under lazy scaling the
+    first two are divided by alpha^2. For another sigma the speeds are Q / (8 F) and Q / 4 in place of 1 / (2 tau) and
+    tau, Q and F as in `fastlazy.training.steps`.
+
+    -dR/dt is the squared length of the gradient, weighted by these speeds; over |B| times the null risk (times
+    Q / (4 tau), which is 1 for x^2) it is what *tolerance* bounds, and does not depend on the target's scale. (Where
+    B = 0, it is measured by its value at the start.) A risk that falls like e^(-2 kappa t) is then within
+    tolerance |B| / (2 kappa) of its end, in units of the null risk.
+
+    The gradient is exact: for x^2 in closed form, for any other sigma by Hermite series. Steps are those of an explicit
+    Runge-Kutta-Chebyshev method of second order, with errors of 1e-4 a step relative to the size of each of W, a and c:
+    the risk is off by some 1e-4 of the null risk on the way, and not at the end.
+
+    References
+    ----------
+    arXiv:1906.08899, the class NN of eq. (1); Sommeijer, Shampine and Verwer (1998) for the method.
+    """
+    check_target(target)
+    sigma = check_activation(activation)
+    choice = check_choice("second_layer", second_layer, TRAINED)
+    goal = _Goal(
+        time=None if time is None else check_real("time", time, 0.0),
+        tolerance=check_real("tolerance", tolerance, 0.0),
+        n_records=check_count("n_records", n_records),
+        max_steps=check_count("max_steps", max_steps),
+        callback=check_callback(callback),
+    )
+    choices = Choices(choice, check_choice("init", init, INITS), scale, W0, a0, c0)
+    run = start_flow(target, check_count("N", N), sigma, choices, check_rng(rng))
+    if sigma.is_square and choice in ("ones", "scalar"):
+        warn_of_signs(run.learned, run.N, choice, target.null_risk)
+    if not sigma.is_square:
+        warn_of_bend(sigma, run.sign, choice, a0 is None, stacklevel=3)
+    with same_bits(max(run.rows.shape), target.d):  # once, as each gradient asks for it, too
+        if goal.time is not None:
+            goal = goal._replace(time=min(goal.time * run.unit, 1e300))
+        course = _Course(run, goal, check_flag("parallel", parallel))
+        status = course.follow()
+    if status in _WARNINGS:
+        warnings.warn(_WARNINGS[status].format(**course.words()), RuntimeWarning, stacklevel=2)
+    return course.fit(status)
+
+
+class _Goal(NamedTuple):
+    """When the flow ends, and what is recorded on the way."""
+
+    time: float | None  # in the unit of the run
+    tolerance: float
+    n_records: int
+    max_steps: int
+    callback: Callable[[Fit], Any] | None
+
+
+class _Record(NamedTuple):
+    """One record of a flow."""
+
+    time: float
+    risk: float
+
+
+class _Course:
+    """A flow on its way: its integrator and its records."""
+
+    def __init__(self, run: Run, goal: _Goal, parallel: bool) -> None:
+        self.run, self.goal = run, goal
+        self.steps = 0
+
+        def force(y: Array) -> Array:
+            gradient = run.gradient(y, parallel)
+            self._latest = gradient.risk
+            return run.force(gradient)
+
+        with np.errstate(over="ignore", invalid="ignore"):  # looked for below
+            self.flow = Chebyshev(force, run.error, run.y)
+            self._unit = self._drop()
+        self._risk = self._latest  # of the state of the flow
+        self.records: list[_Record] = []
+        if not math.isfinite(self._unit):
+            raise ValueError("the start is beyond floating point; pass smaller W0 and a0, or a c0 that is nearer to b0")
+        self._add()
+        moduli = np.abs(run.plain.eigenvalues)
+        size = float(moduli.max()) * run.plain.null_risk * run.speeds[2] / (float(moduli.sum()) or 1.0)
+        self._unit = size or self._unit or 1.0
+
+    @property
+    def gradient(self) -> float:
+        """How fast the risk falls, as a share of the null risk in the time 1 / |B|."""
+        return self._drop() / self._unit
+
+    def follow(self) -> str:
+        """Go to the end; the status there."""
+        goal = self.goal
+        marks = [math.inf]
+        if goal.time is not None:
+            marks = np.unique(np.linspace(0, goal.time, max(goal.n_records, 2)))[1:].tolist()
+        for mark in marks:
+            while self.flow.time < mark:
+                status = self._step(mark)
+                if status is not None:
+                    if self.records[-1].time < self.flow.time:
+                        self._add()
+                    return status
+            if self._record():
+                return "stopped"
+        return "finished"
+
+    def _step(self, mark: float) -> str | None:
+        """Take one step, not past that time; or the status if the flow is at its end."""
+        goal = self.goal
+        if goal.time is None and self.gradient <= goal.tolerance:
+            return "finished"
+        if self.steps >= goal.max_steps:
+            return "unconverged"
+        with np.errstate(over="ignore", invalid="ignore"):  # a step whose end is not finite is made shorter
+            if not self.flow.step(mark):
+                return "diverged"
+        self.steps += 1
+        self._risk = self._latest  # a step ends with the force at its end
+        return "stopped" if goal.time is None and self._record() else None
+
+    def fit(self, status: str) -> Fit:
+        """The `Fit` so far."""
+        run = self.run
+        rows, layer, c = run.unpack(self.flow.y)
+        chosen = self.records
+        if self.goal.time is None and len(chosen) > max(self.goal.n_records, 2):
+            places = np.linspace(0, len(chosen) - 1, max(self.goal.n_records, 2)).round().astype(int)
+            chosen = [chosen[place] for place in places]
+        return Fit(
+            W=run.weights(rows),
+            a=self._second(layer),
+            c=c * run.unit + run.b0,
+            samples=np.zeros(len(chosen), np.int64),
+            risk=np.array([record.risk for record in chosen]) * run.unit**2,
+            status=status,
+            W0=run.weights(run.rows),
+            a0=self._second(run.layer, start=True),
+            c0=run.c * run.unit + run.b0,
+            scale=run.scale,
+            times=np.array([record.time for record in chosen]) / run.unit,
+            activation=run.sigma,
+        )
+
+    def _second(self, layer: Array, start: bool = False) -> float | Array:
+        """The second layer as a `Fit` has it."""
+        kind = self.run.second_layer
+        if kind in ("ones", "scalar"):
+            return float(layer[0])
+        return self.run.start.copy() if start or kind == "signs" else layer.copy()
+
+    def _drop(self) -> float:
+        """-dR/dt."""
+        return float(self.flow.slope @ self.flow.slope)
+
+    def words(self) -> dict[str, Any]:
+        """What a warning says of the course."""
+        if self.goal.time is None:
+            where = f"where the gradient is {self.gradient:.1e} and not below tolerance = {self.goal.tolerance:.1e}"
+            remedy = "a larger tolerance, or the time at which to stop"
+        else:
+            where, remedy = f"which is not time = {self.goal.time / self.run.unit:.6g}", "or a shorter time"
+        return {"steps": self.steps, "time": self.flow.time / self.run.unit, "where": where, "remedy": remedy}
+
+    def _record(self) -> bool:
+        """Record the state; whether the callback ends the run."""
+        self._add()
+        callback = self.goal.callback
+        return callback is not None and check_truth("the answer of callback", callback(self.fit("running")))
+
+    def _add(self) -> None:
+        """Add a record of the state."""
+        run, risk = self.run, self._risk
+        if run.sigma.is_square:  # exact even where it is small
+            risk = network_risk(run.frame, *run.unpack(self.flow.y))
+        self.records.append(_Record(self.flow.time, max(risk, 0.0)))
