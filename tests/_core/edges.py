@@ -8,12 +8,13 @@ import numpy as np
 
 import fastlazy
 from fastlazy._core import gram as core
+from fastlazy._core import sgd as core_sgd
 from fastlazy._core import tangent as core_tangent
 from fastlazy._core.geometry import HEIGHT, NARROW, REGISTER_BYTES, WIDE
 from fastlazy.activations.builtin import get_activation
 from fastlazy.kernels import centred, normal_equations
 from fastlazy.kernels import features as features_module
-from fastlazy.training import epochs
+from fastlazy.training import epochs, loop
 from tests import naive, naive_gram
 from tests.sgd_samples import drawn_samples
 
@@ -23,7 +24,7 @@ WAVES = (
         fastlazy.Activation("2 - cos", lambda x: 2 - math.cos(x), lambda x: math.sin(x)),
         (lambda z: 2 - np.cos(z), np.sin),
     ),
-    ("softplus", (lambda z: np.logaddexp(0, z), lambda z: 1 / (1 + np.exp(-z)))),
+    (get_activation("softplus"), (lambda z: np.logaddexp(0, z), lambda z: 1 / (1 + np.exp(-z)))),
 )
 
 
@@ -160,26 +161,26 @@ def _training(n, m, N, d, dtype, *, parallel=True, threads=None):
 
 
 def _training_of_any_sigma(n, m, N, d, dtype, *, threads=None, **_):
-    """Three steps of minibatches of m, and two of the rest; sigma is not 0 where the padding of a panel is."""
-    layer, (name, sigma) = LAYERS[(n + N) % 4], WAVES[(m + d) % 2]
+    """Three steps of minibatches of m, and one of the rest; sigma is not 0 where the padding of a panel is."""
+    layer, (sigma, twin) = LAYERS[(n + N) % 4], WAVES[(m + d) % 2]
     _, _, W = draw(n, m, N, d, dtype)
-    rng = np.random.default_rng([N, d])
-    target = fastlazy.QuadraticTarget(np.abs(rng.standard_normal(d)) + 0.1, b0=0.3)
-    a0 = {"ones": None, "signs": rng.choice([-1.0, 1.0], N), "scalar": 0.7, "free": rng.standard_normal(N)}[layer]
-    rates, seed, samples = (2e-3 / d, 5e-3 / (N if layer == "free" else N * N), 2e-2), 5, 3 * m + min(n, m - 1)
-    fit = fastlazy.fit_nn(
-        target, N, n_samples=samples, activation=name, batch_size=m, step_size=lambda u: rates, second_layer=layer,
-        W0=W.astype(float), a0=a0, c0=0.1, dtype=dtype, rng=seed, n_records=2, n_threads=threads,
-    )  # fmt: skip
-    key = np.random.default_rng(seed).integers(2**64, dtype=np.uint64)
-    X = drawn_samples(key, samples, m, d, N, layer, dtype, name)
-    steps = np.tile(rates, (4 if samples > 3 * m else 3, 1))
-    a = np.broadcast_to(1.0 if a0 is None else a0, N).astype(float)
-    W_end, a_end, c_end = naive.sgd(W.astype(float), a, 0.1, X, target(X), m, steps, layer, sigma)
+    rng, samples, key = np.random.default_rng([N, d]), 3 * m + min(n, m - 1), np.uint64(5)
+    beta, b0, common = np.abs(rng.standard_normal(d)) + 0.1, 0.3, layer in ("ones", "scalar")
+    a = {"signs": rng.choice([-1.0, 1.0], N), "free": rng.standard_normal(N)}.get(layer, np.ones(N))
+    gain = 0.7 if layer == "scalar" else 1.0
+    rates = np.tile((2e-3 / d, 5e-3 / (N if layer == "free" else N * N), 2e-2), (4 if samples > 3 * m else 3, 1))
+    network = core_sgd.pack(W.astype(float), a, gain, 0.1, np.dtype(dtype))
+    setup = loop.Setup(network, loop.TRAINED[layer], m, min(N, d), beta, b0, sigma, N)
+    with loop.training_loop(setup, threads or 1) as run:
+        for _ in run.run(loop.Course(samples, lambda first, count: rates[first : first + count], key)):
+            pass
+    state = core_sgd.unpack(network, N, d)
+    X = drawn_samples(key, samples, m, d, N, layer, dtype, sigma.name)
+    W_end, a_end, c_end = naive.sgd(W.astype(float), gain * a, 0.1, X, X**2 @ beta + b0, m, rates, layer, twin)
     assert np.abs(W_end - W).max() > 1e-5 * np.abs(W).max()
-    yield fit.W, W_end
-    yield np.broadcast_to(fit.a, N).astype(dtype), a_end
-    yield np.array([1.0, fit.c], dtype), np.array([1.0, c_end])
+    yield state.W.astype(dtype), W_end
+    yield (np.full(N, state.gain) if common else state.a).astype(dtype), a_end
+    yield np.array([1.0, state.c], dtype), np.array([1.0, c_end])
 
 
 COMPUTATIONS = {
