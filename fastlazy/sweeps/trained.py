@@ -52,7 +52,7 @@ _OF_BOTH = ("second_layer", "scale", "init")
 _MEANT = "target has negative eigenvalues|activation '"
 _TOLD = "nn_flow took max_steps"
 
-_GRADIENTS = 1500  # of a flow, roughly
+_GRADIENTS = {True: 1500.0, False: 5000.0}  # of a flow, roughly, whether sigma is x^2 or not
 
 
 def check_training(parameters: Parameters) -> None:
@@ -176,13 +176,17 @@ def training_work(parameters: Parameters) -> float:
     """Multiply-adds of a cell, weighed by their speed."""
     N, d, n = parameters["N"], parameters["d"], parameters["n_samples"]
     is_square = get_activation(parameters["activation"]).is_square
-    if n is None:
-        return 1e8 + _GRADIENTS * float(4.0 * d**2 * min(N, d) if is_square else 6.0 * N**2 * d)
-    # As it is trained.
-    width = N if not is_square or parameters["second_layer"] in ("signs", "free") else min(N, d)
+    if parameters["nn"] == "flow":
+        one = 2e6 + 4.0 * d**2 * min(N, d) if is_square else 5e7 + 6.0 * N**2 * d
+        return 1e8 + _GRADIENTS[is_square] * one
+    width, risk = N, N**2 * (d / 2 + 400.0)
+    if is_square:
+        width = N if parameters["second_layer"] in ("signs", "free") else min(N, d)  # as it is trained
+        risk = 1.0 * d * width**2
+    elif not get_activation(parameters["activation"]).has_closed_gram:
+        risk += 5e8
     product = 2.0 if parameters["dtype"] == "float64" else 1.0
-    risks = 50.0 * d * width**2 if is_square else 50.0 * N**2 * (d / 2 + 400.0)
-    return float(1e8 + n * d * (40.0 + product * width) + risks)  # start, steps, exact risks
+    return float(1e8 + n * d * (40.0 + product * width) + 50 * risk)  # start, steps, exact risks
 
 
 def warm_up_training(cells: Sequence[Parameters]) -> None:
