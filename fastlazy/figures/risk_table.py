@@ -74,9 +74,8 @@ def figure_cells(
         for is_trained in (False, True)
     )
     for cell in trained:
-        cell |= ({} if cell["activation"] == "square" else {"second_layer": "free"}) | (
-            {} if nn == "sgd" else {"nn": nn}
-        )
+        cell |= {} if cell["activation"] == "square" else {"second_layer": "free"}
+        cell |= {} if nn == "sgd" else {"nn": nn}
     check_number_of_cells(len(widths) * (draws * len(lazy) + len(trained)), f"{draws} draws at {len(widths)} widths")
     cells: list[dict[str, Any]] = []
     for N, samples in zip(widths, n_samples, strict=True):
@@ -110,8 +109,8 @@ def trained_by(table: pd.DataFrame) -> pd.Series:
 def converged(table: pd.DataFrame) -> pd.Series:
     """Whether the training of each row of a sweep was at its end; empty where a prediction tells, or none is trained.
 
-    That is so for x^2 by SGD. A flow says so itself; by SGD, a network of any other sigma has converged if its risk fell
-    by no more than a hundredth of the null risk in the second half of the samples.
+    That is so for x^2 by SGD. A flow says so itself; by SGD, a network of any other sigma has converged if its risk
+    fell by no more than a hundredth of the null risk in the second half of the samples.
     """
     ways = trained_by(table)
     unfinished = _column(table, "fit_status").eq("unconverged").fillna(False).astype(bool)
@@ -287,7 +286,7 @@ def figure_lines(target: QuadraticTarget, dots: pd.DataFrame) -> pd.DataFrame:
 def predictions(
     target: QuadraticTarget, widths: Sequence[int], activations: Sequence[str] = ("square",)
 ) -> pd.DataFrame:
-    """Lines at these *widths*: columns regime, activation, N, predicted (ratio), which is empty where theory has none."""
+    """Lines at these *widths*: columns regime, activation, N, predicted (ratio, empty where theory has none)."""
     lines = [(regime.name, name) for regime in REGIMES.values() for name in regime.among(activations)]
     rows = [(regime, name, N, predicted_ratio(target, regime, N, name)) for regime, name in lines for N in widths]
     return pd.DataFrame(rows, columns=["regime", "activation", "N", "predicted"]).astype({"predicted": float})
