@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,15 @@ _FILES = ("figure.png", "figure.pdf", "results.csv", _STORE)
 _DESCRIPTION = """\
 Draw the risk of random features (RF), the neural tangent model (NT) and the trained
 network (NN) against the number of neurons N, for y = <x, Bx> + b0 with eigenvalues of
-B iid Exp(1). RF and NT with sigma = x^2 or with --activations, NN always with x^2.
+B iid Exp(1). All with sigma = x^2, or a panel for each of --activations; a sigma without a
+derivative ("step") has RF alone.
 
-Lines are analytic predictions. Dots are measured: for RF and NT the exact risk of drawn
-weights, for NN the exact risk of a network trained by SGD. Writes figure.png, figure.pdf
-and results.csv. Dots go to figure.sqlite as they are finished: the same command after an
-interruption goes on from there.
+Lines are analytic predictions, where there are any: for NN of x^2, and of a sigma that can
+learn nothing. Dots are measured: for RF and NT the exact risk of drawn weights, for NN the
+exact risk of a network trained by SGD, or by gradient flow. Networks that were not at the
+end of their training are marked: grey crosses, and * in the table. Writes figure.png,
+figure.pdf and results.csv. Dots go to figure.sqlite as they are finished: the same command
+after an interruption goes on from there.
 """
 _EPILOG = """\
 examples:
@@ -29,6 +33,7 @@ examples:
   fastlazy figure --preset paper           25 widths, 10 draws, 10 million samples for each NN dot
   fastlazy figure --d 100 --widths 10,30,100,300 --out small
   fastlazy figure --activations square,relu,gelu --out regardless
+  fastlazy figure --d 40 --widths 5,20,40,120 --activations square,relu --nn flow --out flow
   fastlazy figure --from sweep.sqlite      draw what a sweep has measured, measure nothing
   fastlazy figure --from sweep.sqlite --where target=identity --where ridge=0.1
 """
@@ -55,7 +60,12 @@ def add_figure_command(commands: Any) -> None:
     parser.add_argument("--draws", type=int, help="draws of the weights for each RF and NT dot (default: 4; paper: 10)")
     parser.add_argument(
         "--activations", metavar="NAME,...",
-        help="non-linearities of RF and NT, a panel for each (default: square; with --from: all)",
+        help="non-linearities, a panel for each (default: square; with --from: all)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--nn", choices=["sgd", "flow"],
+        help="how NN is trained: by SGD, each sample used once, or by gradient flow of the population risk, which for "
+        "other sigma than x^2 takes minutes from d = 40 on (default: sgd; with --from: as it was)",
     )  # fmt: skip
     parser.add_argument("--seed", type=int, help="seed of everything that is drawn (default: 0)")
     parser.add_argument("--workers", type=int, help="processes to measure with (default: one for each core)")
@@ -84,6 +94,8 @@ def run_figure(arguments: argparse.Namespace) -> int:
         where = parse_where(arguments.where)
         if where and arguments.store is None:
             raise ValueError("--where chooses among the cells of a store; pass --from STORE, too")
+        if arguments.nn is not None:
+            where = {"nn": arguments.nn, **where}
         writable_folder(arguments.out, _FILES)
         load_matplotlib()
         table = (
@@ -120,8 +132,7 @@ def _write(table: Any, names: list[str] | None, out: Path) -> str:
     dots = risk_table.figure_dots(table)
     target = risk_table.figure_target(table)
     results = out / "results.csv"
-    several = dots["activation"].nunique() > 1
-    text = (dots if several else dots.drop(columns="activation")).to_csv(index=False)
+    text = risk_table.plain_dots(dots).to_csv(index=False)
     if results.exists() and results.read_text() != text:
         results.replace(out / "results.previous.csv")
     replace_file(results, lambda path: path.write_text(text))
@@ -145,7 +156,7 @@ def _measured(arguments: argparse.Namespace, widths: list[int] | None, activatio
     if widths is None:
         widths = risk_table.authors_widths(d) if paper else risk_table.geometric_widths(d, 12)
     samples = [10_000_000 if paper else risk_table.quick_samples(N, d) for N in widths]
-    cells = risk_table.figure_cells(d, widths, draws, samples, seed, activations or ["square"])
+    cells = risk_table.figure_cells(d, widths, draws, samples, seed, activations or ["square"], arguments.nn or "sgd")
     return run_sweep(cells, out / _STORE, n_workers=arguments.workers, rerun_failed=True)
 
 
@@ -161,7 +172,7 @@ def _stored(
     if widths is not None:
         table = table[table["N"].isin(widths)]
     if activations is not None:
-        table = risk_table.with_activations(table, activations)
+        table = table[table["activation"].isin(activations)]
     return risk_table.one_figure(table, d=arguments.d, seed=arguments.seed, where=where)
 
 
@@ -228,8 +239,10 @@ def _format_summary(summary: Any, d: int) -> str:
     lines = [head]
     for row in summary.itertuples():
         spread = f"{row.std:8.4f}" if row.dots > 1 else " " * 8
-        lines.append(
-            f"{row.regime:6}{row.activation if several else '':{width}}{row.N:6d}{row.N / d:8.3f}{row.measured:11.4f}"
-            f"{spread}{row.predicted:11.4f}{row.difference:+12.4f}"
-        )
+        mark = " " if row.converged else "*"
+        theory = "" if math.isnan(row.predicted) else f"{row.predicted:11.4f}{row.difference:+12.4f}"
+        name = f"{row.regime:6}{row.activation if several else '':{width}}"
+        lines.append(f"{name}{row.N:6d}{row.N / d:8.3f}{row.measured:11.4f}{mark}{spread[1:]}{theory}".rstrip())
+    if not summary["converged"].all():
+        lines.append("* not converged: the risk was still falling when training ended")
     return "\n".join(lines)

@@ -8,10 +8,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
 from fastlazy._support.arguments import check_count
-from fastlazy.figures.risk_table import activations_of, check_one_setting, with_activations
-from fastlazy.sweeps.regimes import REGIMES
+from fastlazy.figures.risk_table import check_one_setting, converged, not_converged
+from fastlazy.sweeps.regimes import REGIMES, Regime
+
+_DOTS: dict[str, Any] = {"markersize": 6.5, "markerfacecolor": "white", "markeredgewidth": 1.5}
+_OPEN: dict[str, Any] = {"color": "0.55", "marker": "X"}  # not converged
 
 
 def plot_risk_curves(
@@ -19,12 +23,15 @@ def plot_risk_curves(
 ) -> Axes:
     """Axes with risk ratio against N / d: measured dots, predicted lines.
 
+    Networks whose training was not at its end are grey crosses.
+
     Parameters
     ----------
     dots : DataFrame
         The table of a sweep of one target, of which the finished cells are drawn. Or any with columns regime
         ("RF", "NT", "NN"), N, measured (risk / null risk). Several rows with the same regime and N, which may differ
-        in their draw and seed alone, become their mean with an error bar of one standard deviation.
+        in their draw and seed alone, become their mean with an error bar of one standard deviation. With a column
+        converged, a mean over a row where that is False is drawn as not converged.
     lines : DataFrame, optional
         Columns regime, N, predicted (risk / null risk). Default for a sweep the predictions at its widths,
         otherwise none.
@@ -53,18 +60,18 @@ def plot_risk_curves(
         raise TypeError(f"ax must be Axes or None, got {type(ax).__name__}; pass one of plt.subplots()")
     if len(_activations(dots)) > 1:
         raise ValueError(
-            f"the table has RF or NT with {len(_activations(dots))} non-linearities, these axes are for one; pass rows "
-            "of one, or use plot_activations"
+            f"the table has {len(_activations(dots))} non-linearities, these axes are for one; pass rows of one, or "
+            "use plot_activations"
         )
     if ax is None:
         _, ax = plt.subplots(figsize=(7.2, 4.8), layout="constrained")
     _draw(ax, dots, lines, d)
-    _add_legend(ax)
+    _add_legend(ax, dots)
     return ax
 
 
 def plot_activations(dots: pd.DataFrame, lines: pd.DataFrame | None = None, d: int | None = None) -> list[Axes]:
-    """Axes with risk ratio against N / d, one for each non-linearity of RF and NT, with the same NN in all.
+    """Axes with risk ratio against N / d, one for each non-linearity, with all regimes that have it.
 
     Parameters
     ----------
@@ -74,7 +81,7 @@ def plot_activations(dots: pd.DataFrame, lines: pd.DataFrame | None = None, d: i
     Returns
     -------
     list of Axes
-        Of one new figure, in the order in which the non-linearities come in the table. NN's own is x^2.
+        Of one new figure, in the order in which the non-linearities come in the table.
 
     Raises
     ------
@@ -89,13 +96,13 @@ def plot_activations(dots: pd.DataFrame, lines: pd.DataFrame | None = None, d: i
     _, grid = plt.subplots(rows, columns, figsize=size, layout="constrained", sharex=True, sharey=True, squeeze=False)
     axes = list(grid.flat)
     for ax, name in zip(axes, names, strict=False):
-        known = None if lines is None else with_activations(lines, [name])
-        _draw(ax, with_activations(dots, [name]), known, d)
+        known = None if lines is None else lines[lines["activation"] == name]
+        _draw(ax, dots[dots["activation"] == name], known, d)
         ax.set_title(name, fontsize="medium")
         ax.label_outer()
     for ax in axes[len(names) :]:
         ax.set_visible(False)
-    _add_legend(axes[0], of_one_sigma=", x²")
+    _add_legend(axes[0], dots)
     return axes[: len(names)]
 
 
@@ -106,6 +113,7 @@ def _check_tables(
     if isinstance(dots, pd.DataFrame) and "ratio" in dots:
         _check_table("dots", dots, ["status", "regime", "N", "predicted", "d", "activation"])
         dots = dots[dots["status"] == "done"].rename(columns={"ratio": "measured"})
+        dots = dots.assign(converged=converged(dots))
         lines = dots.drop_duplicates(["regime", "activation", "N"]) if lines is None else lines
         d = _only_dimension(dots) if d is None else d
     _check_table("dots", dots, ["regime", "N", "measured"])
@@ -143,8 +151,8 @@ def _check_numbers(name: str, table: pd.DataFrame, height: str, may_lack: bool =
 
 
 def _activations(dots: pd.DataFrame) -> list[str]:
-    """The non-linearities of RF and NT, in their order; none if the table does not have them."""
-    return activations_of(dots) if "activation" in dots else []
+    """The non-linearities in their order; none if the table does not have them."""
+    return list(dots["activation"].unique()) if "activation" in dots else []
 
 
 def _draw(ax: Axes, dots: pd.DataFrame, lines: pd.DataFrame | None, d: int) -> None:
@@ -154,23 +162,12 @@ def _draw(ax: Axes, dots: pd.DataFrame, lines: pd.DataFrame | None, d: int) -> N
         if lines is not None:
             line = lines[lines["regime"] == regime.name].sort_values("N")
             ax.plot(line["N"] / d, line["predicted"], color=style["color"], linestyle=style["linestyle"], zorder=2)
-        groups = dots[dots["regime"] == regime.name].groupby("N")["measured"]
-        if groups.ngroups:
-            ax.errorbar(
-                groups.mean().index / d,
-                groups.mean(),
-                yerr=groups.std().fillna(0.0),
-                color=style["color"],
-                linestyle="none",
-                marker=style["marker"],
-                markersize=6.5,
-                markerfacecolor="white",
-                markeredgewidth=1.5,
-                capsize=2.5,
-                zorder=3,
-            )
+        own = dots[dots["regime"] == regime.name]
+        is_open = own["N"].isin(own.loc[not_converged(own), "N"])
+        _draw_dots(ax, own[~is_open], d, {"color": style["color"], "marker": style["marker"]})
+        _draw_dots(ax, own[is_open], d, _OPEN)
         # One legend entry for the line and the dots of a regime.
-        ax.plot([], [], **style, label=regime.label, markersize=6.5, markerfacecolor="white", markeredgewidth=1.5)
+        ax.plot([], [], **style, label=regime.label, **_DOTS)
     ax.set_xscale("log")
     ax.xaxis.set_major_formatter("{x:g}")
     ax.set_ylim(-0.03, max(1.03, 1.03 * float(dots["measured"].max())))
@@ -180,14 +177,33 @@ def _draw(ax: Axes, dots: pd.DataFrame, lines: pd.DataFrame | None, d: int) -> N
     ax.spines[["top", "right"]].set_visible(False)
 
 
-def _add_legend(ax: Axes, of_one_sigma: str = "") -> None:
+def _draw_dots(ax: Axes, dots: pd.DataFrame, d: int, style: dict[str, Any]) -> None:
+    """Draw means and standard deviations at each width, in place."""
+    groups = dots.groupby("N")["measured"]
+    if groups.ngroups:
+        mean, spread = groups.mean(), groups.std().fillna(0.0)
+        ax.errorbar(mean.index / d, mean, yerr=spread, **style, **_DOTS, linestyle="none", capsize=2.5, zorder=3)
+
+
+def _add_legend(ax: Axes, dots: pd.DataFrame) -> None:
     """Explain lines and markers above the axes, where there is no data to cover, in place."""
     handles, _ = ax.get_legend_handles_labels()
-    labels = [regime.label + of_one_sigma * regime.has_one_activation for regime in REGIMES.values()]
+    labels = [_label(regime, dots) for regime in REGIMES.values()]
+    for name in dots.loc[not_converged(dots), "regime"].unique():
+        handles.append(Line2D([], [], **_OPEN, **_DOTS, linestyle="none"))
+        labels.append(f"{name}: not converged")
     ax.figure.legend(
         handles, labels, loc="outside upper center", ncols=3, frameon=False, fontsize="small", handlelength=3.2,
         columnspacing=1.5,
     )  # fmt: skip
+
+
+def _label(regime: Regime, dots: pd.DataFrame) -> str:
+    """The label of a regime, which may say how it was trained: all its dots are trained in one way."""
+    if "nn" not in dots:
+        return regime.label
+    ways = dots.loc[dots["regime"] == regime.name, "nn"].dropna()
+    return regime.other_labels.get(ways.iloc[0], regime.label) if len(ways) else regime.label
 
 
 def _only_dimension(table: pd.DataFrame) -> int:

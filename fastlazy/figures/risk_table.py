@@ -1,7 +1,7 @@
 """The dots and the lines of the headline figure: risk of RF, NT and NN against the number of neurons.
 
-A dot of RF or NT is the exact risk of drawn weights; a dot of NN is a network trained by SGD. Dots are cells of
-a sweep (`fastlazy.sweeps.driver`).
+A dot of RF or NT is the exact risk of drawn weights; a dot of NN is a network trained by SGD, or by gradient flow. Dots
+are cells of a sweep (`fastlazy.sweeps.driver`).
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from fastlazy.sweeps.regimes import REGIMES
 from fastlazy.targets.quadratic import QuadraticTarget
 
 _DOT = {"ratio": "measured", "stream": "seed"}  # a column of a sweep, and what it is called of a dot
-DOT_COLUMNS = ["regime", "N", "draw", "measured", "predicted", "seconds", "seed", "activation"]
+DOT_COLUMNS = ["regime", "N", "draw", "measured", "predicted", "seconds", "seed", "activation", "nn", "converged"]
 _ALWAYS = ["target", "d", "regime", "N", "draw", "seed"]
 # What all dots of one figure have in common.
 _SETTING = ["target", *(name for keys in FAMILY_KEYS.values() for name in keys), "d"]
 _TRAINED = [regime.name for regime in REGIMES.values() if regime.is_trained]
-_OF_ONE_SIGMA = [regime.name for regime in REGIMES.values() if regime.has_one_activation]
+_LATE = 0.01  # of the null risk: a network that learned more in the second half of SGD was not at its end
 
 
 def geometric_widths(d: int, count: int) -> list[int]:
@@ -57,28 +57,71 @@ def figure_cells(
     n_samples: Sequence[int],
     seed: int,
     activations: Sequence[str] = ("square",),
+    nn: str = "sgd",
 ) -> list[dict[str, Any]]:
-    """The cells of a figure: for each width *draws* of RF and NT, with the same weights for all sigma, and one NN."""
-    drawn = [regime for regime in REGIMES.values() if not regime.is_trained]
+    """The cells of a figure: for each width *draws* of RF and NT, with the same weights for all sigma, and one NN.
+
+    NN is trained as *nn* says, with a second layer that is trained, too, but for x^2, which needs none.
+    """
     common = {"d": d, "target_seed": seed, "seed": seed}
-    lazy = [
-        {"regime": regime.name, "activation": name, **common}
-        for name in activations
-        for regime in drawn
-        if name in regime.activations
-    ]
-    check_number_of_cells(len(widths) * (draws * len(lazy) + len(_TRAINED)), f"{draws} draws at {len(widths)} widths")
+    lazy, trained = (
+        [
+            {"regime": regime.name, "activation": name, **common}
+            for name in activations
+            for regime in REGIMES.values()
+            if regime.is_trained == is_trained and name in regime.activations
+        ]
+        for is_trained in (False, True)
+    )
+    for cell in trained:
+        cell |= {} if cell["activation"] == "square" else {"second_layer": "free"}
+        cell |= {} if nn == "sgd" else {"nn": nn}
+    check_number_of_cells(len(widths) * (draws * len(lazy) + len(trained)), f"{draws} draws at {len(widths)} widths")
     cells: list[dict[str, Any]] = []
     for N, samples in zip(widths, n_samples, strict=True):
         cells += [{**cell, "N": N, "draw": k} for cell in lazy for k in range(draws)]
-        cells += [{"regime": name, "N": N, "n_samples": samples, **common} for name in _TRAINED]
+        cells += [{**cell, "N": N, **({"n_samples": samples} if nn == "sgd" else {})} for cell in trained]
     return cells
 
 
 def figure_dots(table: pd.DataFrame) -> pd.DataFrame:
     """The dots among the rows of a sweep: columns as in `DOT_COLUMNS`, ordered by regime, sigma, N and draw."""
     done = table[table["status"] == "done"].drop(columns=list(_DOT.values()), errors="ignore").rename(columns=_DOT)
-    return done[DOT_COLUMNS].sort_values(["regime", "activation", "N", "draw"], ignore_index=True)
+    dots = done.assign(nn=trained_by(done), converged=converged(done))
+    return dots[DOT_COLUMNS].sort_values(["regime", "activation", "N", "draw"], ignore_index=True)
+
+
+def plain_dots(dots: pd.DataFrame) -> pd.DataFrame:
+    """The *dots* without the columns that say nothing: of one sigma, all trained by SGD, of x^2."""
+    silent = {
+        "activation": dots["activation"].nunique() <= 1,
+        "nn": not (dots["nn"] == "flow").any(),
+        "converged": not dots["converged"].notna().any(),
+    }
+    return dots.drop(columns=[name for name, is_silent in silent.items() if is_silent])
+
+
+def trained_by(table: pd.DataFrame) -> pd.Series:
+    """The key nn of the rows of a sweep, of which older ones do not have it; empty for those that are not trained."""
+    return _column(table, "nn").fillna(KEYS["nn"].default).where(table["regime"].isin(_TRAINED))
+
+
+def converged(table: pd.DataFrame) -> pd.Series:
+    """Whether the training of each row of a sweep was at its end; empty where a prediction tells, or none is trained.
+
+    That is so for x^2 by SGD. A flow says so itself; by SGD, a network of any other sigma has converged if its risk
+    fell by no more than a hundredth of the null risk in the second half of the samples.
+    """
+    ways = trained_by(table)
+    unfinished = _column(table, "fit_status").eq("unconverged").fillna(False).astype(bool)
+    late = pd.to_numeric(_column(table, "late_gain")).gt(_LATE).fillna(False).astype(bool) & ways.eq("sgd")
+    told = ways.eq("flow") | (ways.eq("sgd") & _column(table, "activation").fillna("square").ne("square"))
+    return (~(unfinished | late)).astype("boolean").where(told.fillna(False).astype(bool))
+
+
+def _column(table: pd.DataFrame, name: str) -> pd.Series:
+    """A column, empty if the table does not have it."""
+    return table[name].astype(object) if name in table else pd.Series(None, table.index, object)
 
 
 def one_figure(
@@ -118,18 +161,18 @@ def one_figure(
             f"the store has finished cells of {len(settings)} targets, a figure is of one"
             f" ({listed}); choose with --d and --seed, or --where KEY=VALUE"
         )
-    trained = rows["n_samples"].astype(float)
-    most = trained.groupby([rows["regime"], rows["N"]]).transform("max")
-    is_trained = rows["regime"].isin(_TRAINED)
+    activation = rows["activation"].fillna("square") if "activation" in rows else "square"  # as before there were more
+    rows = rows.assign(activation=activation)
+    samples = rows["n_samples"].astype(float)
+    most = samples.groupby([rows["regime"], rows["activation"], rows["N"]]).transform("max")
+    by_sgd = trained_by(rows).eq("sgd").fillna(False).astype(bool)
     if "n_samples" not in wanted:  # of RF and NT, only risks of the population
-        rows = rows[(is_trained & (trained == most)) | (~is_trained & trained.isna())]
+        rows = rows[(by_sgd & (samples == most)) | (~by_sgd & samples.isna())]
     if rows.empty:
         raise ValueError(
             f"of the {len(done)} finished cells of the store none is for this figure, which shows those of the "
             "population without ridge and scale; run a sweep, or choose others with --where KEY=VALUE"
         )
-    activation = rows["activation"].fillna("square") if "activation" in rows else "square"  # as before there were more
-    rows = rows.assign(activation=activation)
     _check_rows(rows)
     check_one_setting(rows, "choose one with --where {name}={value}")
     return rows
@@ -153,6 +196,8 @@ def check_columns(table: pd.DataFrame, names: Iterable[str] = ()) -> None:
 def check_one_setting(rows: pd.DataFrame, advice: str) -> None:
     """Check that cells which share a dot, by regime, sigma and N, differ in their draw and seed alone.
 
+    How networks are trained must be the same for all dots of a regime.
+
     Parameters
     ----------
     rows : DataFrame
@@ -166,24 +211,34 @@ def check_one_setting(rows: pd.DataFrame, advice: str) -> None:
         If they do not.
     """
     by = [name for name in ("regime", "activation", "N") if name in rows]
-    for name in KEYS:
+    for name in sorted(KEYS, key=lambda name: name != "nn"):  # first, as other keys differ with it
         if name in rows and name not in (*by, *REPEATS):
-            groups = [rows[name]] if name in _SETTING else [column for _, column in rows.groupby(by)[name]]
-            for column in groups:
-                if column.nunique(dropna=False) > 1:
-                    values = column.drop_duplicates().tolist()
-                    known = next(value for value in values if not pd.isna(value))
+            values = _filled(rows, name)
+            groups = [values] if name in _SETTING else [part for _, part in values.groupby(_of_a_dot(rows, by, name))]
+            for group in groups:
+                if group.nunique(dropna=False) > 1:
+                    found = group.drop_duplicates().tolist()
+                    known = next(value for value in found if not pd.isna(value))
                     raise ValueError(
-                        f"the table has rows with different {name} ({', '.join(map(str, values[:5]))}), of which a "
+                        f"the table has rows with different {name} ({', '.join(map(str, found[:5]))}), of which a "
                         f"figure would show the mean; {advice.format(name=name, value=known)}"
                     )
 
 
+def _of_a_dot(rows: pd.DataFrame, by: Sequence[str], name: str) -> list[pd.Series]:
+    """What rows of one dot have in common; of the key nn, rows of one regime, which has one label."""
+    return [rows[column] for column in (by if name != "nn" else ["regime"])]
+
+
+def _filled(rows: pd.DataFrame, name: str) -> pd.Series:
+    """The column of a key; where stores from before there was the key have none, its default."""
+    key = KEYS[name]
+    return rows[name].fillna(key.default) if key.later and key.default is not None else rows[name]
+
+
 def _has(rows: pd.DataFrame, name: str, value: Any) -> pd.Series:
     """Which *rows* have this value of a key, or are of a regime that has no such key."""
-    column, key = rows[name], KEYS[name]
-    if key.later and key.default is not None:  # in stores from before there was the key it is empty
-        column = column.fillna(key.default)
+    column = _filled(rows, name)
     equal = column.isna() if value is None else (column == value).fillna(False).astype(bool)
     without = ~rows["regime"].isin([regime.name for regime in REGIMES.values() if name in regime.keys])
     return equal | (without & rows[name].isna())
@@ -225,35 +280,38 @@ def figure_lines(target: QuadraticTarget, dots: pd.DataFrame) -> pd.DataFrame:
     """The lines of a figure with these *dots*."""
     low, high = dots["N"].min(), dots["N"].max()
     fine = {*dots["N"], *geometric_widths(target.d, 200), *range(1, min(target.d, high) + 1)}
-    return predictions(target, [N for N in sorted(fine) if low <= N <= high], activations_of(dots))
-
-
-def activations_of(dots: pd.DataFrame) -> list[str]:
-    """The non-linearities of the regimes that have a choice, in their order."""
-    return list(dots.loc[~dots["regime"].isin(_OF_ONE_SIGMA), "activation"].unique())
-
-
-def with_activations(rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    """The *rows* with one of these non-linearities, and those of regimes that have no choice."""
-    return rows[rows["regime"].isin(_OF_ONE_SIGMA) | rows["activation"].isin(names)]
+    return predictions(target, [N for N in sorted(fine) if low <= N <= high], list(dots["activation"].unique()))
 
 
 def predictions(
     target: QuadraticTarget, widths: Sequence[int], activations: Sequence[str] = ("square",)
 ) -> pd.DataFrame:
-    """Lines at these *widths*: columns regime, activation, N, predicted (ratio)."""
+    """Lines at these *widths*: columns regime, activation, N, predicted (ratio, empty where theory has none)."""
     lines = [(regime.name, name) for regime in REGIMES.values() for name in regime.among(activations)]
     rows = [(regime, name, N, predicted_ratio(target, regime, N, name)) for regime, name in lines for N in widths]
-    return pd.DataFrame(rows, columns=["regime", "activation", "N", "predicted"])
+    return pd.DataFrame(rows, columns=["regime", "activation", "N", "predicted"]).astype({"predicted": float})
+
+
+def not_converged(dots: pd.DataFrame) -> pd.Series:
+    """Which *dots* say that they have not converged."""
+    return _column(dots, "converged").eq(False).fillna(False).astype(bool)
 
 
 def summary(dots: pd.DataFrame) -> pd.DataFrame:
-    """One row for each regime, sigma and N: dots, mean and standard deviation of the measured ratio, prediction."""
-    table = dots.groupby(["regime", "activation", "N"], as_index=False).agg(
-        dots=("measured", "size"),
-        measured=("measured", "mean"),
-        std=("measured", "std"),
-        predicted=("predicted", "first"),
+    """One row for each regime, sigma and N: dots, mean and standard deviation of the measured ratio, prediction.
+
+    And whether all its dots have converged, which is so where none says otherwise.
+    """
+    table = (
+        dots.assign(converged=~not_converged(dots))
+        .groupby(["regime", "activation", "N"], as_index=False)
+        .agg(
+            dots=("measured", "size"),
+            measured=("measured", "mean"),
+            std=("measured", "std"),
+            predicted=("predicted", "first"),
+            converged=("converged", "all"),
+        )
     )
     table["difference"] = table["measured"] - table["predicted"]
     order = {regime: place for place, regime in enumerate(REGIMES)}

@@ -128,7 +128,7 @@ def canonical_cell(cell: Mapping[str, Any]) -> dict[str, Any]:
     Raises
     ------
     TypeError, ValueError
-        If keys are missing or not known, or a value is not what it must be.
+        If keys are missing or not known, a value is not what it must be, or values do not go together.
     """
     if not isinstance(cell, Mapping):
         raise TypeError(f"a cell must be a mapping, got {type(cell).__name__}; pass e.g. one of grid(...)")
@@ -147,6 +147,8 @@ def canonical_cell(cell: Mapping[str, Any]) -> dict[str, Any]:
     parameters |= {"regime": regime, "target": target}
     if isinstance(target, list) and len(target) != parameters["d"]:
         raise ValueError(f"target has {len(target)} eigenvalues, but d = {parameters['d']}; pass d={len(target)}")
+    if (complete := REGIMES[regime].complete) is not None:
+        complete(parameters)
     return parameters
 
 

@@ -49,10 +49,12 @@ def run_sweep(
     ----------
     cells : list of mapping
         From `grid`, or made by hand. Keys of all: regime ("RF", "NT", "NN"), d, N; and, if not the default,
-        activation ("square"; for RF any name that `get_activation` knows, for NT any but "step"), draw (0), seed (0),
-        target ("exponential" with target_seed (0), "identity", "power_law" with exponent (1.0), "rank_one", or a list
-        of d eigenvalues). RF and NT: ridge (0.0), n_samples (the population). NN: n_samples; batch_size, step_size,
-        second_layer, dtype, scale, init and diagnostics as in `fit_nn`. Equal cells are measured once.
+        activation ("square"; for RF any name that `get_activation` knows, for NT and NN any but "step"), draw (0), seed
+        (0), target ("exponential" with target_seed (0), "identity", "power_law" with exponent (1.0), "rank_one", or a
+        list of d eigenvalues). RF and NT: ridge (0.0), n_samples (the population). NN: second_layer, scale and init as
+        in `fit_nn`, and nn: "sgd" (the default), with n_samples, batch_size, step_size, dtype and diagnostics as there,
+        or "flow", `nn_flow` until it has converged, without them. scale and diagnostics are for "square". Equal cells
+        are measured once.
     store : path
         An SQLite file, made if it is not there. Every cell is in it as soon as it is finished.
     executor : optional
@@ -75,10 +77,12 @@ def run_sweep(
     -------
     DataFrame
         Columns id, status ("done", "diverged", "failed", "crashed"), the parameters, stream (the seed of what was
-        drawn), risk, null_risk, ratio (risk / null_risk), predicted (that ratio as theory has it), fit_status, those of
-        `Diagnostics` at the end of training where the cell asks for them, error, and, the only ones that differ from
-        run to run, traceback (of a failed cell), attempts, seconds, peak_mb, worker, finished, versions. The results of
-        training that diverged are those of its last finite state.
+        drawn), risk, null_risk, ratio (risk / null_risk), predicted (that ratio as theory has it, empty where there is
+        none), fit_status (of NN that of its `Fit`, "unconverged" for a flow that was not at its end), late_gain (of NN:
+        by how much the ratio fell in the second half of training), those of `Diagnostics` at the end of training where
+        the cell asks for them, error, and, the only ones that differ from run to run, traceback (of a failed cell),
+        attempts, seconds, peak_mb, worker, finished, versions. The results of training that diverged are those of its
+        last finite state.
 
     Warns
     -----
@@ -199,7 +203,8 @@ def _rates(done: pd.DataFrame) -> tuple[dict[tuple[Any, ...], float], int]:
         known = [None if pd.isna(value) else value for value in values]
         parameters: dict[str, Any] = dict(zip(["regime", *COSTLY], known, strict=True))
         regime = REGIMES.get(parameters["regime"])
-        if regime is None or not seconds > 0 or (regime.is_trained and parameters["n_samples"] is None):
+        lacks_samples = parameters["n_samples"] is None and parameters["nn"] != "flow"
+        if regime is None or not seconds > 0 or (regime.is_trained and lacks_samples):
             continue  # the row was edited by hand
         measured += 1
         spent[_kind(parameters)] += seconds

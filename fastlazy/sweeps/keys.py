@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -10,6 +10,8 @@ import numpy as np
 
 from fastlazy._support.arguments import check_array, check_choice, check_count, check_float_dtype, check_real
 from fastlazy.targets.library import FAMILIES
+
+Parameters = Mapping[str, Any]  # of a cell, by key
 
 REQUIRED = object()  # in the place of a default
 

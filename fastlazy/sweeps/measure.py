@@ -20,12 +20,16 @@ from fastlazy._support.signals import Terminated
 from fastlazy._support.threads import one_blas_thread
 from fastlazy._version import __version__
 from fastlazy.sweeps.cells import cell_stream, cell_target
-from fastlazy.sweeps.regimes import REGIMES, Parameters
+from fastlazy.sweeps.keys import Parameters
+from fastlazy.sweeps.regimes import REGIMES
 from fastlazy.targets.quadratic import QuadraticTarget
 from fastlazy.training.diagnostics import Diagnostics
 
-# What a measurement finds, and its kind. Ratios are divided by the null risk; predicted is a ratio.
-RESULTS: dict[str, type] = {"risk": float, "null_risk": float, "ratio": float, "predicted": float, "fit_status": str}
+# What a measurement finds, and its kind. Ratios are divided by the null risk; predicted is a ratio, and late_gain is by
+# how much the ratio fell in the second half of training.
+RESULTS: dict[str, type] = {
+    "risk": float, "null_risk": float, "ratio": float, "predicted": float, "fit_status": str, "late_gain": float,
+}  # fmt: skip
 
 # Of cells with diagnostics, at the end of training: their meaning is that of `Diagnostics`. Lists are JSON.
 _LISTS = ("angles", "captured")
@@ -36,7 +40,9 @@ for _regime in REGIMES.values():  # as a worker starts, not on the clock of its 
 
 FAILED = ("failed", "crashed")  # the statuses of cells that have no result
 
-_DIVERGED = "training diverged, and the results are of its last finite state; give a smaller step_size, or 'auto'"
+_DIVERGED = (
+    "training diverged, and the results are of its last finite state; give a smaller step_size to SGD, or 'auto'"
+)
 
 
 def attempt(parameters: Parameters, checkpoint: str | None = None) -> dict[str, Any]:

@@ -9,12 +9,11 @@ References: arXiv:1906.08899, eq. (1) for RF and NT.
 
 from __future__ import annotations
 
-import os
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,26 +21,27 @@ from fastlazy._support.arguments import Array, check_count
 from fastlazy.activations.builtin import BUILTIN_NAMES, TANGENT_NAMES, get_activation
 from fastlazy.sweeps.keys import (
     Key,
-    check_bit,
+    Parameters,
     check_cell_target,
-    check_dtype,
     check_natural,
     check_number,
     check_optional_count,
-    check_scale,
-    check_step_size,
     choice_key,
+)
+from fastlazy.sweeps.trained import (
+    TRAINING,
+    check_training,
+    load_training,
+    measure_trained,
+    predicted_trained,
+    training_work,
+    warm_up_training,
 )
 from fastlazy.targets.library import exponential_target
 from fastlazy.targets.quadratic import QuadraticTarget
 
-if TYPE_CHECKING:
-    from fastlazy.training.fit import Fit
-
-Parameters = Mapping[str, Any]
-
 # The parameters, besides the regime, by which the costs below go.
-COSTLY = ("N", "d", "n_samples", "activation", "second_layer", "dtype")
+COSTLY = ("N", "d", "n_samples", "activation", "second_layer", "dtype", "nn")
 
 _SPEED = 2e10  # multiply-adds a second of one thread, roughly
 _SAMPLES = 1  # tells the stream of samples from that of weights
@@ -78,6 +78,10 @@ class Regime:
         counted, and weighed by what cells of d = 20 to 450 took on one machine.
     warm_up : callable
         Compiles what cells, given as a list of parameters, need.
+    complete : callable, optional
+        Checks all keys of a cell together, each of them checked by itself before: parameters to None, or ValueError.
+    other_labels : dict of str to str
+        The label for a value of the key nn that is not its default.
     """
 
     name: str
@@ -91,6 +95,8 @@ class Regime:
     predicted: Callable[[QuadraticTarget, Parameters], float | None]
     cost: Callable[[Parameters], float]
     warm_up: Callable[[Sequence[Parameters]], None]
+    complete: Callable[[Parameters], None] | None = None
+    other_labels: dict[str, str] = field(default_factory=dict)
 
     @cached_property
     def keys(self) -> dict[str, Key]:
@@ -102,14 +108,9 @@ class Regime:
         """Whether a network is trained, rather than the best one found for weights that are drawn."""
         return self.drawn == "training"
 
-    @property
-    def has_one_activation(self) -> bool:
-        """Whether there is no choice, so that one curve is shown beside those of all non-linearities."""
-        return len(self.activations) == 1
-
     def among(self, names: Iterable[str]) -> list[str]:
-        """Those of *names* that it takes as its activation, or its own if it has only one."""
-        return [*self.activations] if self.has_one_activation else [name for name in names if name in self.activations]
+        """Those of *names* that it takes as its activation."""
+        return [name for name in names if name in self.activations]
 
 
 class _Functions(NamedTuple):
@@ -224,67 +225,8 @@ def _warm_up_fit(functions: Callable[[], _Functions], cells: Sequence[Parameters
         _measure_drawn(functions, exponential_target(2, rng=0), small, 0, None)
 
 
-def _nn() -> Callable[..., Fit]:
-    from fastlazy.training.fit_nn import fit_nn
-
-    return fit_nn
-
-
-def _measure_trained(
-    target: QuadraticTarget, parameters: Parameters, stream: int, checkpoint: str | None
-) -> dict[str, Any]:
-    if checkpoint is not None and not os.access(os.path.dirname(checkpoint), os.W_OK):
-        checkpoint = None  # on another machine, perhaps
-    options = {name: parameters[name] for name in _TRAINING}
-    with warnings.catch_warnings():  # what a cell asks for is meant, and the prediction knows what it cannot learn
-        warnings.filterwarnings("ignore", "target has negative eigenvalues", UserWarning)
-        fit = _nn()(target, parameters["N"], rng=stream, n_threads=1, checkpoint=checkpoint, **options)
-    found = {"risk": float(fit.risk[-1]), "fit_status": fit.status}
-    if fit.diagnostics is not None:
-        names = [field.name for field in fields(fit.diagnostics)]
-        found |= {name: getattr(fit.diagnostics, name)[-1].tolist() for name in names}
-    if parameters["scale"] is not None or parameters["init"] == "symmetric":
-        found["predicted"] = _reachable(target, fit, parameters["second_layer"]) / target.null_risk
-    return found
-
-
-def _reachable(target: QuadraticTarget, fit: Fit, second_layer: str) -> float:
-    """What lazy training goes to from where this one started."""
-    from fastlazy.risk.shifted_spectrum import shifted_eigenvalues
-    from fastlazy.training.linearization import lazy_risk
-
-    if second_layer != "free":
-        return lazy_risk(target, fit.W0, fit.a0, scale=fit.scale or 0.0)
-    a = np.broadcast_to(fit.a0, len(fit.W0))
-    # Of any sign: all but the N largest in modulus are left.
-    size, values, above, below = shifted_eigenvalues(target, fit.W0, a, fit.scale or 0.0)
-    moduli = np.sort(np.abs(values))
-    return size**2 * 2 * float(np.sum(moduli[: max(0, len(values) - len(fit.W0) + above + below)] ** 2))
-
-
-def _predicted_trained(target: QuadraticTarget, parameters: Parameters) -> float | None:
-    from fastlazy.risk.nn import nn_risk_limit
-
-    learned, lost = target, 0.0
-    if parameters.get("second_layer") in ("ones", "scalar"):  # no neuron can learn a negative eigenvalue
-        positive = np.maximum(target.eigenvalues, 0.0)
-        if not positive.any():
-            return 1.0
-        learned, lost = QuadraticTarget(positive), 2 * float(np.sum(np.minimum(target.eigenvalues, 0.0) ** 2))
-    return (lost + nn_risk_limit(learned, parameters["N"])) / target.null_risk
-
-
 def _training_cost(parameters: Parameters) -> float:
-    N, d, n = parameters["N"], parameters["d"], parameters["n_samples"]
-    width = N if parameters["second_layer"] in ("signs", "free") else min(N, d)  # as it is trained
-    product = 2.0 if parameters["dtype"] == "float64" else 1.0
-    work = 1e8 + n * d * (40.0 + product * width) + 50.0 * d * width**2  # start, steps, exact risks
-    return float(work / _SPEED)
-
-
-def _warm_up_training(cells: Sequence[Parameters]) -> None:
-    for dtype in sorted({cell["dtype"] for cell in cells}):
-        _nn()(exponential_target(2, rng=0), 2, n_samples=2, dtype=dtype, rng=0, n_threads=1)
+    return training_work(parameters) / _SPEED
 
 
 COMMON = {
@@ -300,17 +242,6 @@ _RIDGE = {
     "ridge": Key(partial(check_number, minimum=0.0), float, 0.0),
     "n_samples": Key(check_optional_count, int, None, later=True),  # the population if not given
 }
-_TRAINING = {  # arguments of `fit_nn`, each passed on
-    "n_samples": Key(check_count, int),
-    "batch_size": Key(check_count, int, 100),
-    "step_size": Key(check_step_size, object, "auto"),
-    "second_layer": choice_key(("ones", "signs", "scalar", "free"), "ones"),
-    "dtype": Key(check_dtype, str, "float32"),
-    "scale": Key(check_scale, float, None, later=True),
-    "init": choice_key(("orthogonal", "symmetric"), "orthogonal", later=True),
-    "diagnostics": Key(check_bit, int, 0, later=True),
-}
-
 # Regimes are told apart by line, marker and filling as well as by colour (a palette for colour-blind readers).
 RF = Regime(
     name="RF",
@@ -341,15 +272,17 @@ NT = Regime(
 NN = Regime(
     name="NN",
     label="NN: trained by SGD",
+    other_labels={"flow": "NN: trained by gradient flow"},
     style={"color": "#111111", "linestyle": "-.", "marker": "o"},
-    activations=("square",),
-    own_keys=_TRAINING,
+    activations=TANGENT_NAMES,
+    own_keys=TRAINING,
     drawn="training",
-    load=_nn,
-    measure=_measure_trained,
-    predicted=_predicted_trained,
+    load=load_training,
+    measure=measure_trained,
+    predicted=predicted_trained,
     cost=_training_cost,
-    warm_up=_warm_up_training,
+    warm_up=warm_up_training,
+    complete=check_training,
 )
 
 REGIMES: dict[str, Regime] = {row.name: row for row in (RF, NT, NN)}

@@ -309,22 +309,36 @@ def test_cells_of_several_non_linearities():
     assert [(cell["regime"], cell.get("activation"), cell.get("draw")) for cell in cells] == [
         *[(regime, "relu", k) for regime in ("RF", "NT") for k in (0, 1)],
         *[("RF", "step", k) for k in (0, 1)],  # it has no tangent model
-        ("NN", None, None),
+        ("NN", "relu", None),
     ]
     streams = [cell_stream(parameters) for parameters in check_cells(cells).values()]
     assert streams[0] == streams[2] == streams[4]
 
 
+@pytest.mark.parametrize("nn", ["sgd", "flow"])
+def test_networks_are_trained_as_asked_for(nn):
+    cells = risk_table.figure_cells(20, [3], 1, [100], 1, ["square", "relu"], nn)
+    trained = [cell for cell in check_cells(cells).values() if cell["regime"] == "NN"]
+    assert [(cell["activation"], cell["second_layer"], cell["nn"]) for cell in trained] == [
+        ("square", "ones", nn), ("relu", "free", nn)
+    ]  # fmt: skip
+    assert {cell["n_samples"] for cell in trained} == {100 if nn == "sgd" else None}
+
+
 def several():
-    return pd.concat([table(), table().assign(activation="relu", measured=0.5)[lambda rows: rows["regime"] != "NN"]])
+    return pd.concat([table(), table().assign(activation="relu", measured=0.5)])
 
 
 def test_lines_of_several_non_linearities():
     target = exponential_target(6, rng=1)
     lines = risk_table.predictions(target, [2, 9], ["relu", "step"])
     assert list(lines.groupby(["regime", "activation"], sort=False).groups) == [
-        ("RF", "relu"), ("RF", "step"), ("NT", "relu"), ("NN", "square")
+        ("RF", "relu"), ("RF", "step"), ("NT", "relu"), ("NN", "relu")
     ]  # fmt: skip
+    assert lines.loc[lines["regime"] == "NN", "predicted"].isna().all()
+    assert lines["predicted"].dtype == float
+    of_odd = risk_table.predictions(target, [2, 9], ["tanh"])
+    assert list(of_odd["predicted"]) == [1.0] * 6
     of_relu = lines[(lines["regime"] == "NT") & (lines["N"] == 9)]["predicted"].item()
     assert of_relu == nt_risk_limit(target, 9, "relu", refined=True) / target.null_risk
 
@@ -332,14 +346,15 @@ def test_lines_of_several_non_linearities():
 def test_panels_of_several_non_linearities():
     axes = plot_activations(several(), None, 20)
     assert [ax.get_title() for ax in axes] == ["square", "relu"]
-    for ax, height in zip(axes, (0.85, 0.5), strict=True):
+    for ax, heights in zip(axes, ((0.85, 0.2), (0.5, 0.5)), strict=True):
         bars = {bar.lines[0].get_color(): bar.lines[0].get_xydata()[:, 1] for bar in ax.containers}
-        np.testing.assert_allclose(bars["#0072B2"], height)
-        np.testing.assert_allclose(bars["#111111"], 0.2)  # NN is the same in all
+        np.testing.assert_allclose(bars["#0072B2"], heights[0])
+        np.testing.assert_allclose(bars["#111111"], heights[1])
     plt.close(axes[0].figure)
     with pytest.raises(ValueError, match="2 non-linearities, these axes are for one"):
         plot_risk_curves(several(), None, 20)
     found = risk_table.summary(several())
     assert set(zip(found["regime"], found["activation"], strict=True)) == {
-        ("RF", "square"), ("RF", "relu"), ("NT", "square"), ("NT", "relu"), ("NN", "square")
+        ("RF", "square"), ("RF", "relu"), ("NT", "square"), ("NT", "relu"), ("NN", "square"),
+        ("NN", "relu"),
     }  # fmt: skip

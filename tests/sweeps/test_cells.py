@@ -94,8 +94,8 @@ def test_an_id_is_the_same_in_every_process_and_version():
 
 
 def test_a_later_key_at_its_default_is_no_part_of_an_id():
-    assert {name for name, key in REGIMES["NN"].keys.items() if key.later} == {"scale", "init", "diagnostics"}
-    assert identity(**NN) == identity(**NN, scale=None, init="orthogonal", diagnostics=False)
+    assert {name for name, key in REGIMES["NN"].keys.items() if key.later} == {"scale", "init", "diagnostics", "nn"}
+    assert identity(**NN) == identity(**NN, scale=None, init="orthogonal", diagnostics=False, nn="sgd")
     # Of a store from before these keys.
     assert identity(**NN) == "5402d41750ccb5091bbcf2cc333805450554f61df67c487c5a75a2cfc5a2dd1b"
     changed = [{"scale": 2.0}, {"scale": 3}, {"init": "symmetric", "second_layer": "signs"}, {"diagnostics": 1}]
@@ -139,7 +139,18 @@ BAD = {
     "no regime": ({"d": 3}, ValueError, "the key 'regime' is missing; pass one of 'RF', 'NT', 'NN'"),
     "regime": ({**RF, "regime": "XX"}, ValueError, "regime = 'XX' is not known; pass one of 'RF', 'NT', 'NN'"),
     "regime's kind": ({**RF, "regime": 3}, TypeError, "regime must be a name, got 3"),
-    "missing": ({"regime": "NN", "d": 3}, ValueError, "a cell of regime NN needs 'N', 'n_samples' too; add what is"),
+    "missing": ({"regime": "NN"}, ValueError, "a cell of regime NN needs 'd', 'N' too; add what is missing"),
+    "samples": ({"regime": "NN", "d": 3, "N": 2}, ValueError, "with nn = 'sgd' needs 'n_samples' too; .* nn='flow'"),
+    "samples of a flow": ({**NN, "nn": "flow"}, ValueError, "n_samples = 1000 is for nn = 'sgd', .*; leave n_samples"),
+    "nn": ({**NN, "nn": "adam"}, ValueError, "nn = 'adam' is not known; pass one of 'sgd', 'flow'"),
+    "nn of RF": ({**RF, "nn": "flow"}, ValueError, "a cell of regime RF .* has no key 'nn'"),
+    "scale of relu": ({**NN, "activation": "relu", "scale": 2.0}, ValueError, "scale = 2.0 is for activation='square'"),
+    "diagnostics of relu": (
+        {**NN, "activation": "relu", "diagnostics": 1},
+        ValueError,
+        "diagnostics = 1 is for activation='square', got 'relu'; leave diagnostics out",
+    ),
+    "step of NN": ({**NN, "activation": "step"}, ValueError, "activation = 'step' is not known"),
     "unknown": (
         {**NN, "n_sample": 3, "ridge": 0.0},
         ValueError,
@@ -167,6 +178,17 @@ BAD = {
     "diagnostics": ({**NN, "diagnostics": 2}, ValueError, "diagnostics must be 0 or 1, got 2"),
     "activation": ({**RF, "activation": "cube"}, ValueError, "activation = 'cube' is not known"),
 }
+
+
+@pytest.mark.parametrize("changed", [{"batch_size": 5}, {"step_size": 0.1}, {"dtype": "float64"}, {"diagnostics": 1}])
+def test_a_flow_has_no_keys_of_sgd(changed):
+    flow = {"regime": "NN", "d": 6, "N": 4, "nn": "flow"}
+    (name,) = changed
+    with pytest.raises(ValueError, match=f"{name} = .* is for nn = 'sgd', .*; leave {name} out, or pass nn='sgd'"):
+        canonical_cell({**flow, **changed})
+    default = {name: REGIMES["NN"].keys[name].default}
+    assert identity(**flow, **default) == identity(**flow) != identity(**NN)
+    assert cell_stream(canonical_cell(flow)) == cell_stream(canonical_cell(NN))
 
 
 @pytest.mark.parametrize(("cell", "error", "message"), BAD.values(), ids=BAD)

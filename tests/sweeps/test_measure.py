@@ -136,7 +136,7 @@ def test_lazy_training(options, scale):
 
 def test_a_cell_has_diagnostics_only_if_asked():
     results, _, _ = found(regime="NN", n_samples=1000, scale=2.0)
-    assert set(results) == {"risk", "null_risk", "ratio", "predicted", "fit_status"}
+    assert set(results) == {"risk", "null_risk", "ratio", "predicted", "fit_status", "late_gain"}
 
 
 def test_a_run_that_diverges_is_told():

@@ -1,0 +1,206 @@
+"""The trained regime of a sweep, NN: the keys of its cells, and how they are measured, predicted and weighed.
+
+A network is trained by SGD on fresh samples (`fastlazy.fit_nn`), or by gradient flow of the population risk
+(`fastlazy.nn_flow`), as the key nn says.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import fields
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastlazy._support.arguments import check_count
+from fastlazy.activations.builtin import get_activation
+from fastlazy.sweeps.keys import (
+    Key,
+    Parameters,
+    check_bit,
+    check_dtype,
+    check_optional_count,
+    check_scale,
+    check_step_size,
+    choice_key,
+)
+from fastlazy.targets.library import exponential_target, identity_target
+from fastlazy.targets.quadratic import QuadraticTarget
+
+if TYPE_CHECKING:
+    from fastlazy.training.fit import Fit
+
+TRAINING = {  # how a network is trained, and arguments of `fit_nn`, each passed on
+    "n_samples": Key(check_optional_count, int, None),
+    "batch_size": Key(check_count, int, 100),
+    "step_size": Key(check_step_size, object, "auto"),
+    "second_layer": choice_key(("ones", "signs", "scalar", "free"), "ones"),
+    "dtype": Key(check_dtype, str, "float32"),
+    "scale": Key(check_scale, float, None, later=True),
+    "init": choice_key(("orthogonal", "symmetric"), "orthogonal", later=True),
+    "diagnostics": Key(check_bit, int, 0, later=True),
+    "nn": choice_key(("sgd", "flow"), "sgd", later=True),
+}
+_OF_SGD = ("n_samples", "batch_size", "step_size", "dtype", "diagnostics")  # which `nn_flow` does not have
+_OF_BOTH = ("second_layer", "scale", "init")
+
+# What a cell asks for is meant: its prediction and its ratio tell what cannot be learned, and its fit_status what is
+# not converged.
+_MEANT = "target has negative eigenvalues|activation '"
+_TOLD = "nn_flow took max_steps"
+
+_GRADIENTS = {True: 1500.0, False: 5000.0}  # of a flow, roughly, whether sigma is x^2 or not
+
+
+def check_training(parameters: Parameters) -> None:
+    """Check that the keys of an NN cell go together.
+
+    Raises
+    ------
+    ValueError
+        If they do not.
+    """
+    if parameters["nn"] == "sgd":
+        if parameters["n_samples"] is None:
+            raise ValueError("a cell of regime NN with nn = 'sgd' needs 'n_samples' too; add it, or pass nn='flow'")
+    else:
+        for name in _OF_SGD:
+            if parameters[name] != TRAINING[name].default:
+                raise ValueError(
+                    f"{name} = {parameters[name]!r} is for nn = 'sgd', and nn = 'flow' takes no samples and no steps "
+                    f"of SGD; leave {name} out, or pass nn='sgd'"
+                )
+    _check_square_only(parameters)
+
+
+def _check_square_only(parameters: Parameters) -> None:
+    """Raise ValueError for keys that only networks of x^2 know, with another sigma."""
+    if get_activation(parameters["activation"]).is_square:
+        return
+    for name in ("scale", "diagnostics"):
+        if parameters[name] != TRAINING[name].default:
+            raise ValueError(
+                f"{name} = {parameters[name]!r} is for activation='square', got {parameters['activation']!r}; "
+                f"leave {name} out"
+            )
+
+
+def load_training() -> None:
+    """Load what trains networks."""
+    from fastlazy.training import fit_nn, flow  # noqa: F401
+
+
+def measure_trained(
+    target: QuadraticTarget, parameters: Parameters, stream: int, checkpoint: str | None
+) -> dict[str, Any]:
+    """Train the network of a cell: its risk, and how the training went."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", _MEANT, UserWarning)
+        warnings.filterwarnings("ignore", _TOLD, RuntimeWarning)
+        fit = _train(target, parameters, stream, checkpoint)
+    found = {"risk": float(fit.risk[-1]), "fit_status": fit.status, "late_gain": _late_gain(fit) / target.null_risk}
+    if fit.diagnostics is not None:
+        names = [field.name for field in fields(fit.diagnostics)]
+        found |= {name: getattr(fit.diagnostics, name)[-1].tolist() for name in names}
+    moved = parameters["scale"] is not None or parameters["init"] == "symmetric"
+    if moved and get_activation(parameters["activation"]).is_quadratic:
+        found["predicted"] = _reachable(target, fit, parameters["second_layer"]) / target.null_risk
+    return found
+
+
+def _train(target: QuadraticTarget, parameters: Parameters, stream: int, checkpoint: str | None) -> Fit:
+    """The trained network of a cell."""
+    N, activation = parameters["N"], parameters["activation"]
+    options = {name: parameters[name] for name in _OF_BOTH}
+    if parameters["nn"] == "flow":
+        from fastlazy.training.flow import nn_flow
+
+        return nn_flow(target, N, activation, rng=stream, parallel=False, **options)
+    from fastlazy.training.fit_nn import fit_nn
+
+    if checkpoint is not None and not os.access(os.path.dirname(checkpoint), os.W_OK):
+        checkpoint = None  # on another machine, perhaps
+    options |= {name: parameters[name] for name in _OF_SGD}
+    return fit_nn(target, N, activation=activation, rng=stream, n_threads=1, checkpoint=checkpoint, **options)
+
+
+def _late_gain(fit: Fit) -> float:
+    """By how much the risk fell in the second half of the samples, or of the time of a flow."""
+    course = fit.samples if fit.samples[-1] > 0 else fit.times
+    assert course is not None
+    half = int(np.argmin(np.abs(course - course[-1] / 2)))
+    return float(fit.risk[half] - fit.risk[-1])
+
+
+def _reachable(target: QuadraticTarget, fit: Fit, second_layer: str) -> float:
+    """What lazy training goes to from where this one started."""
+    from fastlazy.risk.shifted_spectrum import shifted_eigenvalues
+    from fastlazy.training.linearization import lazy_risk
+
+    if second_layer != "free":
+        return lazy_risk(target, fit.W0, fit.a0, scale=fit.scale or 0.0)
+    a = np.broadcast_to(fit.a0, len(fit.W0))
+    # Of any sign: all but the N largest in modulus are left.
+    size, values, above, below = shifted_eigenvalues(target, fit.W0, a, fit.scale or 0.0)
+    moduli = np.sort(np.abs(values))
+    return size**2 * 2 * float(np.sum(moduli[: max(0, len(values) - len(fit.W0) + above + below)] ** 2))
+
+
+def predicted_trained(target: QuadraticTarget, parameters: Parameters) -> float | None:
+    """The least ratio of a network: of x^2 by a formula, 1 for a sigma that learns nothing, for others not known."""
+    from fastlazy.risk.nn import nn_risk_limit
+
+    if not get_activation(parameters["activation"]).is_quadratic:
+        return 1.0 if _learns_nothing(parameters["activation"]) else None
+    learned, lost = target, 0.0
+    if parameters.get("second_layer") in ("ones", "scalar"):  # no neuron can learn a negative eigenvalue
+        positive = np.maximum(target.eigenvalues, 0.0)
+        if not positive.any():
+            return 1.0
+        learned, lost = QuadraticTarget(positive), 2 * float(np.sum(np.minimum(target.eigenvalues, 0.0) ** 2))
+    return (lost + nn_risk_limit(learned, parameters["N"])) / target.null_risk
+
+
+@cache
+def _learns_nothing(activation: str) -> bool:
+    """Whether this sigma, odd but for a constant, has no part of degree two."""
+    from fastlazy.training.sizes import start_sizes
+
+    return start_sizes(get_activation(activation), identity_target(1), 1, fixed=False).sign == 0
+
+
+def training_work(parameters: Parameters) -> float:
+    """Multiply-adds of a cell, weighed by their speed."""
+    N, d, n = parameters["N"], parameters["d"], parameters["n_samples"]
+    is_square = get_activation(parameters["activation"]).is_square
+    if parameters["nn"] == "flow":
+        one = 2e6 + 4.0 * d**2 * min(N, d) if is_square else 5e7 + 6.0 * N**2 * d
+        return 1e8 + _GRADIENTS[is_square] * one
+    width, risk = N, N**2 * (d / 2 + 400.0)
+    if is_square:
+        width = N if parameters["second_layer"] in ("signs", "free") else min(N, d)  # as it is trained
+        risk = 1.0 * d * width**2
+    elif not get_activation(parameters["activation"]).has_closed_gram:
+        risk += 5e8
+    product = 2.0 if parameters["dtype"] == "float64" else 1.0
+    return float(1e8 + n * d * (40.0 + product * width) + 50 * risk)  # start, steps, exact risks
+
+
+def warm_up_training(cells: Sequence[Parameters]) -> None:
+    """Compile what *cells* need: each sigma in each dtype by SGD, each sigma in a flow."""
+    wanted = {(cell["nn"], cell["activation"], cell["dtype"]) for cell in cells}
+    target = exponential_target(2, rng=0)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", _MEANT, UserWarning)
+        for nn, activation, dtype in sorted(wanted):
+            if nn == "flow":
+                from fastlazy.training.flow import nn_flow
+
+                nn_flow(target, 2, activation, time=0.0, rng=0, parallel=False)
+            else:
+                from fastlazy.training.fit_nn import fit_nn
+
+                fit_nn(target, 2, n_samples=2, activation=activation, dtype=dtype, rng=0, n_threads=1)
