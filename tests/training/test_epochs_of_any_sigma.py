@@ -32,6 +32,7 @@ def test_an_epoch_is_that_of_plain_sgd(n, N, d, b, sigma, second_layer, weighted
     gain = 0.7 if second_layer == "scalar" else 1.0
     state = epochs.State(W, np.ones(N) if second_layer == "scalar" else a, gain, 0.3)
     rates, order = np.array([5e-3, 5e-4 / N, 1e-2]) / np.sqrt(N * d), rng.permutation(n)
+    rates *= 0.1 if sigma == "square" else 1.0
     part = None if weight is None else weight[order]
     twin = naive_epochs.epoch(W, a, 0.3, X[order], y[order], b, rates, second_layer, sigma, part)
     options = {"activation": get_activation(sigma), "weight": weight, "parallel": parallel}
