@@ -4,8 +4,9 @@ As for x^2 (`fastlazy.training.stream_steps`) both come from the last samples se
 sigma that is not homogeneous has no moments that could be scaled. Sizes (ours): the rows have pre-activations
 <w_i, x> of mean square 1, where sigma bends as it was made to, and the second layer has entries +-A,
 A^2 N E sigma^2 = Var y, by which f has the size of y. Where the second layer is fixed, a homogeneous sigma has rows of
-the size that does it; any other has rows of size 1. Training starts from a tenth of A, or of those rows, and with
-neurons of both signs from pairs that cancel.
+the size that does it; any other has rows of size 1. Training starts from a tenth of A, or of those rows for a
+homogeneous sigma, and with neurons of both signs from pairs that cancel. Where the second layer is fixed and f varies by
+more than a tenth of what y does, the rows are halved until it does not.
 
 Steps (ours): the gradients of f(x) are g = vec(a_i sigma'(<w_i, x>) x) in W, h = (sigma(<w_i, x>))_i in a, or
 sum_i s_i sigma(<w_i, x>) where one number is trained, and 1 in c. With L the largest eigenvalue of E g g^T,
@@ -35,6 +36,7 @@ _PILOT = 500  # samples from which sizes and curvature are estimated
 _FRESH = 50  # new samples after which they are estimated anew, at the latest
 # A network whose mean squared error is above so many times the variance of y began on samples of another kind.
 _ASTRAY = 10.0
+_HALVINGS = 100  # of rows
 _TINY, _HUGE = 1e-6, 1e4  # mean squares of pre-activations, relative to those wanted, at which a network starts anew
 
 
@@ -135,8 +137,11 @@ class SigmaSteps:
 
     def start(self) -> State:
         """The network that training starts from, and the offset that makes its mean zero."""
-        W, A = self._full()
-        rows, size = (W, _SMALL * A) if self._trained or self._given else (self._small(W), A)
+        rows, size = self._full()
+        if self._trained:
+            size *= _SMALL
+        elif not self._given:
+            rows = self._small(rows)
         a, gain = (self._signs, size) if self.second_layer == "scalar" else (size * self._signs, 1.0)
         return State(rows, a, gain, -gain * self.moments.mean(self.activation.values(self.moments.X @ rows.T) @ a))
 
@@ -200,5 +205,12 @@ class SigmaSteps:
         return (rows if self._given or not degree else ratio ** (1 / degree) * rows), 1.0
 
     def _small(self, W: Array) -> Array:
-        degree = self.activation.degree
-        return _SMALL * W if degree else W
+        """Rows of the direction of W for which f, of a second layer that is fixed, varies little beside y."""
+        seen = self.moments
+        W = _SMALL * W if self.activation.degree else W
+        for _ in range(_HALVINGS):
+            values = self.activation.values(seen.X @ W.T) @ self._signs
+            if seen.mean((values - seen.mean(values)) ** 2) <= _SMALL**2 * seen.y_variance:
+                break
+            W = W / 2
+        return W
