@@ -71,9 +71,9 @@ class Task:
         begin = getattr(estimator, "_init_callback_context", None)
         return cls(estimator, None if begin is None else begin(max_subtasks=parts), **data)
 
-    def part(self, name: str) -> Task:
-        """A part that begins."""
-        context = None if self.context is None else self.context.subcontext(task_name=name)
+    def part(self, name: str, parts: int = 0) -> Task:
+        """A part that begins, with so many *parts* of its own."""
+        context = None if self.context is None else self.context.subcontext(task_name=name, max_subtasks=parts)
         return Task(self.estimator, context, **self.data)
 
     def end(self, attributes: Callable[[], dict[str, Any]]) -> bool:

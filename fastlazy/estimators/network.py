@@ -173,7 +173,7 @@ class NetworkRegressor(TrainedNetwork):
         TypeError, ValueError
             If a parameter or the data is not what it must be, or sigma has no derivative.
         """
-        return self._fit(X, y, sample_weight)  # type: ignore[no-any-return]
+        return self._fit(X, y, sample_weight)
 
     @available_if(has_partial_fit)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> NetworkRegressor:
@@ -200,7 +200,7 @@ class NetworkRegressor(TrainedNetwork):
         TypeError, ValueError
             If a parameter or the data is not what it must be, or sigma has no derivative.
         """
-        return self._partial_fit(X, y, sample_weight)  # type: ignore[no-any-return]
+        return self._partial_fit(X, y, sample_weight)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

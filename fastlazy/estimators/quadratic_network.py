@@ -153,7 +153,7 @@ class QuadraticNetworkRegressor(TrainedNetwork):
         TypeError, ValueError
             If a parameter or the data is not what it must be.
         """
-        return self._fit(X, y)  # type: ignore[no-any-return]
+        return self._fit(X, y)
 
     @available_if(has_partial_fit)
     def partial_fit(self, X: Any, y: Any) -> QuadraticNetworkRegressor:
@@ -178,7 +178,7 @@ class QuadraticNetworkRegressor(TrainedNetwork):
         TypeError, ValueError
             If a parameter or the data is not what it must be.
         """
-        return self._partial_fit(X, y)  # type: ignore[no-any-return]
+        return self._partial_fit(X, y)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

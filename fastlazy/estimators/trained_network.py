@@ -48,18 +48,19 @@ class TrainedNetwork(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         goes_on = self.warm_start and hasattr(self, "weights_")
         X, y, weight = self._checked(X, y, sample_weight, not goes_on)
         task = Task.fit(self, self.max_epochs if y.ndim == 1 else y.shape[1], X=X, y=y)
-        networks = self._all(y, goes_on)
+        networks, single = self._all(y, goes_on), y.ndim == 1
         for network, rng in zip(networks, self._generators(y), strict=True):
             network.rng = rng
         parts = self._parted(X, y, weight, networks)
         for network, (samples, _) in zip(networks, parts, strict=True):
             network.see(self, samples, not goes_on)
         for network, (samples, held) in zip(networks, parts, strict=True):
-            part = task if y.ndim == 1 else task.part("output")
-            network.run(self, samples, held, part, lambda: self._attributes(y.ndim == 1))
-            if y.ndim > 1 and part.end(lambda: self._attributes(False)):
+            part = task if single else task.part("output", self.max_epochs)
+            network.run(self, samples, held, part, lambda: _attributes(networks, single))
+            if not single and part.end(lambda: _attributes(networks, single)):
                 break
-        self.__dict__.update(self._attributes(y.ndim == 1))
+        self._networks = networks
+        self.__dict__.update(_attributes(networks, single))
         task.end(dict)
         return self
 
@@ -75,7 +76,8 @@ class TrainedNetwork(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             network.rng = rng
             network.see(self, samples, first)
             network.part(self, samples)
-        self.__dict__.update(self._attributes(y.ndim == 1))
+        self._networks = networks
+        self.__dict__.update(_attributes(networks, y.ndim == 1))
         return self
 
     def predict(self, X: Any) -> Array:
@@ -111,16 +113,9 @@ class TrainedNetwork(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         X, y = checked(self, X, y=y, reset=reset, **({"multi_output": True} if self._several else {}))
         if sample_weight is None:
             return X, y, None
-        try:
-            weight = np.asarray(sample_weight, np.float64)
-        except (TypeError, ValueError) as error:
-            raise type(error)(
-                f"sample_weight must hold one number >= 0 for each sample, got {shown(sample_weight)} ({error}); "
-                "pass shape (n,)"
-            ) from None
-        weight = _check_sample_weight(weight, X, dtype=np.float64, ensure_non_negative=True)
-        if not weight.any():
-            raise ValueError("Sample weights must contain at least one non-zero number: sample_weight is zero")
+        weight = _check_sample_weight(_numbers(sample_weight), X, dtype=np.float64, ensure_non_negative=True)
+        if not weight.any():  # which scikit-learn lets pass before 1.9
+            raise ValueError("Sample weights must contain at least one non-zero number; pass sample_weight > 0")
         counted = weight > 0
         if counted.all():
             return X, y, weight
@@ -130,17 +125,14 @@ class TrainedNetwork(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         """The networks of all outputs: new ones, or those that training goes on from, as the attributes say."""
         sigma, outputs = self._sigma(), y.shape[1:]
         if not goes_on:
-            self._networks = [OneOutput(sigma) for _ in range(int(np.prod(outputs)))]
-            return self._networks
+            return [OneOutput(sigma) for _ in range(int(np.prod(outputs)))]
         trained = np.shape(self.intercept_)
         if trained != outputs:
-            raise ValueError(
-                f"y has shape {y.shape}, but training began with {('n', *trained)}; pass such y, or fit anew"
-            )
+            began = "one response" if trained == () else f"{trained[0]} responses in columns"
+            raise ValueError(f"y has shape {y.shape}, but training began with {began}; pass such y, or fit anew")
         if sigma != self.activation_:
-            raise ValueError(
-                f"activation is {sigma.name!r}, but training began with {self.activation_.name!r}; pass that, or fit anew"
-            )
+            began = repr(self.activation_.name)
+            raise ValueError(f"activation is {sigma.name!r}, but training began with {began}; pass that, or fit anew")
         fitted = self.weights_, self.second_layer_, self.intercept_
         for network, one in zip(self._networks, zip(*fitted, strict=True) if outputs else [fitted], strict=True):
             network.weights, network.second_layer, network.intercept = one
@@ -174,28 +166,43 @@ class TrainedNetwork(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             (train._replace(y=one.y[orders[0][count:]]), held._replace(y=one.y[orders[0][:count]])) for one in columns
         ]
 
-    def _attributes(self, single: bool) -> dict[str, Any]:
-        """The fitted attributes; those of one output are not in lists."""
-        table = [
-            {
-                "weights_": one.weights,
-                "second_layer_": one.second_layer,
-                "intercept_": one.intercept,
-                "n_iter_": one.n_iter,
-                "diverged_": one.diverged,
-                "loss_curve_": one.loss_curve,
-                "best_loss_": one.best_loss,
-                "validation_scores_": one.validation_scores,
-                "best_validation_score_": one.best_validation_score,
-                **({"step_size_": one.step_size} if hasattr(one, "step_size") else {}),
-                **({"loss_": one.loss_curve[-1]} if one.loss_curve else {}),
-            }
-            for one in self._networks
-        ]
-        shared = {"activation_": self._networks[0].activation}
-        if single:
-            return table[0] | shared
-        found = {name: [row.get(name) for row in table] for row in table for name in row}
-        arrays = {name: np.array(found[name]) for name in ("weights_", "second_layer_", "intercept_")}
-        whole = {"n_iter_": max(found["n_iter_"]), "diverged_": any(found["diverged_"])}
-        return found | arrays | whole | shared
+
+def _numbers(sample_weight: Any) -> Array:
+    """Weights of samples as float64, whatever their shape."""
+    try:
+        weight = np.asarray(sample_weight)
+        if weight.dtype.kind in "cUSmM":
+            raise TypeError(f"dtype {weight.dtype}")
+        return weight.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            f"sample_weight must hold one number >= 0 for each sample, got {shown(sample_weight)} ({error}); pass "
+            "shape (n,)"
+        ) from None
+
+
+def _attributes(networks: list[OneOutput], single: bool) -> dict[str, Any]:
+    """The fitted attributes; those of a *single* output are not in lists."""
+    table = [
+        {
+            "weights_": one.weights,
+            "second_layer_": one.second_layer,
+            "intercept_": one.intercept,
+            "n_iter_": one.n_iter,
+            "diverged_": one.diverged,
+            "loss_curve_": one.loss_curve,
+            "best_loss_": one.best_loss,
+            "validation_scores_": one.validation_scores,
+            "best_validation_score_": one.best_validation_score,
+            **({"step_size_": one.step_size} if hasattr(one, "step_size") else {}),
+            **({"loss_": one.loss_curve[-1]} if one.loss_curve else {}),
+        }
+        for one in networks
+    ]
+    shared = {"activation_": networks[0].activation}
+    if single:
+        return table[0] | shared
+    found = {name: [row.get(name) for row in table] for row in table for name in row}
+    arrays = {name: np.array(found[name]) for name in ("weights_", "second_layer_", "intercept_")}
+    whole = {"n_iter_": max(one.n_iter for one in networks), "diverged_": any(one.diverged for one in networks)}
+    return found | arrays | whole | shared

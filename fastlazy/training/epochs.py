@@ -74,7 +74,8 @@ class Training:
     def epoch(self, order: np.ndarray[Any, np.dtype[np.int64]], rates: Array) -> float:
         """The mean squared error of the samples in that *order* of rows, each just before the step it takes part in.
 
-        Where samples have weights each square is multiplied by its own, in the steps, too. The network is trained in place, with the steps *rates* (3,) of W, the second layer and the offset.
+        Where samples have weights each square is multiplied by its own, in the steps, too. The network is trained in
+        place, with the steps *rates* (3,) of W, the second layer and the offset.
         """
         self.network.state[3] = 0
         X, y, *weight = self.data

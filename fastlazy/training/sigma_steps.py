@@ -5,8 +5,8 @@ sigma that is not homogeneous has no moments that could be scaled. Sizes (ours):
 <w_i, x> of mean square 1, where sigma bends as it was made to, and the second layer has entries +-A,
 A^2 N E sigma^2 = Var y, by which f has the size of y. Where the second layer is fixed, a homogeneous sigma has rows of
 the size that does it; any other has rows of size 1. Training starts from a tenth of A, or of those rows for a
-homogeneous sigma, and with neurons of both signs from pairs that cancel. Where the second layer is fixed and f varies by
-more than a tenth of what y does, the rows are halved until it does not.
+homogeneous sigma, and with neurons of both signs from pairs that cancel. Where the second layer is fixed and f varies
+by more than a tenth of what y does, the rows are halved until it does not.
 
 Steps (ours): the gradients of f(x) are g = vec(a_i sigma'(<w_i, x>) x) in W, h = (sigma(<w_i, x>))_i in a, or
 sum_i s_i sigma(<w_i, x>) where one number is trained, and 1 in c. With L the largest eigenvalue of E g g^T,
@@ -121,8 +121,7 @@ class SigmaSteps:
         self._signs = np.ones(len(rows))
         if second_layer in ("signs", "free"):
             self._signs[1::2] = -1
-        N, d = rows.shape
-        self.moments = Seen(np.zeros((0, d)), np.zeros(0), np.zeros(0))
+        self.moments = Seen(np.zeros((0, rows.shape[1])), np.zeros(0), np.zeros(0))
         self._fresh, self._factor = 0, 1.0
         self._curvatures: list[Curvature] = []
         self._proportions: Array | None = None

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -115,7 +115,7 @@ def moments(
 
 
 def _weighted_moments(
-    x: Array, y: Array, weight: Array, chosen: Array, seen: tuple[Array, Array, Array], error: float
+    x: Array, y: Array, weight: Array, chosen: Any, seen: tuple[Array, Array, Array], error: float
 ) -> Moments:
     """As `moments`, of the kernel (m, m), f (m,) and |x|^2 (m,) of the *chosen* samples x (m, d)."""
     kernel, f, squares = seen
