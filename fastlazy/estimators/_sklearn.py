@@ -101,6 +101,8 @@ def checked(estimator: Any, X: Any, **options: Any) -> Any:
     if hasattr(options.get("y"), "toarray"):
         raise TypeError("y is a sparse array; pass y.toarray()")
     dtype = getattr(options.get("y"), "dtype", None)
+    if dtype is None and isinstance(options.get("y"), (list, tuple)):
+        dtype = np.asarray(options["y"]).dtype
     if getattr(dtype, "kind", None) in ("U", "S", "m", "M"):  # which scikit-learn lets pass
         raise TypeError(f"y must hold real numbers, got an array of dtype {dtype}; convert it first")
     try:

@@ -94,14 +94,18 @@ class TrainedNetwork(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         Raises
         ------
         NotFittedError, ValueError
-            If the estimator is not fitted, or X is not what it was fitted to.
+            If the estimator is not fitted, X is not what it was fitted to, or a value overflows.
         """
         check_is_fitted(self)
         X = checked(self, X, reset=False)
         fitted = self.weights_, self.second_layer_, self.intercept_
         each = [fitted] if np.ndim(self.weights_) == 2 else list(zip(*fitted, strict=True))
-        values = [network_values(X, *one, self.activation_, parallel=self.parallel) for one in each]
-        return values[0] if np.ndim(self.weights_) == 2 else np.stack(values, axis=1)
+        with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is refused
+            values = [network_values(X, *one, self.activation_, parallel=self.parallel) for one in each]
+        out = values[0] if np.ndim(self.weights_) == 2 else np.stack(values, axis=1)
+        if not np.isfinite(out).all():
+            raise ValueError(f"values overflow {out.dtype}; divide X by a number, as a StandardScaler does")
+        return out
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -46,8 +46,10 @@ def _estimator(name: str) -> Entry:
         if network:
             options |= _of_a_network(draw)
         if any_sigma:
-            options["sample_weight"] = lambda: values.array(
-                draw, (n,), bad=[-np.ones(n), np.zeros(n), "a", np.ones(n + 1)]
+            options["sample_weight"] = lambda: draw.one_of(
+                [np.ones(n), np.arange(1.0, n + 1), [0.5] * n, 1e-9 * np.arange(1, n + 1)],
+                [np.arange(n) % 3, np.geomspace(1e-300, 1e300, n), np.ones(n, bool), 2.0],
+                [-np.ones(n), np.zeros(n), "a", np.ones(n + 1), np.full(n, np.nan), ["1"] * n],
             )
         if not network or any_sigma:
             arguments["activation"] = sigma
@@ -142,7 +144,8 @@ def _network(X: Any, model: Any, twin: Any, got: Any) -> str | None:
     """Each output by its definition."""
     single = np.ndim(model.weights_) == 2
     fitted = model.weights_, model.second_layer_, model.intercept_
-    for one, values_of_one in zip([fitted] if single else zip(*fitted), [got] if single else got.T, strict=True):
+    each = [fitted] if single else list(zip(*fitted, strict=True))
+    for one, values_of_one in zip(each, [got] if single else got.T, strict=True):
         W, a, c = (np.asarray(part, np.float64) for part in one)
         z, a = X @ W.T, np.broadcast_to(a, len(W))
         eps = np.finfo(got.dtype).eps
