@@ -130,6 +130,7 @@ def fill_gram(Z_rows, g, Z_panels, C, K):
 def fill_coefficients(b, rates, trained, y, block, state):
     """Take the steps of several minibatches, in place, and fill A and A_groups: zero above the diagonal.
 
+    y (2, rows) holds the responses, and the weights of the squared errors; so it does for `step_rows`.
     The last row of T is scratch for T_t K, that of A for the errors.
     """
     G, K, T, A, A_groups = block.G, block.K, block.T, block.A, block.A_groups
@@ -162,11 +163,12 @@ def fill_coefficients(b, rates, trained, y, block, state):
             for r in range(length):
                 total += T[h, t, r] * T[h, rows, r]
             f += (1 - 2 * h) * total
-        e = state[0] * f + state[1] - y[t]
-        A[0, rows, t] = e
-        sum_e += e
-        sum_ef += e * f
-        squares += e * e
+        e = state[0] * f + state[1] - y[0, t]
+        weighted = y[1, t] * e
+        A[0, rows, t] = weighted
+        sum_e += weighted
+        sum_ef += weighted * f
+        squares += weighted * e
         if (t + 1) % b == 0:
             step = rates[t // b]
             for h in range(signs):
@@ -243,10 +245,12 @@ def step_rows(b, rates, trained, y, a, Z, G, e, state, sigma):
             apply_begun(b, s, ended, Z[p], G)
             apply_sigma(sigma, Z[p], p, s, s + 1, 0)
             f += inner_product(a[p], sigma.H[p, s])
-        e[s] = state[0] * f + state[1] - y[s]
-        sum_e += e[s]
-        sum_ef += e[s] * f
-        squares += e[s] * e[s]
+        e[s] = state[0] * f + state[1] - y[0, s]
+        weighted = y[1, s] * e[s]
+        squares += weighted * e[s]
+        e[s] = weighted
+        sum_e += weighted
+        sum_ef += weighted * f
         if (s + 1) % b == 0:
             step = rates[s // b]
             for p in range(panels):
@@ -314,10 +318,12 @@ def step_rows_of_squares(b, rates, trained, y, a, Z, G, e, state):
         for p in range(panels):
             apply_begun(b, s, ended, Z[p], G)
             f += weighted_norm(a[p], Z[p, s])
-        e[s] = state[0] * f + state[1] - y[s]
-        sum_e += e[s]
-        sum_ef += e[s] * f
-        squares += e[s] * e[s]
+        e[s] = state[0] * f + state[1] - y[0, s]
+        weighted = y[1, s] * e[s]
+        squares += weighted * e[s]
+        e[s] = weighted
+        sum_e += weighted
+        sum_ef += weighted * f
         if (s + 1) % b == 0:
             step = rates[s // b]
             for p in range(panels):

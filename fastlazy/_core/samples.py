@@ -28,11 +28,13 @@ class Given(NamedTuple):
     X: np.ndarray  # (n, d)
     y: np.ndarray  # (n,)
     order: np.ndarray  # (groups of all blocks, 4) int64: rows; -1 for padding, a sample that is zero
+    weight: np.ndarray  # (n,): what the squared error of each row counts; empty: all count 1
 
 
-def given(X: np.ndarray, y: np.ndarray, order: np.ndarray) -> Given:
-    """A data set X (n, d), y (n,) in the *order* (groups, 4) of its rows; nothing is copied."""
-    views = X.view(), y.view(), order.view()
+def given(X: np.ndarray, y: np.ndarray, order: np.ndarray, weight: np.ndarray | None = None) -> Given:
+    """A data set X (n, d), y (n,), *weight* (n,) in the *order* (groups, 4) of its rows; nothing is copied."""
+    weight = np.zeros(0, y.dtype) if weight is None else weight
+    views = X.view(), y.view(), order.view(), weight.view()
     for view in views:
         view.flags.writeable = False
     return Given(*views)
@@ -45,7 +47,7 @@ class Samples(NamedTuple):
     beta: np.ndarray  # (4 d4,) eigenvalues of B, each four times, then zeros
     b0: float
     X: np.ndarray  # (2, groups, d4, 4) interleaved
-    y: np.ndarray  # (2, 4 groups)
+    y: np.ndarray  # (2, 2, 4 groups): y, and the weights of the squared errors
     sums: np.ndarray  # (groups, _RUN): parts of y
     X_panels: np.ndarray  # (ceil(4 groups / width), d4, width), blocks of several minibatches only
     given: Given
@@ -54,12 +56,14 @@ class Samples(NamedTuple):
 def allocate_samples(beta: np.ndarray, b0: float, block: int, width: int, dtype: np.dtype) -> Samples:
     """Scratch for blocks of *block* samples; *width* of the panels, or 0 for none."""
     d4, groups = padded(len(beta)), groups_of(block)
+    y = np.zeros((2, 2, 4 * groups), dtype)
+    y[:, 1] = 1
     return Samples(
         d=len(beta),
         beta=np.repeat(np.pad(beta, (0, d4 - len(beta))), 4).astype(dtype),
         b0=float(b0),
         X=aligned_zeros((2, groups, d4, 4), dtype),
-        y=np.zeros((2, 4 * groups), dtype),
+        y=y,
         sums=aligned_zeros((groups, _RUN), dtype),
         X_panels=aligned_zeros((ceil_div(4 * groups, width) if width else 0, d4, width), dtype),
         given=given(np.zeros((0, len(beta)), dtype), np.zeros(0, dtype), np.zeros((0, 4), np.int64)),
@@ -73,11 +77,10 @@ def draw_block(board, member, members, key, first_group, half, samples):
     g = take(board, len(X), member, members)
     while g < len(X):
         if len(given.X) > 0:
-            gather_group(given, first_group + g, X[g], y[4 * g : 4 * g + 4])
+            gather_group(given, first_group + g, X[g], y[:, 4 * g : 4 * g + 4])
         else:
-            draw_group(
-                key, first_group + g, samples.d, samples.beta, samples.b0, X[g], samples.sums[g], y[4 * g : 4 * g + 4]
-            )
+            place = y[0, 4 * g : 4 * g + 4]
+            draw_group(key, first_group + g, samples.d, samples.beta, samples.b0, X[g], samples.sums[g], place)
         if len(samples.X_panels) > 0:
             copy_to_panels(X[g], g, 0, X.shape[1], samples.X_panels)
         g = take(board, len(X), member, members)
@@ -102,15 +105,17 @@ def draw_group(key, stream, d, beta, b0, X, sums, y):
 
 @jit
 def gather_group(given, group, X, y):
-    """Gather four samples X (d4, 4) and their y (4,), in place."""
+    """Gather four samples X (d4, 4), their y and, if they have any, their weights y (2, 4), in place."""
     d = given.X.shape[1]
     for s in range(4):
         row = given.order[group, s]
         if row < 0:
-            y[s] = 0
+            y[0, s] = 0
             for k in range(d):
                 X[k, s] = 0
         else:
-            y[s] = given.y[row]
+            y[0, s] = given.y[row]
+            if given.weight.size > 0:
+                y[1, s] = given.weight[row]
             for k in range(d):
                 X[k, s] = given.X[row, k]

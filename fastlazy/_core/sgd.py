@@ -8,7 +8,8 @@ costs nothing since x is rotation invariant. A step on b samples with errors e =
     gain  <- gain  - eta_a (2 / b)      sum_k e_k sum_i a_i sigma(<w_i, x_k>)  ("scalar")
     c     <- c     - eta_c (2 / b)      sum_k e_k
 
-with all gradients at the old values. For sigma = x^2 everything is written out; any other sigma and its derivative are
+with all gradients at the old values. Samples that are given may have weights s_k: the loss is then mean(s e^2), and
+s_k e_k stands for e_k in these sums. For sigma = x^2 everything is written out; any other sigma and its derivative are
 loops that are called where the products lie in the cache (see `loops`).
 
 W stays in panels for the whole run and is read once and updated once per block of samples. A block is one minibatch,
@@ -116,7 +117,7 @@ class Work(NamedTuple):
 
     Z: np.ndarray  # (panels, 4 groups, width): W x, later its coefficient in the update
     f: np.ndarray  # (panels, 4 groups, lanes): sums of a z^2 over the columns j, lanes + j, ... of a panel
-    e: np.ndarray  # (4 groups,): errors
+    e: np.ndarray  # (4 groups,): errors, times their weights
     U: np.ndarray  # (members, 4 groups, width): Z times its coefficients
     C: np.ndarray  # (members, 4, width): a tile of X X^T and its like
     block: Block
@@ -309,13 +310,14 @@ def step_scalars(b, rates, trained, y, work, state):
         f = 0.0
         for j in range(work.f.shape[2]):
             f += work.f[0, s, j]
-        e = gain * f + c - y[s]
+        e = gain * f + c - y[0, s]
         if s >= b:  # padding
             e = 0.0
-        work.e[s] = e
-        sum_e += e
-        sum_ef += e * f
-        squares += e * e
+        weighted = y[1, s] * e
+        work.e[s] = weighted
+        sum_e += weighted
+        sum_ef += weighted * f
+        squares += weighted * e
     state[3] += squares
     state[1] -= rates[2] * 2 / b * sum_e
     if trained == SCALAR:

@@ -71,9 +71,9 @@ class Task:
         begin = getattr(estimator, "_init_callback_context", None)
         return cls(estimator, None if begin is None else begin(max_subtasks=parts), **data)
 
-    def part(self, name: str) -> Task:
-        """A part that begins."""
-        context = None if self.context is None else self.context.subcontext(task_name=name)
+    def part(self, name: str, parts: int = 0) -> Task:
+        """A part that begins, with so many *parts* of its own."""
+        context = None if self.context is None else self.context.subcontext(task_name=name, max_subtasks=parts)
         return Task(self.estimator, context, **self.data)
 
     def end(self, attributes: Callable[[], dict[str, Any]]) -> bool:
@@ -101,6 +101,8 @@ def checked(estimator: Any, X: Any, **options: Any) -> Any:
     if hasattr(options.get("y"), "toarray"):
         raise TypeError("y is a sparse array; pass y.toarray()")
     dtype = getattr(options.get("y"), "dtype", None)
+    if dtype is None and isinstance(options.get("y"), (list, tuple)):
+        dtype = np.asarray(options["y"]).dtype
     if getattr(dtype, "kind", None) in ("U", "S", "m", "M"):  # which scikit-learn lets pass
         raise TypeError(f"y must hold real numbers, got an array of dtype {dtype}; convert it first")
     try:

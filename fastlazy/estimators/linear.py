@@ -11,7 +11,7 @@ from fastlazy._support.arguments import Array
 from fastlazy.activations.activation import Activation
 from fastlazy.activations.builtin import check_activation
 from fastlazy.estimators._sklearn import DTYPES, CallbackSupportMixin, Task, checked, with_callbacks
-from fastlazy.estimators.parameters import check_alpha, check_flags, check_size, weights_of
+from fastlazy.estimators.parameters import check_alpha, check_flags, check_size, is_even, weights_of
 from fastlazy.kernels.features import features
 from fastlazy.ridge.linear_models import Linear, fit_nt, fit_rf
 
@@ -105,7 +105,7 @@ class _LinearRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
-        tags.regressor_tags.poor_score = _is_even(self.activation)
+        tags.regressor_tags.poor_score = is_even(self.activation)
         return tags
 
 
@@ -360,13 +360,3 @@ class RFTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = [np.dtype(dtype).name for dtype in DTYPES]
         return tags
-
-
-def _is_even(activation: Any) -> bool:
-    """Whether sigma(-x) = sigma(x): then no odd part of a response can be learned."""
-    try:
-        sigma = check_activation(activation)
-    except (TypeError, ValueError):
-        return False
-    x = np.linspace(0.1, 3, 30)
-    return bool(np.array_equal(sigma.values(x), sigma.values(-x)))

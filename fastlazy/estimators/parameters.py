@@ -9,6 +9,7 @@ import numpy as np
 
 from fastlazy._support.arguments import Array, check_array, check_choice, shown
 from fastlazy._support.arguments import check_count as check_whole
+from fastlazy.activations.builtin import check_activation
 from fastlazy.estimators._sklearn import check_random, check_scalar, generator
 from fastlazy.targets.weights import draw_weights
 
@@ -103,3 +104,13 @@ def check_size(name: str, array: Array, dtype: Any, largest: float) -> None:
             f"{name} has entries of size {size:.3g}, whose powers over- or underflow {dtype}; scale {name} to between "
             f"{1 / largest:g} and {largest:g}, e.g. with a StandardScaler"
         )
+
+
+def is_even(activation: Any) -> bool:
+    """Whether sigma(-x) = sigma(x): then no odd part of a response can be learned."""
+    try:
+        sigma = check_activation(activation)
+    except (TypeError, ValueError):
+        return False
+    x = np.linspace(0.1, 3, 30)
+    return bool(np.array_equal(sigma.values(x), sigma.values(-x)))

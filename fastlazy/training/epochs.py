@@ -1,7 +1,7 @@
-"""SGD of the quadratic network on a data set: epochs in any order of its rows, W in panels all the while.
+"""SGD of a network of any sigma on a data set: epochs in any order of its rows, W in panels all the while.
 
 The steps are those of `fastlazy.training.fit_nn`, and so is the loop. The rows of X are read where they are: the data
-is copied into the cache of the processor only. For N > d rows of one sign the run is on R of W = Q R, as there.
+is copied into the cache of the processor only. For x^2 and N > d rows of one sign the run is on R of W = Q R, as there.
 """
 
 from __future__ import annotations
@@ -16,20 +16,31 @@ from fastlazy._core import sgd as core
 from fastlazy._core.sgd import State
 from fastlazy._support.arguments import Array
 from fastlazy._support.threads import one_blas_thread
-from fastlazy.kernels.features import form_values
+from fastlazy.activations.activation import Activation
+from fastlazy.kernels.features import form_values, rf_values
 from fastlazy.targets.quadratic import quadratic_form
-from fastlazy.training.loop import TRAINED, Course, Loop, Setup, training_loop
+from fastlazy.training.loop import SQUARE, TRAINED, Course, Loop, Setup, training_loop
 from fastlazy.training.start import reduced
 
 _BLOCK = 2048  # samples whose answers are made at a time
 
 
-def network_values(X: Array, W: Array, a: float | Array, c: float) -> Array:
-    """f(x) = sum_i a_i <w_i, x>^2 + c, shape (n,), of the dtype of X (n, d) and W (N, d); a (N,) or one number."""
+def network_values(
+    X: Array, W: Array, a: float | Array, c: float, activation: Activation = SQUARE, *, parallel: bool = True
+) -> Array:
+    """f(x) = sum_i a_i sigma(<w_i, x>) + c, shape (n,), of the dtype of X (n, d) and W (N, d); a (N,) or one number.
+
+    Raises
+    ------
+    ValueError
+        If a value is not finite, for a sigma that is not x^2.
+    """
     dtype = np.result_type(X, W)
-    rows, weights = X.astype(dtype, copy=False), W.astype(dtype, copy=False)
+    rows, weights = X.astype(dtype, copy=False), np.ascontiguousarray(W, dtype)
     second = np.broadcast_to(np.asarray(a, dtype), len(W))
-    if X.shape[1] < len(W):
+    if not activation.is_square:
+        values = rf_values(np.ascontiguousarray(rows), weights, second[None], activation, parallel=parallel)[:, 0]
+    elif X.shape[1] < len(W):
         values = form_values(rows, quadratic_form(weights, second)[None])[:, 0]
     else:
         starts = range(0, len(rows), _BLOCK)
@@ -45,7 +56,7 @@ class Training:
     loop : Loop
         Of the network, packed.
     data : tuple of ndarray
-        X and y.
+        X, y and, if samples have any, their weights (n,), of mean 1.
     start : State
         The whole network at the start.
     expand : callable
@@ -55,7 +66,7 @@ class Training:
     """
 
     def __init__(
-        self, loop: Loop, data: tuple[Array, Array], start: State, expand: Callable[[Array], Array], shape: Any
+        self, loop: Loop, data: tuple[Array, ...], start: State, expand: Callable[[Array], Array], shape: Any
     ) -> None:
         self.loop, self.data, self.network = loop, data, loop.setup.network
         self._start, self._expand, self._shape = start, expand, shape
@@ -63,10 +74,12 @@ class Training:
     def epoch(self, order: np.ndarray[Any, np.dtype[np.int64]], rates: Array) -> float:
         """The mean squared error of the samples in that *order* of rows, each just before the step it takes part in.
 
-        The network is trained in place, with the steps *rates* (3,) of W, the second layer and the offset.
+        Where samples have weights each square is multiplied by its own, in the steps, too. The network is trained in
+        place, with the steps *rates* (3,) of W, the second layer and the offset.
         """
         self.network.state[3] = 0
-        self.loop.gather(*self.data, order)
+        X, y, *weight = self.data
+        self.loop.gather(X, y, order, *weight)
         for _ in self.loop.run(Course(len(order), lambda _, count: np.tile(rates, (count, 1)))):
             pass
         return float(self.network.state[3]) / len(order)
@@ -93,7 +106,15 @@ class Training:
 
 @contextmanager
 def training(
-    X: Array, y: Array, state: State, second_layer: str, batch_size: int, *, parallel: bool = True
+    X: Array,
+    y: Array,
+    state: State,
+    second_layer: str,
+    batch_size: int,
+    *,
+    activation: Activation = SQUARE,
+    weight: Array | None = None,
+    parallel: bool = True,
 ) -> Iterator[Training]:
     """A `Training` of the network *state*, which is not modified.
 
@@ -107,14 +128,24 @@ def training(
     second_layer : str
         "ones", "signs", "scalar" or "free", as `fastlazy.fit_nn` takes it.
     batch_size : int
+    activation : Activation
+        sigma.
+    weight : ndarray, shape (n,), optional
+        What the squared error of each sample counts, of mean 1 and of that dtype.
     parallel : bool
         False: on the calling thread alone.
+
+    Raises
+    ------
+    ValueError
+        If sigma has no derivative.
     """
     trained = TRAINED[second_layer]
     N, d = state.W.shape
     with one_blas_thread():
-        rows, a, expand = reduced(state.W, state.a, trained != core.FREE)
+        rows, a, expand = reduced(state.W, state.a, activation.is_square and trained != core.FREE)
         network = core.pack(rows, a, state.gain, state.c, X.dtype)
-        setup = Setup(network, trained, min(batch_size, len(X)), min(N, d), np.zeros(d), 0.0)
+        b = min(batch_size, len(X))
+        setup = Setup(network, trained, b, min(N, d), np.zeros(d), 0.0, activation, len(rows))
         with training_loop(setup, None if parallel else 1) as loop:
-            yield Training(loop, (X, y), state, expand, rows.shape)
+            yield Training(loop, (X, y) if weight is None else (X, y, weight), state, expand, rows.shape)

@@ -108,9 +108,14 @@ class Loop:
         shape = core.Shape(size, several, setup.by_coefficients, setup.loops, moving, together.members)
         self.samples, self.work = core.allocate(setup.network, setup.beta, setup.b0, shape)
 
-    def gather(self, X: Array, y: Array, order: np.ndarray[Any, np.dtype[np.int64]]) -> None:
-        """Take the samples from X (n, d) and y (n,) from now on, in that *order* of rows: they are not copied."""
-        parts, length = self._parts(len(order)), self.samples.y.shape[1]
+    def gather(
+        self, X: Array, y: Array, order: np.ndarray[Any, np.dtype[np.int64]], weight: Array | None = None
+    ) -> None:
+        """Take the samples from X (n, d) and y (n,) from now on, in that *order* of rows: they are not copied.
+
+        The squared error of each row counts *weight* (n,), of the dtype of y; without, all count 1.
+        """
+        parts, length = self._parts(len(order)), self.samples.y.shape[2]
         rows = np.full((sum(part.blocks for part in parts), length), -1)
         place = Place()
         for part in parts:
@@ -118,7 +123,7 @@ class Loop:
             chosen = order[place.seen : end.seen].reshape(part.blocks, part.samples)
             rows[place.block : end.block, : part.samples] = chosen
             place = end
-        self.samples = self.samples._replace(given=core.given(X, y, rows.reshape(-1, 4)))
+        self.samples = self.samples._replace(given=core.given(X, y, rows.reshape(-1, 4), weight))
 
     def run(self, course: Course) -> Iterator[tuple[int, bool]]:
         """Train the network in place; yield how many samples it has seen, and whether a record is due, on the way.

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -80,21 +80,26 @@ def directions(N: int, d: int, second_layer: str, rng: np.random.Generator) -> A
     return orthonormal(N, d, rng)
 
 
-def initial_state(X: Array, W: Array, second_layer: str) -> State:
-    """The network of rows W that training starts from, and the offset that makes its mean zero."""
+def initial_state(X: Array, W: Array, second_layer: str, weight: Array | None = None) -> State:
+    """The network of rows W that training starts from, and the offset that makes its mean, by *weight*, zero."""
     a = np.ones(len(W))
     if second_layer in ("signs", "free"):
         a[1::2] = -1
-    return State(W, a, 1.0, -float(np.mean((X[:_PILOT].astype(np.float64) @ W.T) ** 2 @ a)))
+    values = (X[:_PILOT].astype(np.float64) @ W.T) ** 2 @ a
+    return State(W, a, 1.0, -float(np.mean(values) if weight is None else np.average(values, weights=weight[:_PILOT])))
 
 
-def moments(X: Array, y: Array, rows: Array, error: float, rng: np.random.Generator) -> Moments:
-    """The moments of these samples, or of some of them, for a network of directions *rows*."""
+def moments(
+    X: Array, y: Array, rows: Array, error: float, rng: np.random.Generator, weight: Array | None = None
+) -> Moments:
+    """The moments of these samples, or of some of them, for a network of directions *rows*; by *weight* (n,)."""
     chosen = rng.permutation(len(X))[:_PILOT]
     x = X[chosen].astype(np.float64)
     Z = x @ rows.T
     kernel = 4 * (x @ x.T) * (Z @ Z.T)
     f, g2, squares = np.sum(Z**2, axis=1), kernel.diagonal(), np.einsum("ij,ij->i", x, x)
+    if weight is not None:
+        return _weighted_moments(x, y, weight, chosen, (kernel, f, squares), error)
     return Moments(
         number=len(x),
         y_mean=float(y.mean(dtype=np.float64)),
@@ -105,6 +110,28 @@ def moments(X: Array, y: Array, rows: Array, error: float, rng: np.random.Genera
         g2=float(g2.mean()),
         g4=float(np.mean(g2**2)),
         f2=float(np.mean(f**2)),
+        error=error,
+    )
+
+
+def _weighted_moments(
+    x: Array, y: Array, weight: Array, chosen: Any, seen: tuple[Array, Array, Array], error: float
+) -> Moments:
+    """As `moments`, of the kernel (m, m), f (m,) and |x|^2 (m,) of the *chosen* samples x (m, d)."""
+    kernel, f, squares = seen
+    share = weight[chosen] / weight[chosen].sum()
+    y_mean = float(np.average(y, weights=weight))
+    root, g2, squares_mean = np.sqrt(share), kernel.diagonal(), float(share @ squares)
+    return Moments(
+        number=len(x),
+        y_mean=y_mean,
+        y_variance=float(np.average((y - y_mean) ** 2, weights=weight)),
+        squares_mean=squares_mean,
+        squares_variance=float(share @ (squares - squares_mean) ** 2),
+        L=float(np.linalg.eigvalsh(root[:, None] * kernel * root)[-1]),
+        g2=float(share @ g2),
+        g4=float(share @ g2**2),
+        f2=float(share @ f**2),
         error=error,
     )
 
@@ -130,9 +157,12 @@ class Steps:
         """Those of the last samples seen, some `_PILOT`: what came before may have been of another kind."""
         return pooled(self._window)
 
-    def see(self, X: Array, y: Array, error: float, rng: np.random.Generator) -> None:
-        """Take in samples X (n, d), y (n,) on which the network has that mean squared *error*, in place."""
-        self._window.append(moments(X, y, self.directions, error, rng))
+    def see(self, X: Array, y: Array, error: float, rng: np.random.Generator, weight: Array | None = None) -> None:
+        """Take in samples X (n, d), y (n,) on which the network has that mean squared *error*, in place.
+
+        Means are by *weight* (n,), of mean 1.
+        """
+        self._window.append(moments(X, y, self.directions, error, rng, weight))
         while sum(block.number for block in self._window[1:]) >= _PILOT:
             del self._window[0]
 

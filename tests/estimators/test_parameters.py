@@ -9,7 +9,7 @@ import scipy.sparse
 from sklearn.feature_selection import RFE, SelectFromModel
 
 import fastlazy
-from fastlazy.estimators import NTRegressor, QuadraticNetworkRegressor, RFRegressor, RFTransformer
+from fastlazy.estimators import NetworkRegressor, NTRegressor, QuadraticNetworkRegressor, RFRegressor, RFTransformer
 
 MODELS = {
     "RF primal": RFRegressor(10, random_state=0),
@@ -19,6 +19,7 @@ MODELS = {
     "NT forms": NTRegressor(30, activation="square", random_state=0),
     "NT forms, several": NTRegressor(30, activation="square", alpha=[1.0, 2.0], random_state=0),
     "network": QuadraticNetworkRegressor(6, max_epochs=3, early_stopping=False, random_state=0),
+    "ReLU network": NetworkRegressor(6, max_epochs=3, early_stopping=False, random_state=0),
 }
 ALL = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 RNG = np.random.default_rng(0)
@@ -116,7 +117,7 @@ def test_parameters_of_another_kind(model, name, value, match):
         RFTransformer(**{name: value}).fit(X)
 
 
-@pytest.mark.parametrize("kind", [RFRegressor, NTRegressor, QuadraticNetworkRegressor, RFTransformer])
+@pytest.mark.parametrize("kind", [RFRegressor, NTRegressor, NetworkRegressor, QuadraticNetworkRegressor, RFTransformer])
 def test_parameters_that_given_weights_leave_unused_are_checked(kind):
     weights = np.eye(4)
     for bad in (iter([1, 2]), "a", -1, 1.5):
@@ -142,6 +143,7 @@ def test_given_weights_draw_nothing():
         (X, pd.NA, "y (must hold real numbers .boolean value of NA|should be a 1d array)"),
         (X, scipy.sparse.csr_matrix(Y[:, None]), r"y is a sparse array; pass y.toarray\(\)"),
         (X, np.array(["1.0"] * 90), "y must hold real numbers, got an array of dtype <U3"),
+        (X, ["1.0"] * 90, "y must hold real numbers, got an array of dtype <U3"),
     ],
 )
 def test_data_without_numbers_is_named(model, samples, responses, match):

@@ -14,26 +14,27 @@ from fuzz.judge import Call
 from fuzz.values import Draw, Value
 
 
-def _data(draw: Draw, n: int, d: int) -> tuple[Value, Value, Value]:
-    """Samples, responses and further samples."""
+def _data(draw: Draw, n: int, d: int, outputs: tuple[int, ...]) -> tuple[Value, Value, Value]:
+    """Samples, responses, of several *outputs* or one, and further samples."""
     X = rows(draw, n, d)
-    y = values.array(draw, (n,), bad=[np.ones(n + 1), np.ones((n, 1, 1)), "a", np.array(["a"] * n)])
+    y = values.array(draw, (n, *outputs), bad=[np.ones(n + 1), np.ones((n, 1, 1)), "a", np.array(["a"] * n)])
     new = rows(draw, 3, d) if draw.chance(0.5) and X.kind != "bad" else X
     texts = [getattr(getattr(v.value, "dtype", None), "kind", "") in ("M", "U") for v in (X, y, new)]
     return tuple(v._replace(kind="odd") if text else v for v, text in zip((X, y, new), texts, strict=True))
 
 
 def _estimator(name: str) -> Entry:
-    network, transformer = name == "QuadraticNetworkRegressor", name == "RFTransformer"
+    network, transformer = name.endswith("NetworkRegressor"), name == "RFTransformer"
+    any_sigma = name == "NetworkRegressor"
 
     def entry(draw: Draw) -> Call:
         N, d, n = draw.size(1, 6), draw.size(1, 4), draw.size(1, 24)
-        X, y, new = _data(draw, n, d)
+        X, y, new = _data(draw, n, d, (draw.size(1, 3),) if any_sigma and draw.chance(0.3) else ())
         if transformer:
             y = y._replace(kind="odd", plain=y.plain)
         if network and n < 4:
             X = X._replace(kind="odd" if X.kind == "good" else X.kind)
-        sigma, twin = functions.activation(draw, tangent=name == "NTRegressor", pointwise=True)
+        sigma, twin = functions.activation(draw, tangent=name == "NTRegressor" or any_sigma, pointwise=True)
         arguments = {"X": X, "y": y, "X_new": new, "n_neurons": values.count(draw, N)}
         options = {
             "weights": lambda: rows(draw, N, d, none=False),
@@ -44,7 +45,13 @@ def _estimator(name: str) -> Entry:
         }
         if network:
             options |= _of_a_network(draw)
-        else:
+        if any_sigma:
+            options["sample_weight"] = lambda: draw.one_of(
+                [np.ones(n), np.arange(1.0, n + 1), [0.5] * n, 1e-9 * np.arange(1, n + 1)],
+                [np.arange(n) % 3, np.geomspace(1e-300, 1e300, n), np.ones(n, bool), 2.0],
+                [-np.ones(n), np.zeros(n), "a", np.ones(n + 1), np.full(n, np.nan), ["1"] * n],
+            )
+        if not network or any_sigma:
             arguments["activation"] = sigma
         if not (network or transformer):
             alphas = [1.0, 0.1, 10.0, [0.1, 1.0], np.array([1.0, 10.0])]
@@ -66,13 +73,14 @@ def _estimator(name: str) -> Entry:
         if partial and "early_stopping" in arguments:
             arguments["early_stopping"] = arguments["early_stopping"]._replace(kind="odd")
 
-        def function(X: Any, y: Any, X_new: Any, **parameters: Any) -> Any:
+        def function(X: Any, y: Any, X_new: Any, sample_weight: Any = None, **parameters: Any) -> Any:
             model = getattr(estimators, name)(**({"max_epochs": 20} if network else {}) | parameters)
+            weighted = {} if sample_weight is None else {"sample_weight": sample_weight}
             if partial:
                 for _ in range(3):
-                    model.partial_fit(X, y)
+                    model.partial_fit(X, y, **weighted)
             else:
-                model.fit(X, y)
+                model.fit(X, y, **weighted)
             return model, model.transform(X_new) if transformer else model.predict(X_new)
 
         def check(result: Any) -> str | None:
@@ -83,13 +91,7 @@ def _estimator(name: str) -> Entry:
             if transformer:
                 return _features(new.plain, weights, twin, got)
             if network:
-                want = (new.plain @ weights.T) ** 2 @ np.broadcast_to(
-                    model.second_layer_, len(weights)
-                ) + model.intercept_
-                size = (new.plain @ weights.T) ** 2 @ np.broadcast_to(np.abs(model.second_layer_), len(weights))
-                return oracles.differs(
-                    got, want, 1e-4 if got.dtype == np.float32 else 1e-9, size + abs(model.intercept_) + 1e-300
-                )
+                return _network(new.plain, model, twin if any_sigma else functions.BUILTIN["square"], got)
             F, F_new = (_design(Z, weights, twin, model) for Z in (X.plain, new.plain))
             if F is None or twin.wild or (twin.jumps and name == "NTRegressor"):
                 return None
@@ -99,7 +101,18 @@ def _estimator(name: str) -> Entry:
 
         bad = any(argument.kind == "bad" for argument in arguments.values())
         bad = bad or any(argument.plain is None for argument in (X, y, new))
-        extra = ("activation", "weights", "features", "samples", "X", "y", "W", "early_stopping", "alpha")
+        extra = (
+            "activation",
+            "weights",
+            "features",
+            "samples",
+            "X",
+            "y",
+            "W",
+            "early_stopping",
+            "alpha",
+            "sample_weight",
+        )
         return Call(
             name,
             function,
@@ -125,6 +138,27 @@ def _of_a_network(draw: Draw) -> dict[str, Any]:
         "validation_fraction": lambda: values.real(draw, [0.1, 0.5], low=1e-9),
         "warm_start": lambda: values.flag(draw),
     }
+
+
+def _network(X: Any, model: Any, twin: Any, got: Any) -> str | None:
+    """Each output by its definition."""
+    single = np.ndim(model.weights_) == 2
+    fitted = model.weights_, model.second_layer_, model.intercept_
+    each = [fitted] if single else list(zip(*fitted, strict=True))
+    for one, values_of_one in zip(each, [got] if single else got.T, strict=True):
+        W, a, c = (np.asarray(part, np.float64) for part in one)
+        z, a = X @ W.T, np.broadcast_to(a, len(W))
+        eps = np.finfo(got.dtype).eps
+        spread = 8 * eps * (np.abs(X) @ np.abs(W).T)
+        values_of_z = twin.function(z)
+        change = np.maximum(*(np.abs(twin.function(z + sign * spread) - values_of_z) for sign in (-1, 1)))
+        if twin.wild or not np.isfinite(change).all():
+            return None
+        room = 4 * change + 64 * eps * (np.abs(values_of_z) + np.abs(z) + 1e-12)
+        size = room @ np.abs(a) + 64 * eps * abs(c) + 1e-300
+        if (wrong := oracles.differs(values_of_one, values_of_z @ a + c, 1.0, size)) is not None:
+            return wrong
+    return None
 
 
 def _features(X: Any, W: Any, twin: Any, got: Any) -> str | None:
