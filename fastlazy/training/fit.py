@@ -13,7 +13,7 @@ from fastlazy._core.sgd import State
 from fastlazy._support.arguments import Array, check_array, check_columns
 from fastlazy.activations.activation import Activation
 from fastlazy.kernels.features import rf_values
-from fastlazy.risk.network import network_risk
+from fastlazy.risk.network import network_risk, network_risk_and_rounding
 from fastlazy.targets.quadratic import QuadraticFunction
 from fastlazy.training.checkpoint import Progress
 from fastlazy.training.diagnostics import Diagnostics, Watch
@@ -180,7 +180,7 @@ class History:
         """The risk, and a record of the diagnostics; the risk is infinite where any number is not finite."""
         record: Array = np.empty(0)
         with np.errstate(over="ignore", invalid="ignore"):
-            risk = _risk(self._frame.target, state, self._settings)
+            risk = _risk(self._frame.target, state, self._settings, self._start)
             if self._watch is not None and risk < math.inf:
                 record = self._watch(state)
         return risk if np.isfinite(record).all() else math.inf, record
@@ -188,13 +188,14 @@ class History:
     def _weights(self, state: State) -> tuple[Array, float | Array, float]:
         """W, the second layer and c of the network whose run is in that *state*."""
         settings, start, basis = self._settings, self._start, self._frame.basis
-        rows = self._frame.expand(state.W)
+        rows = self._frame.expand(state.W)[: settings.N]
         W = (rows if basis is None else rows @ basis.T) / start.row_scale
-        second = {"signs": start.a.copy(), "free": state.a.copy()}.get(settings.second_layer, state.gain)
+        layers = {"signs": start.a[: settings.N], "free": state.a[: settings.N]}
+        second = layers.get(settings.second_layer, state.gain) / start.layer_scale
         return np.ascontiguousarray(W, settings.dtype), second, state.c + settings.target.b0
 
 
-def _risk(target: QuadraticFunction, state: State, settings: Settings) -> float:
+def _risk(target: QuadraticFunction, state: State, settings: Settings, start: Start) -> float:
     """The exact risk, infinite for a state that is not finite, or so large that moments of sigma overflow."""
     numbers, arrays = (state.gain, state.c), (state.W, state.a)
     if not all(map(math.isfinite, numbers)) or any(not np.isfinite(array).all() for array in arrays):
@@ -202,6 +203,15 @@ def _risk(target: QuadraticFunction, state: State, settings: Settings) -> float:
     second = state.gain * state.a
     if settings.activation.is_square:
         return network_risk(target, state.W, second, state.c)
+    if start.scale is not None:
+        # Rounding, which grows like alpha^2, is told at the start.
+        try:
+            risk, _ = network_risk_and_rounding(
+                target, state.W, second, state.c, settings.activation, settings.n_threads != 1
+            )
+        except ValueError:
+            return math.inf
+        return risk
     try:
         return network_risk(target, state.W, second, state.c, settings.activation, parallel=settings.n_threads != 1)
     except ValueError:

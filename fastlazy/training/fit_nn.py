@@ -48,6 +48,7 @@ from fastlazy.training.start import (
     check_entries,
     check_network,
     check_size,
+    doubled,
     initial_second_layer,
     initial_weights,
     reduced,
@@ -55,7 +56,7 @@ from fastlazy.training.start import (
     warn_of_bend,
     warn_of_signs,
 )
-from fastlazy.training.steps import StepSize, general_step_rule, scaled_step_rule, step_rule
+from fastlazy.training.steps import StepSize, doubled_step_rule, general_step_rule, scaled_step_rule, step_rule
 
 
 def fit_nn(
@@ -182,7 +183,7 @@ def fit_nn(
     settings = Settings(
         target=target,
         N=check_count("N", N),
-        activation=_check_trainable(activation, scale, diagnostics),
+        activation=_check_trainable(activation, second_layer, scale, diagnostics),
         batch_size=check_count("batch_size", batch_size),
         n_samples=check_count("n_samples", n_samples),
         dtype=check_float_dtype(dtype),
@@ -228,7 +229,7 @@ def _start(
     target, N, dtype = settings.target, settings.N, settings.dtype
     key = settings.rng.integers(2**64, dtype=np.uint64)
     if not settings.activation.is_square:
-        return _general_start(settings, step_size, key, W0, a0, c0)
+        return _general_start(settings, step_size, key, scale, (W0, a0, c0))
     W = initial_weights(W0, target, N, settings.rng, settings.init)
     a = initial_second_layer(a0, target, N, settings.second_layer, settings.init)
     check_network(W, a, 1.0, dtype)
@@ -248,11 +249,11 @@ def _general_start(
     settings: Settings,
     step_size: StepSize,
     key: np.uint64,
-    W0: ArrayLike | None,
-    a0: ArrayLike | None,
-    c0: float | None,
+    scale: float | None,
+    given: tuple[ArrayLike | None, ArrayLike | None, float | None],
 ) -> Start:
-    """The start for a sigma that is not x^2."""
+    """The start for a sigma that is not x^2, from the *given* W0, a0 and c0."""
+    W0, a0, c0 = given
     target, N, sigma, layer = settings.target, settings.N, settings.activation, settings.second_layer
     fixed = layer in ("ones", "signs")
     sizes = start_sizes(sigma, target, N, fixed)
@@ -261,21 +262,34 @@ def _general_start(
     warn_of_bend(sigma, sizes.sign, layer, a0 is None)
     lengths = unit_rows(W)[1]
     check_entries(W, a, settings.dtype)
-    c = target.mean - float(a @ hermite_coefficients(sigma, lengths, 0)[:, 0]) if c0 is None else check_real("c0", c0)
+    mean, alpha = 0.0, 1.0
+    if scale is None:
+        mean = float(a @ hermite_coefficients(sigma, lengths, 0)[:, 0])
+        rule = general_step_rule(step_size, target, sigma, W, a, settings.common, settings.b, settings.steps)
+    else:
+        plain = doubled(target, sigma, W, a, scale, settings.dtype)
+        start, alpha = (W, a, plain.alpha), plain.alpha
+        rule = doubled_step_rule(step_size, target, sigma, start, fixed, settings.b, settings.steps)
+        W, a = plain.W, plain.a
+        check_entries(W, a, settings.dtype)
+    c = target.mean - mean if c0 is None else check_real("c0", c0)
     check_size("c0 differs from b0 by a number", abs(c - target.b0), settings.dtype)
-    rule = general_step_rule(step_size, target, sigma, W, a, settings.common, settings.b, settings.steps)
-    return Start(target=target, W=W, a=a, c=c, scale=None, row_scale=1.0, key=key, rule=rule)
+    return Start(target=target, W=W, a=a, c=c, scale=scale, row_scale=1.0, key=key, rule=rule, layer_scale=alpha)
 
 
-def _check_trainable(activation: Any, scale: Any, diagnostics: Any) -> Activation:
+def _check_trainable(activation: Any, second_layer: Any, scale: Any, diagnostics: Any) -> Activation:
     """The non-linearity, if SGD can train it and the other arguments know it."""
     sigma = check_activation(activation)
     if not sigma.is_square:
-        for name, value in (("scale", scale), ("diagnostics", diagnostics or None)):
-            if value is not None:
-                raise ValueError(
-                    f"{name} = {shown(value)} is for activation='square', got {sigma.name!r}; leave {name} out"
-                )
+        if diagnostics:
+            raise ValueError(
+                f"diagnostics = {shown(diagnostics)} is for activation='square', got {sigma.name!r}; leave it out"
+            )
+        if scale is not None and isinstance(second_layer, str) and second_layer == "scalar":
+            raise ValueError(
+                f"second_layer='scalar' with a scale is for activation='square', got {sigma.name!r}: the number would "
+                "multiply the f_0 that is subtracted, too; pass second_layer='ones' or 'free'"
+            )
         sigma.compiled_derivative  # noqa: B018  (it raises where there is no derivative)
     return sigma
 
@@ -284,7 +298,8 @@ def _packed(settings: Settings, start: Start) -> tuple[core.Network, Frame]:
     """The network that is trained, in panels, and its coordinates."""
     beta, basis = start.target.eigenbasis
     # A number that all neurons share is kept apart from the rows; else each row has its own, and the gain is 1.
-    gain, second = (float(start.a[0]), np.ones(settings.N)) if settings.common else (1.0, start.a)
+    shares = np.where(np.arange(len(start.a)) < settings.N, 1.0, -1.0)  # -1 for the f_0 that is subtracted
+    gain, second = (float(start.a[0]), shares) if settings.common else (1.0, start.a)
     W = start.W if basis is None else start.W @ basis
     exact = settings.activation.is_square and settings.trained != core.FREE
     rows, a, expand = reduced(W, second, settings.reduce and exact)
@@ -299,7 +314,13 @@ def _checkpoint(settings: Settings, start: Start, frame: Frame, network: core.Ne
         return None
     rates = start.rule(np.linspace(0, 1, 1000, endpoint=False))  # these numbers tell two rules apart
     samples = settings.trained, settings.n_samples, settings.b, settings.marks, start.key
-    others = start.scale is None, start.row_scale, settings.diagnostics, ascii(settings.activation.key)
+    others = (
+        start.scale is None,
+        start.row_scale,
+        start.layer_scale,
+        settings.diagnostics,
+        ascii(settings.activation.key),
+    )
     return Checkpoint(
         settings.checkpoint, network, frame.target.B.diagonal(), settings.target.b0, *samples, rates, *others
     )
@@ -316,7 +337,8 @@ def _train(
 
     width = min(settings.N, settings.target.d)  # that of the smallest network that could be the same function
     beta = frame.target.B.diagonal()
-    setup = Setup(network, settings.trained, settings.b, width, beta, 0.0, settings.activation, frame.shape[0])
+    moving = min(settings.N, frame.shape[0])
+    setup = Setup(network, settings.trained, settings.b, width, beta, 0.0, settings.activation, moving)
     course = Course(settings.n_samples, rates, start.key, settings.marks, history.seen)
     seen = history.seen
     with training_loop(setup, settings.n_threads) as loop:
