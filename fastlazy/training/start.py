@@ -5,9 +5,9 @@ divided by alpha^2, is the plain network of rows v_i = sqrt(alpha) w_i on anothe
 sum_i a_i <v_i, x>^2 + c against B + alpha S_0, S_0 = W_0^T diag(a_0) W_0, and a step eta / alpha^2 of W is a step
 eta / alpha of V. So nothing but the start, the target and the steps differs from a plain run.
 
-For another sigma (ours) it is the plain network of the 2 N rows [W; W_0] and the second layer [alpha a; -alpha a_0], whose
-second half stays as it is. A step eta / alpha^2 of W is one there, too; the same step of a is a step eta of alpha a. Where
-f_0 = 0, from a symmetric start, there is no second half.
+For another sigma (ours) it is the plain network of the 2 N rows [W; W_0] and the second layer [alpha a; -alpha a_0],
+whose second half stays as it is. A step eta / alpha^2 of W is one there, too; the same step of a is a step eta of
+alpha a. Where f_0 = 0, from a symmetric start, there is no second half.
 """
 
 from __future__ import annotations
@@ -254,13 +254,11 @@ def doubled(
     text = ""
     if (rounding := float(np.finfo(dtype).eps) * math.sqrt(squares)) > _ROUNDED * math.sqrt(null):
         more = "dtype=np.float64, " if dtype == np.float32 else ""
-        text = (
-            f"that of scale f_0 to {dtype} is {rounding:.1e}, which hides what is learned; pass {more}a smaller scale"
-        )
+        text = f"that of scale f_0 to {dtype} is {rounding:.1e}; pass {more}a smaller scale or a smaller a0"
     elif 4 * EPS * squares > PROMISE * null:
         text = (
-            f"recorded risks may be off by {4 * EPS * squares / null:.1e} of the null risk, which is their digits only, "
-            "not the training's; pass a smaller scale if they matter"
+            f"recorded risks, not the training, may be off by {4 * EPS * squares / null:.1e} of the null risk; pass a "
+            "smaller scale if that matters"
         )
     if text:
         text = f"the start is so large that rounding is not small beside the target: {text}"
