@@ -103,7 +103,7 @@ def pair_correlations(activation: Activation, r: Array, s: Array, theta: Array, 
 
 def _series_or_integral(activation: Activation, r: Array, s: Array, theta: Array, first: int) -> Array:
     cosine = np.cos(theta)
-    terms = _terms_needed(activation, np.concatenate([r, s]), np.abs(cosine), _TOLERANCE)
+    terms = terms_needed(activation, np.concatenate([r, s]), np.abs(cosine), _TOLERANCE)
     expanded = expansion(activation, np.concatenate([r, s]), terms, first=first)
     left, right = np.split(expanded.table, 2)
     rest = np.sqrt(np.multiply(*np.split(expanded.rest, 2)))
@@ -120,7 +120,7 @@ def _series_or_integral(activation: Activation, r: Array, s: Array, theta: Array
     return total
 
 
-def _terms_needed(activation: Activation, lengths: Array, cosine: Array, tolerance: float) -> int:
+def terms_needed(activation: Activation, lengths: Array, cosine: Array, tolerance: float) -> int:
     """How many terms of the series are worth their time, for pairs with those |cosines| (m,)."""
     with np.errstate(divide="ignore"):
         needed = np.log(tolerance) / np.log(np.minimum(cosine, 1 - 1e-16))

@@ -21,7 +21,8 @@ from fastlazy.targets.library import exponential_target
 from fastlazy.targets.weights import draw_weights
 from fastlazy.training.fit import Fit
 from fastlazy.training.fit_nn import fit_nn
-from fastlazy.training.linearization import lazy_risk, nt_function, rf_function
+from fastlazy.training.infimum import lazy_risk
+from fastlazy.training.linearization import nt_function, rf_function
 
 SCALES = [float(f"{alpha:.3g}") for alpha in np.logspace(-2, 3, 11)]
 _SAMPLES = 1_000_000

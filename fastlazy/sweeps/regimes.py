@@ -251,7 +251,7 @@ def _measure_trained(
 def _reachable(target: QuadraticTarget, fit: Fit, second_layer: str) -> float:
     """What lazy training goes to from where this one started."""
     from fastlazy.risk.shifted_spectrum import shifted_eigenvalues
-    from fastlazy.training.linearization import lazy_risk
+    from fastlazy.training.infimum import lazy_risk
 
     if second_layer != "free":
         return lazy_risk(target, fit.W0, fit.a0, scale=fit.scale or 0.0)

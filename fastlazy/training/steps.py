@@ -25,10 +25,10 @@ weight together and sum_i E sigma(<w_i, x>)^2 where each has its own (`general_s
 Under lazy scaling the start is part of what has to be moved, and tau and r tau are those of the target plus those of
 the rows at the start (`scaled_step_rule`). For another sigma (`doubled_step_rule`), whose steps of W are divided by
 alpha^2, a step changes alpha f(x) by 2 eta Q / b times the error, Q of f itself, for every alpha; but Q grows as the
-network grows until alpha f is of the target's size. So Q is that of the start plus that of a network of the size of the
-target / alpha. The latter is the smaller one for large alpha, where W hardly moves; for x^2 it is 4 tau / alpha, and the
-rule is that of above. r is the share of the largest direction in the same sum, and nu is as for x^2, with the part of
-degree two of f_0 in the place of S_0.
+network grows until alpha f is of the target's size. So Q is that of the start plus that of a network of the size of
+the target / alpha. The latter is small for large alpha, where W hardly moves; for x^2 it is 4 tau / alpha, and the rule
+is that of above. r is the share of the largest direction in the same sum, and nu is as for x^2, with the part of degree
+two of f_0 in the place of S_0.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from fastlazy.figures import lazy_runs
 from fastlazy.risk.nn import nn_risk
 from fastlazy.targets.library import exponential_target
 from fastlazy.training.fit_nn import fit_nn
-from fastlazy.training.linearization import lazy_risk
+from fastlazy.training.infimum import lazy_risk
 
 SMALL = ["--d", "20", "--scales", "0.1,10,1000,100", "--seed", "5"]
 
