@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-
-_erf = np.vectorize(math.erf)
+import scipy.special
 
 
 def _normal(x):
@@ -14,7 +13,7 @@ def _normal(x):
 
 
 def _below(x):
-    return (1 + _erf(x / math.sqrt(2))) / 2
+    return scipy.special.ndtr(x)
 
 
 SIGMAS = {
@@ -60,3 +59,18 @@ def sgd(name, start, alpha, X, y, b, rates, second_layer):
             a -= eta_a / alpha**2 * grad_a
         c -= eta_c * 2 * np.mean(e)
     return W, a, c
+
+
+def second_hermite(name, r):
+    """E[sigma(r G) (G^2 - 1)], G ~ N(0, 1), by a sum over a fine grid."""
+    x = np.linspace(-12, 12, 240_001)
+    return np.sum(SIGMAS[name][0](r * x) * (x * x - 1) * _normal(x)) * (x[1] - x[0])
+
+
+def form_of_degree_two(name, W, a):
+    """The matrix S of the part <x, S x> - tr S of degree two of a network, neuron by neuron."""
+    S = np.zeros((W.shape[1], W.shape[1]))
+    for a_i, w in zip(a, W, strict=True):
+        r = np.linalg.norm(w)
+        S += a_i * second_hermite(name, r) / 2 * np.outer(w, w) / r**2
+    return S

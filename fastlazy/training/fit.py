@@ -81,7 +81,7 @@ class Fit:
         if not self.activation.is_square:
             raise ValueError(
                 f"a network of activation {self.activation.name!r} is no quadratic function; call the fit on samples X "
-                "for its values, or network_risk for its risk"
+                "for its values, or pass its W, a and c to network_function"
             )
         f = network_function(self.W, self.a)
         if self.scale is None:
@@ -135,7 +135,8 @@ class History:
         self._settings, self._start, self._frame, self._state = settings, start, frame, state
         self._watch: Watch | None = None
         if settings.diagnostics:
-            self._watch = Watch(settings.target, frame.basis, state, settings.N, start.scale is not None)
+            options = start.scale is not None, settings.activation, settings.n_threads != 1
+            self._watch = Watch(settings.target, frame.basis, state, settings.N, *options)
         risk, watched = self._look(state)
         if not risk < math.inf:
             raise ValueError(
@@ -168,6 +169,11 @@ class History:
             activation=self._settings.activation,
         )  # fmt: skip
 
+    @property
+    def hidden(self) -> bool:
+        """Whether rounding may hide the linearisation error that was recorded last."""
+        return self._watch is not None and self._watch.hidden
+
     def progress(self, seen: int) -> Progress:
         """What a checkpoint keeps of the records, after so many samples."""
         return Progress(seen, self.samples, self._risks, self._watched, self._state)
@@ -182,7 +188,10 @@ class History:
         with np.errstate(over="ignore", invalid="ignore"):
             risk = _risk(self._frame.target, state, self._settings, self._start)
             if self._watch is not None and risk < math.inf:
-                record = self._watch(state)
+                try:
+                    record = self._watch(state)
+                except ValueError:  # moments of sigma overflow
+                    return math.inf, record
         return risk if np.isfinite(record).all() else math.inf, record
 
     def _weights(self, state: State) -> tuple[Array, float | Array, float]:

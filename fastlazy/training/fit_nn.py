@@ -29,7 +29,6 @@ from fastlazy._support.arguments import (
     check_real,
     check_rng,
     check_truth,
-    shown,
 )
 from fastlazy.activations.activation import Activation
 from fastlazy.activations.builtin import check_activation
@@ -133,13 +132,13 @@ def fit_nn(
     scale : float, optional
         alpha > 0 of lazy scaling: alpha (f - f_0) + c is trained, f_0 the network at the start, with the steps of W and
         the second layer divided by alpha^2. Small alpha leads to the trained network, large alpha to the neural
-        tangent model of W0: see `lazy_risk`. The offset is not scaled, and starts at c0. For x^2 only.
+        tangent model of W0: see `lazy_risk`. The offset is not scaled, and starts at c0. Not for "scalar" with another
+        sigma than x^2.
     init : str
         "orthogonal": W0 as it says. "symmetric", for "signs" and "free": the N / 2 rows of such a W0 twice, with a
         second layer of +1 and of -1, so that f_0 = 0.
     diagnostics : bool
-        Whether to record how far the weights go and how well their linearisation holds: see `Diagnostics`. For x^2
-        only.
+        Whether to record how far the weights go and how well their linearisation holds: see `Diagnostics`.
 
     Returns
     -------
@@ -148,7 +147,8 @@ def fit_nn(
     Warns
     -----
     RuntimeWarning
-        If the run diverges, the checkpoint is damaged, or rounding of scale f_0 is not small beside the target.
+        If the run diverges, the checkpoint is damaged, or rounding of scale f_0, of recorded risks or of the last
+        linearisation error is not small beside the target or that error.
     UserWarning
         If B has negative eigenvalues that second layers of one sign ("ones", "scalar") cannot learn, and "signs" can;
         if sigma is odd, or bends downwards where a = 1 is fixed, so that nothing or little can be learned.
@@ -173,7 +173,8 @@ def fit_nn(
 
     Where only eta is given, eta_a = eta / (2 tau) and eta_c = eta tau. Lazy scaling is a plain run from sqrt(alpha) W0
     on the target B + alpha S_0 (ours; why is in `fastlazy.training.start`), and "auto" is its rule
-    (`fastlazy.training.steps`).
+    (`fastlazy.training.steps`). For another sigma it is a plain run of 2 N rows, [W; W0], with the second layer
+    [alpha a; -alpha a0], of which the first half is trained.
 
     References
     ----------
@@ -183,7 +184,7 @@ def fit_nn(
     settings = Settings(
         target=target,
         N=check_count("N", N),
-        activation=_check_trainable(activation, second_layer, scale, diagnostics),
+        activation=_check_trainable(activation, second_layer, scale),
         batch_size=check_count("batch_size", batch_size),
         n_samples=check_count("n_samples", n_samples),
         dtype=check_float_dtype(dtype),
@@ -211,6 +212,13 @@ def fit_nn(
             f"fit_nn diverged between {history.samples[-1]} and {seen} samples. The state returned is the last finite "
             "one recorded. The steps are too large for where the run was: lower step_size or use step_size='auto'; "
             "with 'auto', start nearer (W0, a0, c0) or use dtype=np.float64",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    if history.hidden:
+        warnings.warn(
+            "the last linearization_error of the diagnostics is smaller than its rounding: the weights have moved too "
+            "little; pass a smaller scale, a smaller a0, or activation='square', for which it is exact",
             RuntimeWarning,
             stacklevel=2,
         )
@@ -277,14 +285,10 @@ def _general_start(
     return Start(target=target, W=W, a=a, c=c, scale=scale, row_scale=1.0, key=key, rule=rule, layer_scale=alpha)
 
 
-def _check_trainable(activation: Any, second_layer: Any, scale: Any, diagnostics: Any) -> Activation:
+def _check_trainable(activation: Any, second_layer: Any, scale: Any) -> Activation:
     """The non-linearity, if SGD can train it and the other arguments know it."""
     sigma = check_activation(activation)
     if not sigma.is_square:
-        if diagnostics:
-            raise ValueError(
-                f"diagnostics = {shown(diagnostics)} is for activation='square', got {sigma.name!r}; leave it out"
-            )
         if scale is not None and isinstance(second_layer, str) and second_layer == "scalar":
             raise ValueError(
                 f"second_layer='scalar' with a scale is for activation='square', got {sigma.name!r}: the number would "

@@ -1,5 +1,6 @@
 """Lazy scaling of SGD for any sigma, from the network to the tangent model of its start."""
 
+import naive_lazy
 import naive_networks
 import numpy as np
 import pytest
@@ -105,3 +106,81 @@ def test_rounding_of_a_large_start_is_told():
     assert told[0].filename == __file__
     with pytest.warns(RuntimeWarning, match=r"to float32 is .* pass dtype=np.float64, a smaller scale"):
         fastlazy.fit_nn(target, 4, scale=1e4, a0=1e4, **options)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("N", "init", "second_layer", "scale"),
+    [(4, "orthogonal", "ones", None), (4, "orthogonal", "free", 2.0), (6, "symmetric", "free", 2.0)],
+)
+def test_diagnostics_by_the_slow_way(name, N, init, second_layer, scale):
+    target = fastlazy.QuadraticTarget(np.diag([2.0, 1.0, -0.5]) + 0.3, b0=0.3)
+    fit = fastlazy.fit_nn(
+        target, N, activation=name, n_samples=20_000, scale=scale, second_layer=second_layer, init=init,
+        dtype=np.float64, rng=0, diagnostics=True, n_records=4,
+    )  # fmt: skip
+    alpha, found = scale or 1.0, fit.diagnostics
+    a, a0 = (np.broadcast_to(layer, N) for layer in (fit.a, fit.a0))
+    X = np.random.default_rng(1).standard_normal((1_000_000, 3))
+    errors = naive_networks.left_out(name, fit.W, a, fit.W0, a0, X)
+    names = ("linearization_error", "linearization_error_nt", "linearization_error_rf")
+    for field, values in zip(names, errors, strict=True):
+        squares = (alpha * values) ** 2
+        assert abs(squares.mean() - getattr(found, field)[-1]) <= 3 * squares.std() / 1000
+        assert getattr(found, field)[0] == 0
+    model = fastlazy.linearize(fit.W0, fit.a0, fit.c0, name)
+    f = fastlazy.network_function(fit.W, fit.a, fit.c, name)
+    distance = fastlazy.population_distance(f, model.both(fit.W, fit.a, fit.c))
+    assert found.linearization_error[-1] == pytest.approx(alpha**2 * distance, rel=1e-9)
+    assert found.travelled_W[-1] == pytest.approx(np.linalg.norm(fit.W - fit.W0) / np.linalg.norm(fit.W0))
+    assert found.travelled_a[-1] == pytest.approx(np.linalg.norm(a - a0) / np.linalg.norm(a0), abs=1e-15)
+    S = naive_networks.form_of_degree_two(name, fit.W, a)
+    if scale is not None:
+        S = alpha * (S - naive_networks.form_of_degree_two(name, fit.W0, a0))
+    np.testing.assert_allclose(found.captured[-1], naive_lazy.captured(S, target.B), rtol=1e-7, atol=1e-8)
+    assert found.overlap[-1] == pytest.approx(naive_lazy.overlap(fit.W, fit.W0), rel=1e-9)
+
+
+def test_a_linearisation_error_below_rounding_is_told():
+    target = fastlazy.exponential_target(6, rng=0)
+    options = {"n_samples": 100, "activation": "gelu", "second_layer": "free", "rng": 0, "dtype": np.float64}
+    with pytest.warns(
+        RuntimeWarning, match="the last linearization_error of the diagnostics is smaller than its"
+    ) as told:
+        fastlazy.fit_nn(target, 4, scale=300.0, step_size=1e-9, diagnostics=True, **options)
+    assert told[-1].filename == __file__
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("d", "N"), [(20, 10), (20, 40), (100, 50)])
+@pytest.mark.parametrize("name", NAMES)
+def test_auto_is_stable_for_any_scale(name, d, N, dtype):
+    target = fastlazy.exponential_target(d, rng=0)
+    for second_layer in ("ones", "free"):
+        for scale in (0.01, 1.0, 100.0):
+            fit = fastlazy.fit_nn(
+                target, N, n_samples=20_000, activation=name, second_layer=second_layer, scale=scale, dtype=dtype,
+                n_records=5, rng=0,
+            )  # fmt: skip
+            assert fit.status == "finished"
+            assert fit.risk.max() < (2.5 if name == "tanh" else 1.05) * target.null_risk
+
+
+@pytest.mark.parametrize("name", ["relu", "gelu", "cos"])
+def test_large_scales_lead_to_the_tangent_model_of_the_start(name):
+    """From a symmetric start, with second layers of signs, as the tangent model has the first layer alone."""
+    target = fastlazy.exponential_target(20, rng=0)
+    options = {"n_samples": 1_000_000, "activation": name, "dtype": np.float64, "rng": 0, "n_records": 2}
+    fit = fastlazy.fit_nn(target, 20, second_layer="signs", init="symmetric", scale=1000.0, **options)
+    nt = fastlazy.nt_risk(target, fit.W0, name)
+    assert fit.risk[-1] / target.null_risk == pytest.approx(nt / target.null_risk, abs=0.02)
+    assert 0.4 < nt / target.null_risk < 0.6
+
+
+@pytest.mark.parametrize(("name", "second_layer"), [("relu", "ones"), ("gelu", "ones"), ("cos", "free")])
+def test_small_scales_lead_to_the_trained_network(name, second_layer):
+    target = fastlazy.exponential_target(20, rng=0)
+    options = {"n_samples": 1_000_000, "activation": name, "second_layer": second_layer, "rng": 0, "n_records": 2}
+    plain, scaled = (fastlazy.fit_nn(target, 20, scale=scale, **options) for scale in (None, 0.001))
+    assert scaled.risk[-1] / target.null_risk == pytest.approx(plain.risk[-1] / target.null_risk, abs=0.02)
+    assert plain.risk[-1] < 0.1 * target.null_risk
