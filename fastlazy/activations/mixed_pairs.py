@@ -22,6 +22,7 @@ from fastlazy.activations.plane import plane_nodes
 from fastlazy.activations.rf_pairs import pair_moments, terms_needed
 
 _TOLERANCE = 1e-13  # the error of a moment, relative to the norms of both features
+_FEW = 200  # terms that are tried first, as they are enough for rows that see sigma smooth
 _CHUNK = 4096  # pairs whose series are summed at a time, to save memory
 _PARALLEL = 1e-14  # the sine of an angle that counts as zero or pi
 _ROOT = np.sqrt(2 * np.pi)
@@ -67,10 +68,15 @@ def mixed_tables(means: Array, g: Array, r: Array) -> tuple[Array, Array]:
 
 def _series_or_integral(activation: Activation, r: Array, s: Array, theta: Array) -> Array:
     rows, cosine = np.concatenate([r, s]), np.cos(theta)
-    terms = terms_needed(activation, rows, np.abs(cosine), _TOLERANCE)
-    g = hermite_coefficients(activation, rows, terms + 1, derivative=1)
-    norms = np.sqrt(square_moments(activation, rows, derivative=1))
-    rest = np.sqrt(np.multiply(*np.split(unresolved(g[:, :-1], norms**2), 2)))
+    most, squares = (
+        terms_needed(activation, rows, np.abs(cosine), _TOLERANCE),
+        square_moments(activation, rows, derivative=1),
+    )
+    for terms in sorted({min(most, _FEW), most}):
+        g = hermite_coefficients(activation, rows, terms + 1, derivative=1)
+        rest = 2 * np.sqrt(np.multiply(*np.split(unresolved(g[:, :-1], squares), 2))) * np.abs(cosine) ** terms
+        if not (rest > _TOLERANCE).any():
+            break
     h, bent = mixed_tables(hermite_coefficients(activation, rows, 0)[:, 0], g, rows)
     left, right = np.split(g, 2)
     values, others = h[: len(r)], bent[len(r) :]
@@ -78,7 +84,7 @@ def _series_or_integral(activation: Activation, r: Array, s: Array, theta: Array
     for k in range(terms, -1, -1):
         p, q = p * cosine + left[:, k] * right[:, k], q * cosine + values[:, k] * others[:, k]
     moments = np.stack([r * p, q])
-    for c in np.flatnonzero(2 * rest * np.abs(cosine) ** terms > _TOLERANCE):
+    for c in np.flatnonzero(rest > _TOLERANCE):
         moments[:, c] = _integral(activation, float(r[c]), float(s[c]), float(theta[c]))
     return moments
 

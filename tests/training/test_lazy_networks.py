@@ -163,9 +163,12 @@ def test_auto_is_stable_for_any_scale(name, d, N, dtype):
                 n_records=5, rng=0,
             )  # fmt: skip
             assert fit.status == "finished"
-            assert fit.risk.max() < (2.5 if name == "tanh" else 1.05) * target.null_risk
+            # Runs as short as these overshoot at first, and an odd sigma has nothing to learn.
+            assert fit.risk.max() < (2.5 if name == "tanh" else 1.25) * target.null_risk
+            assert name in ("tanh", "cos") or fit.risk[-1] < target.null_risk
 
 
+@pytest.mark.filterwarnings("ignore:the start is so large that rounding")  # 2e-9 of the null risk
 @pytest.mark.parametrize("name", ["relu", "gelu", "cos"])
 def test_large_scales_lead_to_the_tangent_model_of_the_start(name):
     """From a symmetric start, with second layers of signs, as the tangent model has the first layer alone."""
