@@ -74,3 +74,17 @@ def form_of_degree_two(name, W, a):
         r = np.linalg.norm(w)
         S += a_i * second_hermite(name, r) / 2 * np.outer(w, w) / r**2
     return S
+
+
+def plane_mean(function):
+    """E function(x) for x ~ N(0, I) in the plane, by a sum over a fine grid; for smooth functions."""
+    line = np.linspace(-10, 10, 801)
+    weights = _normal(line) * (line[1] - line[0])
+    values = function(np.stack(np.meshgrid(line, line, indexing="ij"), axis=-1).reshape(-1, 2))
+    return weights @ values.reshape(801, 801) @ weights
+
+
+def ray_mean(function):
+    """The same for a function of degree two along each ray, E |x|^2 = 2, by a sum over many angles."""
+    angle = (np.arange(2_000_000) + 0.5) * (2 * math.pi / 2_000_000)
+    return 2 * np.mean(function(np.column_stack([np.cos(angle), np.sin(angle)])))

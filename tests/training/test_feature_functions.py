@@ -174,3 +174,18 @@ def test_functions_of_different_sigma_or_dimension_are_refused():
     model = fastlazy.linearize(W, A, C, "relu")
     with pytest.raises(ValueError, match="read-only"):
         model.start.W[0] = 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_linearisation_error_by_the_slow_way_and_how_many_digits_hold(name):
+    """In the plane, where sums over a grid know it; the digits are those that the docstring promises."""
+    rows, a = np.array([[1.0, 0.2], [-0.3, 0.8], [0.5, -0.6]]), np.array([1.0, -0.7, 1.5])
+    move = np.array([[0.3, 0.9], [1.0, -0.2], [-0.4, 0.7]])
+    mean, loss = (naive_networks.ray_mean, 1e-5) if name == "relu" else (naive_networks.plane_mean, 0.0)
+    model = fastlazy.linearize(rows, a, 0.0, name)
+    for step, tolerance in ((0.3, 1e-11), (1e-2, 1e-6), (1e-3, 1e-2)):
+        moved, second = rows + step * move, a + step * np.array([0.5, 0.2, -1.0])
+        want = mean(lambda X, W=moved, s=second: naive_networks.left_out(name, W, s, rows, a, X)[0] ** 2)
+        f = fastlazy.network_function(moved, second, 0.0, name)
+        found = fastlazy.population_distance(f, model.both(moved, second))
+        assert found == pytest.approx(want, rel=tolerance + loss / step)
