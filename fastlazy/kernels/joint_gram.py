@@ -27,7 +27,7 @@ _TERMS = 64
 _TOLERANCE = 1e-15  # the sum of the terms left out, relative to the norms of both features
 _TOO_LARGE = "divide W or the coefficients by a number"
 _ROWS = 512  # rows of features whose moments are computed at a time
-_EPS = float(np.finfo(float).eps)
+_ROUNDING = 1e-14  # of a second moment, over that of single features: what it was at most for weights that stay
 
 
 class JointGram(NamedTuple):
@@ -47,16 +47,17 @@ class JointGram(NamedTuple):
     def moment(self, a: Array, b: Array, c: float = 0.0) -> tuple[float, float]:
         """E (f + c)^2 for coefficients *a* (n,) and *b* (m, d), and by how much rounding may change it.
 
-        Rounding of U, M and K, each relative to the norms of single features, is what is counted: it is about 1e-15
-        times the sum of the second moments of all neurons, however small E f^2 itself is.
+        Rounding of U, M and K, each relative to the norms of single features, is what is counted: it is up to 1e-14
+        times the sum of the second moments of all neurons, mostly a tenth of it, however small E f^2 itself is.
         """
-        variance, rounding = float(a @ self.U @ a), 4 * _EPS * float(a**2 @ self.U.diagonal())
+        variance = float(a @ self.U @ a)
+        rounding = _ROUNDING * float(a**2 @ (self.U.diagonal() + self.means**2))
         if self.tangents is not None:
             gram = self.tangents.gram
             across = float(np.einsum("i,ij,ij->", a, self.p, self.unit @ b.T))
             along = float((a @ self.q) @ np.einsum("jk,jk->j", gram.unit, b))
             variance += 2 * (across + along) + float(np.vdot(b, tangent_product(gram, b)))
-            rounding = 2 * (rounding + tangent_rounding(gram, b))  # the mixed term is at most the mean of both
+            rounding += 4 * tangent_rounding(gram, b)
         mean = self.mean(a, b) + c
         return max(check_finite("a second moment", variance, _TOO_LARGE), 0.0) + mean * mean, rounding
 

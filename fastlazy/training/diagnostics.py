@@ -41,7 +41,7 @@ class Diagnostics:
         |a - a_0| / |a_0| of the second layer, or |a - a_0| for an a_0 of zeros.
     linearization_error : ndarray, shape (k,)
         Mean squared distance E (f - f_lin)^2 of what is trained and its linearisation at the start (`linearize`);
-        not divided by the null risk. Exact to all digits for x^2. For another sigma rounding changes it by about 1e-15
+        not divided by the null risk. Exact to all digits for x^2. For another sigma rounding changes it by up to 1e-14
         alpha^2 sum_i a_i^2 E sigma(<w_i, x>)^2, as `population_distance` says, and the next two likewise.
     linearization_error_nt : ndarray, shape (k,)
         The same of the part that the tangent model leaves out, sum_i a0_i (sigma(<w_i, x>) - sigma(<w0_i, x>) -

@@ -99,7 +99,7 @@ def population_distance(f: Function, g: Function) -> float:
     -------
     float
         2 |S_f - S_g|_F^2 + (tr(S_f - S_g) + c_f - c_g)^2 for quadratic functions. Otherwise a quadratic form in the
-        coefficients of both, with an error of about 1e-15 times the sum of the second moments of their single neurons.
+        coefficients of both, with an error of up to 1e-14 times the sum of the second moments of their single neurons.
         That of a network and its linearisation falls like the fourth power of the distance travelled, or the third
         where sigma has kinks, and the error stays: for weights that have moved by 1e-3 of their length some 3 digits
         hold, at 1e-4 none.

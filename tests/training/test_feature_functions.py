@@ -189,3 +189,15 @@ def test_the_linearisation_error_by_the_slow_way_and_how_many_digits_hold(name):
         f = fastlazy.network_function(moved, second, 0.0, name)
         found = fastlazy.population_distance(f, model.both(moved, second))
         assert found == pytest.approx(want, rel=tolerance + loss / step)
+
+
+@pytest.mark.parametrize("length", [0.3, 1.0, 4.0])
+@pytest.mark.parametrize("name", [*NAMES, "softplus"])
+def test_rounding_is_not_more_than_is_said(name, length):
+    """Of weights that have moved by 1e-6 nothing but rounding is left."""
+    rng = np.random.default_rng(0)
+    rows, move = length / np.sqrt(20) * rng.standard_normal((2, 10, 20))
+    a = np.tile(rng.standard_normal(10), 2) * np.repeat([1, -1], 10)
+    gram = gram_at(fastlazy.get_activation(name), np.vstack([rows + 1e-6 * move, rows]), rows)
+    value, rounding = gram.moment(a, -1e-6 * a[:10, None] * move)
+    assert value < rounding < 1e-12 * max(1.0, length**2) * len(a)
