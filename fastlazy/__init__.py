@@ -45,11 +45,12 @@ if TYPE_CHECKING:
     from fastlazy.targets.quadratic import QuadraticTarget as QuadraticTarget
     from fastlazy.targets.weights import draw_weights as draw_weights
     from fastlazy.training.diagnostics import Diagnostics as Diagnostics
+    from fastlazy.training.feature_functions import FeatureFunction as FeatureFunction
     from fastlazy.training.fit import Fit as Fit
     from fastlazy.training.fit_nn import fit_nn as fit_nn
     from fastlazy.training.flow import nn_flow as nn_flow
+    from fastlazy.training.infimum import lazy_risk as lazy_risk
     from fastlazy.training.linearization import Linearization as Linearization
-    from fastlazy.training.linearization import lazy_risk as lazy_risk
     from fastlazy.training.linearization import linearize as linearize
     from fastlazy.training.linearization import network_function as network_function
     from fastlazy.training.linearization import nt_function as nt_function
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "Activation": "activations.activation",
     "Diagnostics": "training.diagnostics",
+    "FeatureFunction": "training.feature_functions",
     "Fit": "training.fit",
     "Linearization": "training.linearization",
     "QuadraticFunction": "targets.quadratic",
@@ -71,7 +73,7 @@ _MODULES = {
     "get_activation": "activations.builtin",
     "grid": "sweeps.cells",
     "identity_target": "targets.library",
-    "lazy_risk": "training.linearization",
+    "lazy_risk": "training.infimum",
     "linearize": "training.linearization",
     "load_sweep": "sweeps.driver",
     "network_function": "training.linearization",

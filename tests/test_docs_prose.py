@@ -261,6 +261,25 @@ def test_what_is_seen_of_lazy_training(tmp_path, capsys):
 
 
 @pytest.mark.slow
+def test_what_is_seen_of_lazy_training_of_relu(tmp_path, capsys):
+    mpl.use("Agg")
+    assert main(["lazy", "--activation", "relu", "--only", "scales", "--out", str(tmp_path)]) == 0
+    capsys.readouterr()
+    runs = pd.read_csv(tmp_path / "scales.csv").set_index("scale")["risk"]
+    said("docs/lazy.md", "within .02 of the tangent model's .56 at α = 100")
+    target = fastlazy.exponential_target(100, rng=0)
+    assert runs.index.tolist() == lazy_runs.GENERAL_SCALES
+    pages.compare(runs[100.0], ".54 to .58")
+    said("docs/lazy.md", "within .01 of the .13 of a plain run at α = .01 (4 million samples)")
+    options = {"n_samples": 4_000_000, "second_layer": "signs", "n_records": 2}
+    plain = fastlazy.fit_nn(target, 50, activation="relu", rng=0, **options)
+    assert lazy_runs._GENERAL_SAMPLES == 4_000_000
+    pages.compare(plain.risk[-1] / target.null_risk, ".13")
+    pages.compare(fastlazy.nt_risk(target, plain.W0, "relu") / target.null_risk, ".56")
+    assert abs(runs[0.01] - plain.risk[-1] / target.null_risk) < 0.01
+
+
+@pytest.mark.slow
 def test_what_is_seen_of_lazy_training_at_full_size():
     said("docs/lazy.md", "at d = 450, N = 225 to .013")
     ends = lazy_runs.scale_runs(450, 225, [0.01, 1.0, 1000.0], 0).ends

@@ -21,6 +21,7 @@ from fastlazy.activations.plane import plane_nodes
 from fastlazy.activations.short_rows import short, short_function
 
 _TERMS = 1000
+_FEW = 200  # terms that are tried first, as they are enough for rows that see sigma smooth
 _MANY_PANELS = 400  # a sigma that needs more panels oscillates too fast for 1000 terms of its series
 _TOLERANCE = 1e-13  # the error of a moment, relative to the norms of both features
 _CHUNK = 4096  # pairs whose series are summed at a time, to save memory
@@ -103,10 +104,13 @@ def pair_correlations(activation: Activation, r: Array, s: Array, theta: Array, 
 
 def _series_or_integral(activation: Activation, r: Array, s: Array, theta: Array, first: int) -> Array:
     cosine = np.cos(theta)
-    terms = _terms_needed(activation, np.concatenate([r, s]), np.abs(cosine), _TOLERANCE)
-    expanded = expansion(activation, np.concatenate([r, s]), terms, first=first)
+    rows, most = np.concatenate([r, s]), terms_needed(activation, np.concatenate([r, s]), np.abs(cosine), _TOLERANCE)
+    for terms in sorted({min(most, _FEW), most}):
+        expanded = expansion(activation, rows, terms, first=first)
+        rest = np.sqrt(np.multiply(*np.split(expanded.rest, 2)))
+        if not (rest * np.abs(cosine) ** (terms + 1) > _TOLERANCE).any():
+            break
     left, right = np.split(expanded.table, 2)
-    rest = np.sqrt(np.multiply(*np.split(expanded.rest, 2)))
     total = np.zeros(len(r))
     for k in range(terms, first - 1, -1):
         total = total * cosine + left[:, k] * right[:, k]
@@ -120,7 +124,7 @@ def _series_or_integral(activation: Activation, r: Array, s: Array, theta: Array
     return total
 
 
-def _terms_needed(activation: Activation, lengths: Array, cosine: Array, tolerance: float) -> int:
+def terms_needed(activation: Activation, lengths: Array, cosine: Array, tolerance: float) -> int:
     """How many terms of the series are worth their time, for pairs with those |cosines| (m,)."""
     with np.errstate(divide="ignore"):
         needed = np.log(tolerance) / np.log(np.minimum(cosine, 1 - 1e-16))

@@ -9,11 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fastlazy._support.arguments import check_count, check_real
+from fastlazy._support.arguments import check_choice, check_count, check_real
 from fastlazy._support.files import replace_file, writable_folder
 from fastlazy.cli.output import complain, load_matplotlib, save_figure, tell
 
 _FIGURES = ("scales", "training", "directions", "gap")
+_GENERAL = ("scales", "training")  # those for any non-linearity
 _FILES = tuple(f"{name}.{ending}" for name in _FIGURES for ending in ("png", "pdf", "csv"))
 _RANKS = (1, 2, 5, 10, 20, 40, 60, 80, 100, 120, 150, 200, 300, 400)  # of the printed directions
 _DESCRIPTION = """\
@@ -25,13 +26,16 @@ numbers in a .csv, and a table of each here:
   directions   share of each eigendirection of B that RF, NT and NN capture
   gap          a target on which NT is worse than NN by a factor that is asked for
 
-All risks are exact; lines are predictions or infima, dots are measured.
+All risks are exact; lines are predictions or infima, dots are measured. With --activation another
+non-linearity is trained in scales and training: no infimum is known there, so the NN line is the
+network trained without scaling. The others are for x^2.
 """
 _EPILOG = """\
 examples:
   fastlazy lazy                             scales and training at d = 100, the others at d = 450
   fastlazy lazy --d 450 --scales 0.01,1,1000
   fastlazy lazy --only gap --ratio 1e6
+  fastlazy lazy --activation relu           scales and training; the NN line is then measured
 """
 
 
@@ -48,7 +52,12 @@ def add_lazy_command(commands: Any) -> None:
         "--out", metavar="DIR", default="fastlazy-lazy", help="folder to write to (default: %(default)s)"
     )
     parser.add_argument("--d", type=int, help="input dimension of all figures (default: 100 and 450)")
-    parser.add_argument("--scales", metavar="A,A,...", help="scales alpha (default: 11 from 0.01 to 1000)")
+    parser.add_argument(
+        "--scales", metavar="A,A,...", help="scales alpha (default: 11 from 0.01 to 1000; for another sigma 9 to 100)"
+    )
+    parser.add_argument(
+        "--activation", metavar="NAME", default="square", help="non-linearity of scales and training (default: x^2)"
+    )
     parser.add_argument("--ratio", type=float, default=1000.0, help="of the gap target (default: %(default)g)")
     parser.add_argument("--seed", type=int, default=0, help="seed of everything that is drawn (default: %(default)s)")
     parser.add_argument("--only", metavar="NAME,...", help="some of the figures (default: all)")
@@ -62,7 +71,7 @@ def run_lazy(arguments: argparse.Namespace) -> int:
             check_count("--d", arguments.d, 4)
         check_count("--seed", arguments.seed, 0)
         check_real("--ratio", arguments.ratio, 1.0)
-        names = _parse_names(arguments.only)
+        names = _parse_names(arguments.only, arguments.activation)
         scales = _parse_scales(arguments.scales)
         out = writable_folder(arguments.out, _FILES)
         start = time.perf_counter()
@@ -87,12 +96,14 @@ def _draw_all(names: list[str], scales: list[float] | None, arguments: argparse.
     d, seed = arguments.d or 100, arguments.seed
     if "scales" in names or "training" in names:
         N = d // 2
-        runs = lazy_runs.scale_runs(d, N, scales or lazy_runs.SCALES, seed)
+        sigma = arguments.activation
+        usual = lazy_runs.SCALES if sigma == "square" else lazy_runs.GENERAL_SCALES
+        runs = lazy_runs.scale_runs(d, N, scales or usual, seed, activation=sigma)
         with _told(_format_scales(runs, d, N)):
             if "scales" in names:
-                _save(lambda: lazy_plots.plot_scales(runs, d, N), runs.ends, "scales", out)
+                _save(lambda: lazy_plots.plot_scales(runs, d, N, sigma), runs.ends, "scales", out)
             if "training" in names:
-                _save(lambda: lazy_plots.plot_training(runs, d, N), runs.trajectories, "training", out)
+                _save(lambda: lazy_plots.plot_training(runs, d, N, sigma), runs.trajectories, "training", out)
     d = arguments.d or 450
     if "directions" in names:
         N = max(1, round(d / 4.5))
@@ -108,10 +119,19 @@ def _draw_all(names: list[str], scales: list[float] | None, arguments: argparse.
             _save(lambda: lazy_plots.plot_gap(risks, d), pd.concat([lines, dots, trained]), "gap", out)
 
 
-def _parse_names(text: str | None) -> list[str]:
-    names = [*_FIGURES] if text is None else text.replace(",", " ").split()
+def _parse_names(text: str | None, activation: str) -> list[str]:
+    from fastlazy.activations.builtin import TANGENT_NAMES
+
+    check_choice("--activation", activation, TANGENT_NAMES)
+    known = _FIGURES if activation == "square" else _GENERAL
+    names = [*known] if text is None else text.replace(",", " ").split()
     if not names or not set(names) <= set(_FIGURES):
         raise ValueError(f"--only must name some of {', '.join(_FIGURES)}, got {text!r}; try --only scales,gap")
+    if not set(names) <= set(known):
+        raise ValueError(
+            f"--only {text} has figures whose lines are known for x^2 only; with --activation {activation} ask for "
+            f"{' or '.join(_GENERAL)}"
+        )
     return names
 
 
@@ -142,13 +162,15 @@ def _save(draw: Callable[[], Any], table: Any, name: str, out: Path) -> None:
 
 
 def _format_scales(runs: Any, d: int, N: int) -> str:
+    infimum, known = "reachable" in runs.ends, "NN" if "reachable" in runs.ends else "NN trained without scaling"
     lines = [
-        f"alpha (f - f_0), d = {d}, N = {N}: NN {runs.nn:.4f}, NT of the same W_0 {runs.nt:.4f}",
-        f"{'alpha':>9}{'trained':>10}{'infimum':>10}{'travelled':>12}{'linearisation error':>21}",
+        f"alpha (f - f_0), d = {d}, N = {N}: {known} {runs.nn:.4f}, NT of the same W_0 {runs.nt:.4f}",
+        f"{'alpha':>9}{'trained':>10}{'infimum' if infimum else '':>10}{'travelled':>12}{'linearisation error':>21}",
     ]
     for row in runs.ends.itertuples():
+        reachable = f"{row.reachable:.4f}" if infimum else ""
         lines.append(
-            f"{row.scale:9g}{row.risk:10.4f}{row.reachable:10.4f}{row.travelled:12.3g}{row.linearization_error:21.3g}"
+            f"{row.scale:9g}{row.risk:10.4f}{reachable:>10}{row.travelled:12.3g}{row.linearization_error:21.3g}"
         )
     smallest, largest = runs.ends["risk"].iloc[0] - runs.nn, runs.ends["risk"].iloc[-1] - runs.nt
     lines.append(f"smallest alpha less NN {smallest:+.4f}, largest alpha less NT {largest:+.4f}")

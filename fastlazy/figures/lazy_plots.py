@@ -17,23 +17,28 @@ _DOT: dict[str, Any] = {"linestyle": "none", "markersize": 6.5, "markerfacecolor
 _CURVES = 6  # of different alpha, in one panel
 
 
-def plot_scales(runs: ScaleRuns, d: int, N: int) -> Figure:
-    """Risk at the end of training against the scale alpha, between the NN and the NT line."""
+def plot_scales(runs: ScaleRuns, d: int, N: int, activation: str = "square") -> Figure:
+    """Risk at the end of training against the scale alpha, between the NN and the NT line.
+
+    For another sigma than x^2 no infimum is known: the NN line is that of the network trained without scaling.
+    """
     figure, ax = plt.subplots(figsize=(7.2, 4.8), layout="constrained")
     ends = runs.ends
     ax.axhline(runs.nt, color=NT.style["color"], linestyle="--", label="NT: tangent model of the same $W_0$")
-    ax.axhline(runs.nn, color=NN.style["color"], linestyle="-.", label="NN: infimum at this width")
-    ax.plot(runs.curve["scale"], runs.curve["reachable"], color="0.55", label="infimum at this $\\alpha$")
+    nn = "NN: trained without scaling" if runs.curve is None else "NN: infimum at this width"
+    ax.axhline(runs.nn, color=NN.style["color"], linestyle="-.", label=nn)
+    if runs.curve is not None:
+        ax.plot(runs.curve["scale"], runs.curve["reachable"], color="0.55", label="infimum at this $\\alpha$")
     ax.plot(ends["scale"], ends["risk"], **_DOT, color=NN.style["color"], marker="o", label="trained by SGD")
     ax.set_xscale("log")
     ax.set_ylim(0, 1.15 * max(runs.nt, float(ends["risk"].max())))
     _finish(ax, "scale $\\alpha$", "risk / null risk")
-    ax.set_title(f"Training $\\alpha\\,(f - f_0)$, d = {d}, N = {N}", fontsize="medium")
+    ax.set_title(f"Training $\\alpha\\,(f - f_0)$, d = {d}, N = {N}{_named(activation)}", fontsize="medium")
     _legend_above(figure, ax, 2)
     return figure
 
 
-def plot_training(runs: ScaleRuns, d: int, N: int) -> Figure:
+def plot_training(runs: ScaleRuns, d: int, N: int, activation: str = "square") -> Figure:
     """Linearisation error and distance travelled during training, a line for each of some scales."""
     figure, panels = plt.subplots(1, 2, figsize=(10.0, 4.6), layout="constrained")
     scales = runs.ends["scale"].to_numpy()
@@ -52,10 +57,8 @@ def plot_training(runs: ScaleRuns, d: int, N: int) -> Figure:
         _finish(ax, "samples", label)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right center", frameon=False, fontsize="small", title="scale $\\alpha$")
-    figure.suptitle(
-        f"d = {d}, N = {N}; for $\\alpha \\geq 10$ the error at the end falls like $\\alpha^{{{runs.slope:.2f}}}$",
-        fontsize="medium",
-    )
+    law = f"for $\\alpha \\geq 10$ the error at the end falls like $\\alpha^{{{runs.slope:.2f}}}$"
+    figure.suptitle(f"d = {d}, N = {N}{_named(activation)}; {law}", fontsize="medium")
     return figure
 
 
@@ -113,6 +116,11 @@ def plot_gap(risks: GapRisks, d: int) -> Figure:
     ax.set_title(f"A target with one large eigenvalue, d = {d}", fontsize="medium")
     _legend_above(figure, ax, 2)
     return figure
+
+
+def _named(activation: str) -> str:
+    """What a title adds for another sigma than x^2."""
+    return "" if activation == "square" else f", {activation}"
 
 
 def _finish(ax: Axes, x: str, y: str) -> None:

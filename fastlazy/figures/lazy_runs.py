@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -21,40 +21,64 @@ from fastlazy.targets.library import exponential_target
 from fastlazy.targets.weights import draw_weights
 from fastlazy.training.fit import Fit
 from fastlazy.training.fit_nn import fit_nn
-from fastlazy.training.linearization import lazy_risk, nt_function, rf_function
+from fastlazy.training.infimum import lazy_risk
+from fastlazy.training.linearization import nt_function, rf_function
 
 SCALES = [float(f"{alpha:.3g}") for alpha in np.logspace(-2, 3, 11)]
+# Rounding of exact risks and linearisation errors grows like alpha^2 for any sigma but x^2.
+GENERAL_SCALES = [alpha for alpha in SCALES if alpha <= 100]
 _SAMPLES = 1_000_000
 _RECORDS = 200
+_GENERAL_SAMPLES = 4_000_000  # for another sigma than x^2, whose tangent model is learned more slowly
+_GENERAL_RECORDS = 40  # as each takes longer
 _LAZY = 10.0  # scales from which on the slope of the linearisation error is fitted
 
 
 class ScaleRuns(NamedTuple):
     """Training under lazy scaling, from the same weights for each alpha; risks over the null risk."""
 
-    ends: pd.DataFrame  # scale, risk, reachable, travelled, linearization_error: at the end
-    curve: pd.DataFrame  # scale, reachable: the infimum, at many scales
+    ends: pd.DataFrame  # scale, risk, reachable (x^2 only), travelled, linearization_error: at the end
+    curve: pd.DataFrame | None  # scale, reachable: the infimum, at many scales; known for x^2 only
     trajectories: pd.DataFrame  # scale, samples, risk, travelled, linearization_error: at each record
-    nn: float  # what no network of this width beats
+    nn: float  # what no network of this width beats, for x^2; else what it is trained to without scaling
     nt: float  # the tangent model of the very weights at the start
     slope: float  # of log linearization_error against log scale, where training is lazy
 
 
-def scale_runs(d: int, N: int, scales: Sequence[float], seed: int, *, n_samples: int | None = None) -> ScaleRuns:
-    """Runs of fit_nn with each of *scales* on the exponential target."""
-    target = exponential_target(d, rng=seed)
-    samples = max(_SAMPLES, quick_samples(N, d)) if n_samples is None else n_samples
-    ended = threading.Event()
+def scale_runs(
+    d: int,
+    N: int,
+    scales: Sequence[float],
+    seed: int,
+    *,
+    n_samples: int | None = None,
+    activation: str = "square",
+) -> ScaleRuns:
+    """Runs of fit_nn with each of *scales* on the exponential target.
 
-    def train(scale: float) -> Fit:
+    The second layer stays as it is, so that the tangent model has the first alone: a = 1 for x^2, and for another sigma
+    the sign with which it bends as the target does.
+    """
+    target = exponential_target(d, rng=seed)
+    square = activation == "square"
+    samples = quick_samples(N, d) if n_samples is None else n_samples
+    if n_samples is None:
+        samples = max(_SAMPLES, samples) if square else max(_GENERAL_SAMPLES, samples)
+    ended = threading.Event()
+    options: dict[str, Any] = {"n_samples": samples, "rng": seed, "n_threads": 1}
+    if not square:
+        options |= {"activation": activation, "second_layer": "signs"}
+
+    def train(scale: float | None) -> Fit:
+        records = _RECORDS if square else _GENERAL_RECORDS
         return fit_nn(
-            target, N, n_samples=samples, rng=seed, n_threads=1, scale=scale, diagnostics=True,
-            n_records=_RECORDS, callback=lambda fit: ended.is_set(),
+            target, N, scale=scale, diagnostics=scale is not None, n_records=records,
+            callback=lambda fit: ended.is_set(), **options,
         )  # fmt: skip
 
     with one_blas_thread(), ThreadPoolExecutor(available_cores()) as pool:
         try:
-            fits = list(pool.map(train, scales))
+            fits = list(pool.map(train, scales if square else [*scales, None]))
         finally:  # if one failed, or at Ctrl-C, those that run stop at their next record
             ended.set()
     trajectories = pd.concat(
@@ -67,7 +91,7 @@ def scale_runs(d: int, N: int, scales: Sequence[float], seed: int, *, n_samples:
                 "linearization_error": fit.diagnostics.linearization_error / target.null_risk,
             }
         )
-        for scale, fit in zip(scales, fits, strict=True)
+        for scale, fit in zip(scales, fits, strict=False)
         if fit.diagnostics is not None
     ).reset_index(drop=True)
     ends = trajectories.groupby("scale", as_index=False).last().drop(columns="samples")
@@ -75,14 +99,17 @@ def scale_runs(d: int, N: int, scales: Sequence[float], seed: int, *, n_samples:
     def reachable(scale: float) -> float:
         return lazy_risk(target, fits[0].W0, fits[0].a0, scale=scale) / target.null_risk
 
-    ends.insert(2, "reachable", ends["scale"].map(reachable))
-    curve = pd.DataFrame({"scale": np.geomspace(min(scales), max(scales), 61)})
-    curve["reachable"] = curve["scale"].map(reachable)
+    curve = None
+    if square:
+        ends.insert(2, "reachable", ends["scale"].map(reachable))
+        curve = pd.DataFrame({"scale": np.geomspace(min(scales), max(scales), 61)})
+        curve["reachable"] = curve["scale"].map(reachable)
     lazy = ends[ends["scale"] >= _LAZY]
     logs = np.log(lazy[["scale", "linearization_error"]].to_numpy())
     slope = float(np.polyfit(logs[:, 0], logs[:, 1], 1)[0]) if len(lazy) > 1 else float("nan")
-    nn, nt = nn_risk(target, N) / target.null_risk, nt_risk(target, fits[0].W0) / target.null_risk
-    return ScaleRuns(ends, curve, trajectories, nn, nt, slope)
+    nn = nn_risk(target, N) if square else float(fits[-1].risk[-1])
+    nt = nt_risk(target, fits[0].W0, activation)
+    return ScaleRuns(ends, curve, trajectories, nn / target.null_risk, nt / target.null_risk, slope)
 
 
 def direction_shares(d: int, N: int, seed: int, *, draws: int = 8, n_samples: int | None = None) -> pd.DataFrame:

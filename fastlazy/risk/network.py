@@ -82,13 +82,28 @@ def network_risk(
         # _form_distance looks for infinities.
         with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):
             return _form_distance("network_risk", target, symmetric_form(weights, layer), offset)
-    sigma, exponent = in_own_unit(sigma)
-    layer = times_power(layer, exponent)
-    with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):  # _distance looks for infinities
-        means, U, V = feature_moments(target, weights, sigma, together)
+    risk, rounding = network_risk_and_rounding(target, weights, layer, offset, sigma, together)
+    _warn_of_rounding("network_risk", target, risk, rounding)
+    return risk
+
+
+def network_risk_and_rounding(
+    target: QuadraticFunction, W: Array, a: Array, c: float, activation: Activation, parallel: bool
+) -> tuple[float, float]:
+    """The risk that `network_risk` gives for checked W (N, d) and a (N,), any sigma but x^2, and how far it is off.
+
+    Raises
+    ------
+    ValueError
+        As `network_risk`.
+    """
+    sigma, exponent = in_own_unit(activation)
+    layer = times_power(a, exponent)
+    with same_bits(*W.shape), np.errstate(over="ignore", invalid="ignore"):  # _distance looks for infinities
+        means, U, V = feature_moments(target, W, sigma, parallel)
         rounding = 4 * EPS * float(np.sum(layer**2 * U.diagonal()))
         moments = float(means @ layer), float(layer @ V), float(layer @ U @ layer)
-    return _distance("network_risk", target, *moments, offset, rounding)
+    return _distance("network_risk", target, *moments, c), rounding
 
 
 def tangent_risk(
@@ -152,7 +167,9 @@ def tangent_risk(
     moves = times_power(moves, exponent)
     with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):  # _distance looks for infinities
         mean, covariance, variance, rounding = function_moments(target, weights, sigma, moves, together)
-    return _distance("tangent_risk", target, mean, covariance, variance, offset, rounding)
+    risk = _distance("tangent_risk", target, mean, covariance, variance, offset)
+    _warn_of_rounding("tangent_risk", target, risk, rounding)
+    return risk
 
 
 def _form_distance(name: str, target: QuadraticFunction, S: Array, c: float) -> float:
@@ -161,13 +178,15 @@ def _form_distance(name: str, target: QuadraticFunction, S: Array, c: float) -> 
     return check_finite(name, form_risk(target.B, S) + mean * mean, _TOO_LARGE)
 
 
-def _distance(
-    name: str, target: QuadraticFunction, mean: float, covariance: float, variance: float, c: float, rounding: float
-) -> float:
-    """The risk of f + c, f of that mean, covariance with the target, and variance, which is off by *rounding*."""
+def _distance(name: str, target: QuadraticFunction, mean: float, covariance: float, variance: float, c: float) -> float:
+    """The risk of f + c, f of that mean, covariance with the target, and variance."""
     off = mean + c - target.mean
     spread = check_risk(name, target.null_risk - 2 * covariance + variance, _TOO_LARGE)
-    risk = check_finite(name, spread + off * off, _TOO_LARGE)
+    return check_finite(name, spread + off * off, _TOO_LARGE)
+
+
+def _warn_of_rounding(name: str, target: QuadraticFunction, risk: float, rounding: float) -> None:
+    """Warn the caller of the function called *name* if the *risk* may be off by too much."""
     if rounding > PROMISE * max(risk, target.null_risk):
         warnings.warn(
             f"{name} may be off by {rounding:.1e}: coefficients are so large that what the functions of single "
@@ -175,4 +194,3 @@ def _distance(
             RuntimeWarning,
             stacklevel=3,
         )
-    return risk

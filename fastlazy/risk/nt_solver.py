@@ -73,7 +73,7 @@ def solve_nt_risk(
     if ridge == 0:
         W = distinct_rows(W)
     slopes = tangent_slopes(W, activation)
-    if not _in_terms_of(slopes.varying.table, target, slopes.unit).any():
+    if not target_covariances(slopes.varying.table, target, slopes.unit).any():
         return null_risk
     drowned = _drowned(slopes.varying)
     if drowned > 0 and W.size <= _SMALL:
@@ -81,7 +81,7 @@ def solve_nt_risk(
         if risk is not None:
             return risk
     warn_of_short_rows("nt_risk", drowned, 3)
-    V = _in_terms_of(slopes.g, target, slopes.unit)
+    V = target_covariances(slopes.g, target, slopes.unit)
     gram = tangent_gram(slopes, np.dtype(np.float64), True, parallel)
     if W.size <= _SMALL:
         b, hidden = _solve_dense(gram, V, ridge)
@@ -115,7 +115,7 @@ def function_moments(
 ) -> tuple[float, float, float, float]:
     """Of f = sum_i <b_i, x> sigma'(<w_i, x>): mean, covariance with the target, variance, and that one's error."""
     slopes = tangent_slopes(W, activation)
-    covariance = float(np.vdot(_in_terms_of(slopes.g, target, slopes.unit), b))
+    covariance = float(np.vdot(target_covariances(slopes.g, target, slopes.unit), b))
     gram = tangent_gram(slopes, np.dtype(np.float64), True, parallel)
     variance = float(np.vdot(b, tangent_product(gram, b)))
     return float(np.vdot(gram.mean, b)), covariance, variance, tangent_rounding(gram, b)
@@ -137,7 +137,7 @@ class _Problem(NamedTuple):
         return max(self.tolerance * risk, _ROUNDING * self.null_risk)
 
 
-def _in_terms_of(g: Array, target: QuadraticFunction, unit: Array) -> Array:
+def target_covariances(g: Array, target: QuadraticFunction, unit: Array) -> Array:
     """V_i = E[(f* - E f*) sigma'(<w_i, x>) x] = 2 h_1 B u_i + h_3 <u_i, B u_i> u_i, (N, d), h_k = sqrt(k!) g_k."""
     image = unit @ target.B
     along = np.sum(unit * image, axis=1, keepdims=True)
@@ -178,7 +178,7 @@ def _short_rows_risk(target: QuadraticFunction, slopes: Slopes, ridge: float) ->
     R -= np.outer(g[:, 1:2] * unit, g[:, 1:2] * unit)
     bent, F = bent.reshape(N * d, d), F.reshape(N * d, d)
     R -= bent @ bent.T
-    V = _in_terms_of(g, target, unit)
+    V = target_covariances(g, target, unit)
     penalty = np.repeat(ridge_over(ridge, expanded, 1), d)
     gain = graded_gain("nt_risk", F, R, V.ravel(), penalty, target.null_risk)
     return check_risk("nt_risk", target.null_risk - gain, _TOO_LARGE)

@@ -73,18 +73,19 @@ def check_training(parameters: Parameters) -> None:
                     f"{name} = {parameters[name]!r} is for nn = 'sgd', and nn = 'flow' takes no samples and no steps "
                     f"of SGD; leave {name} out, or pass nn='sgd'"
                 )
-    _check_square_only(parameters)
+    _check_scale_of_any_sigma(parameters)
 
 
-def _check_square_only(parameters: Parameters) -> None:
-    """Raise ValueError for keys that only networks of x^2 know, with another sigma."""
-    if get_activation(parameters["activation"]).is_square:
+def _check_scale_of_any_sigma(parameters: Parameters) -> None:
+    """Raise ValueError for lazy scaling that is known of x^2 only, with another sigma."""
+    name = parameters["activation"]
+    if get_activation(name).is_square or parameters["scale"] is None:
         return
-    for name in ("scale", "diagnostics"):
-        if parameters[name] != TRAINING[name].default:
+    for key, value, other in (("nn", "flow", "sgd"), ("second_layer", "scalar", "free")):
+        if parameters[key] == value:
             raise ValueError(
-                f"{name} = {parameters[name]!r} is for activation='square', got {parameters['activation']!r}; "
-                f"leave {name} out"
+                f"a scale with {key} = {value!r} is for activation='square', got {name!r}; leave scale out, or pass "
+                f"{key}={other!r}"
             )
 
 
@@ -138,7 +139,7 @@ def _late_gain(fit: Fit) -> float:
 def _reachable(target: QuadraticTarget, fit: Fit, second_layer: str) -> float:
     """What lazy training goes to from where this one started."""
     from fastlazy.risk.shifted_spectrum import shifted_eigenvalues
-    from fastlazy.training.linearization import lazy_risk
+    from fastlazy.training.infimum import lazy_risk
 
     if second_layer != "free":
         return lazy_risk(target, fit.W0, fit.a0, scale=fit.scale or 0.0)

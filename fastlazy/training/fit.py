@@ -14,7 +14,7 @@ from fastlazy._core.sgd import State
 from fastlazy._support.arguments import Array, check_array, check_columns
 from fastlazy.activations.activation import Activation
 from fastlazy.kernels.features import rf_values
-from fastlazy.risk.network import network_risk
+from fastlazy.risk.network import network_risk, network_risk_and_rounding
 from fastlazy.targets.quadratic import QuadraticFunction
 from fastlazy.training.checkpoint import Progress
 from fastlazy.training.diagnostics import Diagnostics, Watch
@@ -87,7 +87,7 @@ class Fit:
         if not self.activation.is_square:
             raise ValueError(
                 f"a network of activation {self.activation.name!r} is no quadratic function; call the fit on samples X "
-                "for its values, or network_risk for its risk"
+                "for its values, or pass its W, a and c to network_function"
             )
         f = network_function(self.W, self.a)
         if self.scale is None:
@@ -141,7 +141,8 @@ class History:
         self._settings, self._start, self._frame, self._state = settings, start, frame, state
         self._watch: Watch | None = None
         if settings.diagnostics:
-            self._watch = Watch(settings.target, frame.basis, state, settings.N, start.scale is not None)
+            options = start.scale is not None, settings.activation, settings.n_threads != 1
+            self._watch = Watch(settings.target, frame.basis, state, settings.N, *options)
         risk, watched = self._look(state)
         if not risk < math.inf:
             raise ValueError(
@@ -177,6 +178,11 @@ class History:
             activation=self._settings.activation,
         )  # fmt: skip
 
+    @property
+    def hidden(self) -> bool:
+        """Whether rounding may hide the linearisation error that was recorded last."""
+        return self._watch is not None and self._watch.hidden
+
     def progress(self, seen: int) -> Progress:
         """What a checkpoint keeps of the records, after so many samples."""
         return Progress(seen, self.samples, self._risks, self._watched, self._state)
@@ -194,27 +200,31 @@ class History:
         first, last = (-(-samples // b) for samples in (before, after))
         parts = [np.arange(k, min(k + _AT_ONCE, last)) for k in range(first, last, _AT_ONCE)]
         total = sum(float(np.sum(self._start.rule(part / steps)[:, 0])) for part in parts)
-        return total * self._start.row_scale**2  # lazy scaling: steps of the plain run are those of W over alpha
+        return total * (self._start.row_scale * self._start.layer_scale) ** 2  # of W itself under lazy scaling
 
     def _look(self, state: State) -> tuple[float, Array]:
         """The risk, and a record of the diagnostics; the risk is infinite where any number is not finite."""
         record: Array = np.empty(0)
         with np.errstate(over="ignore", invalid="ignore"):
-            risk = _risk(self._frame.target, state, self._settings)
+            risk = _risk(self._frame.target, state, self._settings, self._start)
             if self._watch is not None and risk < math.inf:
-                record = self._watch(state)
+                try:
+                    record = self._watch(state)
+                except ValueError:  # moments of sigma overflow
+                    return math.inf, record
         return risk if np.isfinite(record).all() else math.inf, record
 
     def _weights(self, state: State) -> tuple[Array, float | Array, float]:
         """W, the second layer and c of the network whose run is in that *state*."""
         settings, start, basis = self._settings, self._start, self._frame.basis
-        rows = self._frame.expand(state.W)
+        rows = self._frame.expand(state.W)[: settings.N]
         W = (rows if basis is None else rows @ basis.T) / start.row_scale
-        second = {"signs": start.a.copy(), "free": state.a.copy()}.get(settings.second_layer, state.gain)
+        layers = {"signs": start.a[: settings.N], "free": state.a[: settings.N]}
+        second = layers.get(settings.second_layer, state.gain) / start.layer_scale
         return np.ascontiguousarray(W, settings.dtype), second, state.c + settings.target.b0
 
 
-def _risk(target: QuadraticFunction, state: State, settings: Settings) -> float:
+def _risk(target: QuadraticFunction, state: State, settings: Settings, start: Start) -> float:
     """The exact risk, infinite for a state that is not finite, or so large that moments of sigma overflow."""
     numbers, arrays = (state.gain, state.c), (state.W, state.a)
     if not all(map(math.isfinite, numbers)) or any(not np.isfinite(array).all() for array in arrays):
@@ -222,6 +232,15 @@ def _risk(target: QuadraticFunction, state: State, settings: Settings) -> float:
     second = state.gain * state.a
     if settings.activation.is_square:
         return network_risk(target, state.W, second, state.c)
+    if start.scale is not None:
+        # Rounding, which grows like alpha^2, is told at the start.
+        try:
+            risk, _ = network_risk_and_rounding(
+                target, state.W, second, state.c, settings.activation, settings.n_threads != 1
+            )
+        except ValueError:
+            return math.inf
+        return risk
     try:
         return network_risk(target, state.W, second, state.c, settings.activation, parallel=settings.n_threads != 1)
     except ValueError:

@@ -29,7 +29,6 @@ from fastlazy._support.arguments import (
     check_real,
     check_rng,
     check_truth,
-    shown,
 )
 from fastlazy.activations.activation import Activation
 from fastlazy.activations.builtin import check_activation
@@ -47,13 +46,14 @@ from fastlazy.training.start import (
     check_entries,
     check_network,
     check_size,
+    doubled,
     initial_network,
     reduced,
     scaled,
     warn_of_bend,
     warn_of_signs,
 )
-from fastlazy.training.steps import StepSize, general_step_rule, scaled_step_rule, step_rule
+from fastlazy.training.steps import StepSize, doubled_step_rule, general_step_rule, scaled_step_rule, step_rule
 
 
 def fit_nn(
@@ -130,13 +130,13 @@ def fit_nn(
     scale : float, optional
         alpha > 0 of lazy scaling: alpha (f - f_0) + c is trained, f_0 the network at the start, with the steps of W and
         the second layer divided by alpha^2. Small alpha leads to the trained network, large alpha to the neural
-        tangent model of W0: see `lazy_risk`. The offset is not scaled, and starts at c0. For x^2 only.
+        tangent model of W0: see `lazy_risk`. The offset is not scaled, and starts at c0. Not for "scalar" with another
+        sigma than x^2.
     init : str
         "orthogonal": W0 as it says. "symmetric", for "signs" and "free": the N / 2 rows of such a W0 twice, with a
         second layer of +1 and of -1, so that f_0 = 0.
     diagnostics : bool
-        Whether to record how far the weights go and how well their linearisation holds: see `Diagnostics`. For x^2
-        only.
+        Whether to record how far the weights go and how well their linearisation holds: see `Diagnostics`.
 
     Returns
     -------
@@ -145,7 +145,8 @@ def fit_nn(
     Warns
     -----
     RuntimeWarning
-        If the run diverges, the checkpoint is damaged, or rounding of scale f_0 is not small beside the target.
+        If the run diverges, the checkpoint is damaged, or rounding of scale f_0, of recorded risks or of the last
+        linearisation error is not small beside the target or that error.
     UserWarning
         If B has negative eigenvalues that second layers of one sign ("ones", "scalar") cannot learn, and "signs" can;
         if sigma is odd, or bends downwards where a = 1 is fixed, so that nothing or little can be learned.
@@ -170,7 +171,8 @@ def fit_nn(
 
     Where only eta is given, eta_a = eta / (2 tau) and eta_c = eta tau. Lazy scaling is a plain run from sqrt(alpha) W0
     on the target B + alpha S_0 (ours; why is in `fastlazy.training.start`), and "auto" is its rule
-    (`fastlazy.training.steps`).
+    (`fastlazy.training.steps`). For another sigma it is a plain run of 2 N rows, [W; W0], with the second layer
+    [alpha a; -alpha a0], of which the first half is trained.
 
     References
     ----------
@@ -180,7 +182,7 @@ def fit_nn(
     settings = Settings(
         target=target,
         N=check_count("N", N),
-        activation=_check_trainable(activation, scale, diagnostics),
+        activation=_check_trainable(activation, second_layer, scale),
         batch_size=check_count("batch_size", batch_size),
         n_samples=check_count("n_samples", n_samples),
         dtype=check_float_dtype(dtype),
@@ -211,6 +213,13 @@ def fit_nn(
             RuntimeWarning,
             stacklevel=2,
         )
+    if history.hidden:
+        warnings.warn(
+            "the last linearization_error of the diagnostics is smaller than its rounding: the weights have moved too "
+            "little; pass a smaller scale, a smaller a0, or activation='square', for which it is exact",
+            RuntimeWarning,
+            stacklevel=2,
+        )
     return history.fit(status)
 
 
@@ -226,7 +235,7 @@ def _start(
     target, N, dtype = settings.target, settings.N, settings.dtype
     key = settings.rng.integers(2**64, dtype=np.uint64)
     if not settings.activation.is_square:
-        return _general_start(settings, step_size, key, W0, a0, c0)
+        return _general_start(settings, step_size, key, scale, (W0, a0, c0))
     W, a, _ = initial_network(
         target, N, settings.activation, settings.second_layer, settings.init, W0, a0, settings.rng
     )
@@ -247,31 +256,42 @@ def _general_start(
     settings: Settings,
     step_size: StepSize,
     key: np.uint64,
-    W0: ArrayLike | None,
-    a0: ArrayLike | None,
-    c0: float | None,
+    scale: float | None,
+    given: tuple[ArrayLike | None, ArrayLike | None, float | None],
 ) -> Start:
-    """The start for a sigma that is not x^2."""
+    """The start for a sigma that is not x^2, from the *given* W0, a0 and c0."""
+    W0, a0, c0 = given
     target, N, sigma, layer = settings.target, settings.N, settings.activation, settings.second_layer
     W, a, sign = initial_network(target, N, sigma, layer, settings.init, W0, a0, settings.rng)
     warn_of_bend(sigma, sign, layer, a0 is None)
     lengths = unit_rows(W)[1]
     check_entries(W, a, settings.dtype)
-    c = target.mean - float(a @ hermite_coefficients(sigma, lengths, 0)[:, 0]) if c0 is None else check_real("c0", c0)
+    mean, alpha = 0.0, 1.0
+    if scale is None:
+        mean = float(a @ hermite_coefficients(sigma, lengths, 0)[:, 0])
+        rule = general_step_rule(step_size, target, sigma, W, a, settings.common, settings.b, settings.steps)
+    else:
+        plain = doubled(target, sigma, W, a, scale, settings.dtype)
+        start, alpha = (W, a, plain.alpha), plain.alpha
+        rule = doubled_step_rule(
+            step_size, target, sigma, start, layer in ("ones", "signs"), settings.b, settings.steps
+        )
+        W, a = plain.W, plain.a
+        check_entries(W, a, settings.dtype)
+    c = target.mean - mean if c0 is None else check_real("c0", c0)
     check_size("c0 differs from b0 by a number", abs(c - target.b0), settings.dtype)
-    rule = general_step_rule(step_size, target, sigma, W, a, settings.common, settings.b, settings.steps)
-    return Start(target=target, W=W, a=a, c=c, scale=None, row_scale=1.0, key=key, rule=rule)
+    return Start(target=target, W=W, a=a, c=c, scale=scale, row_scale=1.0, key=key, rule=rule, layer_scale=alpha)
 
 
-def _check_trainable(activation: Any, scale: Any, diagnostics: Any) -> Activation:
+def _check_trainable(activation: Any, second_layer: Any, scale: Any) -> Activation:
     """The non-linearity, if SGD can train it and the other arguments know it."""
     sigma = check_activation(activation)
     if not sigma.is_square:
-        for name, value in (("scale", scale), ("diagnostics", diagnostics or None)):
-            if value is not None:
-                raise ValueError(
-                    f"{name} = {shown(value)} is for activation='square', got {sigma.name!r}; leave {name} out"
-                )
+        if scale is not None and isinstance(second_layer, str) and second_layer == "scalar":
+            raise ValueError(
+                f"second_layer='scalar' with a scale is for activation='square', got {sigma.name!r}: the number would "
+                "multiply the f_0 that is subtracted, too; pass second_layer='ones' or 'free'"
+            )
         sigma.compiled_derivative  # noqa: B018  (it raises where there is no derivative)
     return sigma
 
@@ -280,7 +300,8 @@ def _packed(settings: Settings, start: Start) -> tuple[core.Network, Frame]:
     """The network that is trained, in panels, and its coordinates."""
     beta, basis = start.target.eigenbasis
     # A number that all neurons share is kept apart from the rows; else each row has its own, and the gain is 1.
-    gain, second = (float(start.a[0]), np.ones(settings.N)) if settings.common else (1.0, start.a)
+    shares = np.where(np.arange(len(start.a)) < settings.N, 1.0, -1.0)  # -1 for the f_0 that is subtracted
+    gain, second = (float(start.a[0]), shares) if settings.common else (1.0, start.a)
     W = start.W if basis is None else start.W @ basis
     exact = settings.activation.is_square and settings.trained != core.FREE
     rows, a, expand = reduced(W, second, settings.reduce and exact)
@@ -295,7 +316,13 @@ def _checkpoint(settings: Settings, start: Start, frame: Frame, network: core.Ne
         return None
     rates = start.rule(np.linspace(0, 1, 1000, endpoint=False))  # these numbers tell two rules apart
     samples = settings.trained, settings.n_samples, settings.b, settings.marks, start.key
-    others = start.scale is None, start.row_scale, settings.diagnostics, ascii(settings.activation.key)
+    others = (
+        start.scale is None,
+        start.row_scale,
+        start.layer_scale,
+        settings.diagnostics,
+        ascii(settings.activation.key),
+    )
     return Checkpoint(
         settings.checkpoint, network, frame.target.B.diagonal(), settings.target.b0, *samples, rates, *others
     )
@@ -312,7 +339,8 @@ def _train(
 
     width = min(settings.N, settings.target.d)  # that of the smallest network that could be the same function
     beta = frame.target.B.diagonal()
-    setup = Setup(network, settings.trained, settings.b, width, beta, 0.0, settings.activation, frame.shape[0])
+    moving = min(settings.N, frame.shape[0])
+    setup = Setup(network, settings.trained, settings.b, width, beta, 0.0, settings.activation, moving)
     course = Course(settings.n_samples, rates, start.key, settings.marks, history.seen)
     seen = history.seen
     with training_loop(setup, settings.n_threads) as loop:

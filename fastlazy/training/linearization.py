@@ -1,10 +1,13 @@
-"""Networks as functions, their first-order expansion, and exact distances between them, for sigma = x^2.
+"""Networks as functions, their first-order expansion, and exact distances between them.
 
-A quadratic network is the function <x, S x> + c, S = W^T diag(a) W, and so is all that is made of it here: its
+For sigma = x^2 a network is the function <x, S x> + c, S = W^T diag(a) W, and so is all that is made of it here: its
 linearisation at an initialisation, the best random-feature and tangent functions. Each is returned as a
 `QuadraticFunction`, which has that form, is evaluated by a call, and can be learned as a target is. For x ~ N(0, I)
 
     E (f(x) - g(x))^2 = 2 |S_f - S_g|_F^2 + (tr(S_f - S_g) + c_f - c_g)^2.
+
+For another sigma a network and its linearisation are a `FeatureFunction` (`fastlazy.training.feature_functions`), and
+the distance is a quadratic form in coefficients.
 
 References: arXiv:1906.08899, eq. (1) for the two parts of the linearisation, RF and NT.
 """
@@ -12,8 +15,8 @@ References: arXiv:1906.08899, eq. (1) for the two parts of the linearisation, RF
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -21,15 +24,32 @@ from numpy.typing import ArrayLike
 from fastlazy._support.arguments import Array, check_array, check_columns, check_real
 from fastlazy._support.blas import same_bits
 from fastlazy._support.rounding import check_finite
+from fastlazy.activations.activation import Activation
+from fastlazy.activations.builtin import check_activation, get_activation
 from fastlazy.risk.projections import nt_form, rf_form
-from fastlazy.risk.shifted_spectrum import shifted_eigenvalues
 from fastlazy.targets.quadratic import LARGEST, SMALLEST, QuadraticFunction, check_target, quadratic_form
+from fastlazy.training.feature_functions import FeatureFunction, feature_distance, linear_part, network
 
-_SPREAD = 6  # lazy_risk warns if the largest neuron is so many powers of ten above the smallest
+SQUARE = get_activation("square")
 
 
-def network_function(W: ArrayLike, a: ArrayLike = 1.0, c: float = 0.0) -> QuadraticFunction:
-    """The network sum_i a_i <w_i, x>^2 + c as a function of x.
+Function: TypeAlias = QuadraticFunction | FeatureFunction
+
+
+@overload
+def network_function(
+    W: ArrayLike, a: ArrayLike = 1.0, c: float = 0.0, activation: Literal["square"] = "square"
+) -> QuadraticFunction: ...
+
+
+@overload
+def network_function(W: ArrayLike, a: ArrayLike, c: float, activation: str | Activation) -> Function: ...
+
+
+def network_function(
+    W: ArrayLike, a: ArrayLike = 1.0, c: float = 0.0, activation: str | Activation = "square"
+) -> Function:
+    """The network sum_i a_i sigma(<w_i, x>) + c as a function of x.
 
     Parameters
     ----------
@@ -39,16 +59,18 @@ def network_function(W: ArrayLike, a: ArrayLike = 1.0, c: float = 0.0) -> Quadra
         Second layer.
     c : float
         Offset.
+    activation : str or Activation
+        The non-linearity sigma.
 
     Returns
     -------
-    QuadraticFunction
-        With B = W^T diag(a) W and b0 = c.
+    QuadraticFunction or FeatureFunction
+        For x^2 the former, with B = W^T diag(a) W and b0 = c.
 
     Raises
     ------
     TypeError, ValueError
-        If an array is not finite or not of that shape, or the function overflows.
+        If an array is not finite or not of that shape, the activation is not known, or the function overflows.
 
     Examples
     --------
@@ -57,34 +79,48 @@ def network_function(W: ArrayLike, a: ArrayLike = 1.0, c: float = 0.0) -> Quadra
     array([27.5])
     """
     weights = check_array("W", W, 2)
-    second = _check_second_layer("a", a, weights)
-    offset = check_real("c", c)
+    second = check_second_layer("a", a, weights)
+    offset, sigma = check_real("c", c), check_activation(activation)
+    if not sigma.is_square:
+        return network(sigma, weights, second, offset)
     with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):  # _function looks for it
         return _function(quadratic_form(weights, second), offset)
 
 
-def population_distance(f: QuadraticFunction, g: QuadraticFunction) -> float:
+def population_distance(f: Function, g: Function) -> float:
     """Mean squared distance of two functions, E (f(x) - g(x))^2 for x ~ N(0, I).
 
     Parameters
     ----------
-    f, g : QuadraticFunction
-        Targets, or networks by `network_function`.
+    f, g : QuadraticFunction or FeatureFunction
+        Targets, networks by `network_function`, and what `linearize` makes of them, of one sigma.
 
     Returns
     -------
     float
-        2 |S_f - S_g|_F^2 + (tr(S_f - S_g) + c_f - c_g)^2.
+        2 |S_f - S_g|_F^2 + (tr(S_f - S_g) + c_f - c_g)^2 for quadratic functions. Otherwise a quadratic form in the
+        coefficients of both, with an error of up to 1e-14 times the sum of the second moments of their single neurons.
+        That of a network and its linearisation falls like the fourth power of the distance travelled, or the third
+        where sigma has kinks, and the error stays: for weights that have moved by 1e-3 of their length some 3 digits
+        hold, at 1e-4 none.
 
     Raises
     ------
     TypeError, ValueError
-        If one is not a quadratic function, they are of different dimensions, or the distance overflows.
+        If one is no such function, they are of different dimensions or sigma, or the distance overflows.
+
+    Warns
+    -----
+    RuntimeWarning
+        If rounding may leave no digit of the distance, or cost 1e-9 of the larger of E f^2 and E g^2.
     """
-    check_target(f, "f")
-    check_target(g, "g")
+    for name, function in (("f", f), ("g", g)):
+        if not isinstance(function, FeatureFunction):
+            check_target(function, name)
     if f.d != g.d:
         raise ValueError(f"f has d = {f.d}, but g has d = {g.d}; pass functions of the same x")
+    if isinstance(f, FeatureFunction) or isinstance(g, FeatureFunction):
+        return feature_distance(f, g)
     D = f.B - g.B
     with np.errstate(over="ignore", invalid="ignore"):  # check_finite looks for it
         mean = float(np.trace(D)) + f.b0 - g.b0
@@ -104,18 +140,21 @@ class Linearization:
         Second layer there.
     c : float
         Offset there.
+    activation : Activation
+        The non-linearity sigma. For x^2 all functions are a `QuadraticFunction`, else a `FeatureFunction`.
     """
 
     W: Array
     a: Array
     c: float
+    activation: Activation = SQUARE
 
     @property
-    def start(self) -> QuadraticFunction:
+    def start(self) -> Function:
         """The network at the initialisation."""
-        return network_function(self.W, self.a, self.c)
+        return network_function(self.W, self.a, self.c, self.activation)
 
-    def rf(self, a: ArrayLike, c: float = 0.0) -> QuadraticFunction:
+    def rf(self, a: ArrayLike, c: float = 0.0) -> Function:
         """The part of random features: linear in the second layer and the offset.
 
         Parameters
@@ -127,17 +166,18 @@ class Linearization:
 
         Returns
         -------
-        QuadraticFunction
-            sum_i (a_i - a0_i) <w0_i, x>^2 + c - c0.
+        QuadraticFunction or FeatureFunction
+            sum_i (a_i - a0_i) sigma(<w0_i, x>) + c - c0.
 
         Raises
         ------
         TypeError, ValueError
             If an array is not finite or not of that shape.
         """
-        return network_function(self.W, _check_second_layer("a", a, self.W) - self.a, check_real("c", c) - self.c)
+        moved = check_second_layer("a", a, self.W) - self.a, check_real("c", c) - self.c
+        return network_function(self.W, *moved, self.activation)
 
-    def nt(self, W: ArrayLike) -> QuadraticFunction:
+    def nt(self, W: ArrayLike) -> Function:
         """The neural tangent part: linear in the first layer.
 
         Parameters
@@ -147,21 +187,22 @@ class Linearization:
 
         Returns
         -------
-        QuadraticFunction
-            sum_i 2 a0_i <w_i - w0_i, x> <w0_i, x>.
+        QuadraticFunction or FeatureFunction
+            sum_i a0_i <w_i - w0_i, x> sigma'(<w0_i, x>).
 
         Raises
         ------
         TypeError, ValueError
             If W is not finite or not of that shape.
         """
-        weights = check_columns("W", check_array("W", W, 2), self.W.shape[1], "the initialisation")
-        if len(weights) != len(self.W):
-            raise ValueError(f"W has {len(weights)} rows, but the initialisation has {len(self.W)}; pass as many")
+        weights = self._check_weights(W)
+        if not self.activation.is_square:
+            moves = self.a[:, None] * (weights - self.W)
+            return linear_part(self.activation, self.W, np.zeros(len(moves)), moves, 0.0)
         with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):  # _function looks for it
             return _function(2 * ((weights - self.W).T * self.a) @ self.W, 0.0)
 
-    def both(self, W: ArrayLike, a: ArrayLike = 1.0, c: float = 0.0) -> QuadraticFunction:
+    def both(self, W: ArrayLike, a: ArrayLike = 1.0, c: float = 0.0) -> Function:
         """The linearised network: its value at the initialisation and both parts.
 
         Parameters
@@ -175,20 +216,33 @@ class Linearization:
 
         Returns
         -------
-        QuadraticFunction
+        QuadraticFunction or FeatureFunction
 
         Raises
         ------
         TypeError, ValueError
             If an array is not finite or not of that shape.
         """
-        parts = self.start, self.rf(a, c), self.nt(W)
+        if not self.activation.is_square:
+            moves = self.a[:, None] * (self._check_weights(W) - self.W)
+            # sigma(<w0_i, x>) has a0_i at the start, and a_i - a0_i by random features.
+            second = check_second_layer("a", a, self.W)
+            return linear_part(self.activation, self.W, second, moves, check_real("c", c))
+        parts: Any = (self.start, self.rf(a, c), self.nt(W))
         with np.errstate(over="ignore", invalid="ignore"):  # _function looks for it
             return _function(np.sum([part.B for part in parts], axis=0), sum(part.b0 for part in parts))
 
+    def _check_weights(self, W: ArrayLike) -> Array:
+        weights = check_columns("W", check_array("W", W, 2), self.W.shape[1], "the initialisation")
+        if len(weights) != len(self.W):
+            raise ValueError(f"W has {len(weights)} rows, but the initialisation has {len(self.W)}; pass as many")
+        return weights
 
-def linearize(W: ArrayLike, a: ArrayLike = 1.0, c: float = 0.0) -> Linearization:
-    """The first-order model of the network sum_i a_i <w_i, x>^2 + c at these weights.
+
+def linearize(
+    W: ArrayLike, a: ArrayLike = 1.0, c: float = 0.0, activation: str | Activation = "square"
+) -> Linearization:
+    """The first-order model of the network sum_i a_i sigma(<w_i, x>) + c at these weights.
 
     Parameters
     ----------
@@ -198,6 +252,8 @@ def linearize(W: ArrayLike, a: ArrayLike = 1.0, c: float = 0.0) -> Linearization
         Second layer there.
     c : float
         Offset there.
+    activation : str or Activation
+        The non-linearity sigma; it must have a derivative.
 
     Returns
     -------
@@ -207,12 +263,14 @@ def linearize(W: ArrayLike, a: ArrayLike = 1.0, c: float = 0.0) -> Linearization
     Raises
     ------
     TypeError, ValueError
-        If an array is not finite or not of that shape.
+        If an array is not finite or not of that shape, or the activation is not known or has no derivative.
 
     Notes
     -----
-    What the linearisation lacks is f - both = sum_i a0_i <w_i - w0_i, x>^2, which the tangent part leaves out, and
-    sum_i (a_i - a0_i) (<w_i, x>^2 - <w0_i, x>^2), which the features lack that stay those of the initialisation.
+    What the linearisation lacks is f - both = sum_i a0_i (sigma(<w_i, x>) - sigma(<w0_i, x>) - <w_i - w0_i, x>
+    sigma'(<w0_i, x>)), which the tangent part leaves out (for x^2 it is sum_i a0_i <w_i - w0_i, x>^2), and
+    sum_i (a_i - a0_i) (sigma(<w_i, x>) - sigma(<w0_i, x>)), which the features lack that stay those of the
+    initialisation. `population_distance` says how many digits of it are exact.
 
     References
     ----------
@@ -226,9 +284,12 @@ def linearize(W: ArrayLike, a: ArrayLike = 1.0, c: float = 0.0) -> Linearization
     0.0003
     """
     weights = check_array("W", W, 2).copy()
-    second = _check_second_layer("a", a, weights).copy()
+    second = check_second_layer("a", a, weights).copy()
     weights.flags.writeable = second.flags.writeable = False
-    return Linearization(weights, second, check_real("c", c))
+    sigma = check_activation(activation)
+    if not sigma.is_square:
+        sigma.compiled_derivative  # noqa: B018  (it raises where there is no derivative)
+    return Linearization(weights, second, check_real("c", c), sigma)
 
 
 def rf_function(target: QuadraticFunction, W: ArrayLike) -> QuadraticFunction:
@@ -283,76 +344,6 @@ def nt_function(target: QuadraticFunction, W: ArrayLike) -> QuadraticFunction:
     return _best(target, nt_form(target, W))
 
 
-def lazy_risk(target: QuadraticFunction, W: ArrayLike, a: ArrayLike = 1.0, *, scale: float) -> float:
-    """The infimum of the risk over networks alpha (f - f_0) + c, f_0 the one of W and a, f of the same signs.
-
-    Parameters
-    ----------
-    target : QuadraticTarget
-    W : array_like, shape (N, d)
-        First-layer weights at the initialisation.
-    a : array_like, shape (N,) or a scalar
-        Second layer; its signs are kept.
-    scale : float
-        alpha >= 0; 0 for the best network of these signs.
-
-    Returns
-    -------
-    float
-        Not divided by the null risk. For rows that are linearly independent it goes, as alpha grows, from the risk of
-        the best network of these signs (for B >= 0 and a = 1 `nn_risk`) to `nt_risk` of W.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an array is not finite or not of that shape, or the scale is negative.
-
-    Warns
-    -----
-    RuntimeWarning
-        If neurons |a_i|^(1/2) |w_i| differ in size by more than 1e6, so that rounding of the largest may cost more than
-        1e-9 of the null risk.
-
-    Notes
-    -----
-    (Ours.) With S_0 = W^T diag(a) W the error is alpha S - (B + alpha S_0), and alpha S is any matrix with at most as
-    many positive (negative) eigenvalues as a has. So the infimum is 2 sum lambda^2 over the eigenvalues of
-    B + alpha S_0 but for so many of the largest (smallest) of that sign. As alpha grows those of the span of W leave
-    to infinity, and the others tend to those of P B P, P the projector off that span: the theorem of NT. They are
-    computed to 1e-12 of |B| for every alpha, if the neurons are of one size (`fastlazy.risk.shifted_spectrum`,
-    `tests/risk/test_shifted_spectrum.py`).
-    """
-    check_target(target)
-    alpha = check_real("scale", scale, 0.0)
-    weights = check_columns("W", check_array("W", W, 2), target.d)
-    second = _check_second_layer("a", a, weights)
-    if not target.B.any():
-        return 0.0
-    _warn_of_lengths(weights, second)
-    with same_bits(*weights.shape):
-        size, values, above, below = shifted_eigenvalues(target, weights, second, alpha)
-    positive, negative = (int(np.count_nonzero(sign * second > 0)) for sign in (1, -1))
-    top = np.arange(len(values)) >= len(values) - positive + above
-    bottom = np.arange(len(values)) < negative - below
-    reached = (top & (values > 0)) | (bottom & (values < 0))
-    return size**2 * 2 * float(np.sum(values[~reached] ** 2))
-
-
-def _warn_of_lengths(W: Array, a: Array) -> None:
-    """Warn if rounding of the longest neuron may hide the shortest."""
-    used = (a != 0) & W.any(axis=1)
-    # By logarithms, as neither a size nor the quotient of two need be a number.
-    sizes = np.log10(np.abs(a[used])) / 2 + np.log10(np.abs(W[used]).max(axis=1))
-    spread = float(np.ptp(sizes)) if used.any() else 0.0
-    if spread > _SPREAD:
-        warnings.warn(
-            f"lazy_risk may be off: neurons |a_i|^(1/2) |w_i| differ in size by a factor of 10^{spread:.1f}, and "
-            "rounding of the largest hides the smallest; leave out the smallest, or multiply their rows of W",
-            RuntimeWarning,
-            stacklevel=3,
-        )
-
-
 def _best(target: QuadraticFunction, S: Array) -> QuadraticFunction:
     return _function(S, target.mean - float(np.trace(S)))
 
@@ -367,8 +358,8 @@ def _function(S: Array, c: float) -> QuadraticFunction:
     return QuadraticFunction(S / 2 + S.T / 2, c)
 
 
-def _check_second_layer(name: str, a: ArrayLike, W: Array) -> Array:
-    """A second layer as an array (N,)."""
+def check_second_layer(name: str, a: ArrayLike, W: Array) -> Array:
+    """The second layer *a* as an array (N,), one entry for each row of *W*."""
     second = check_array(name, a, (0, 1))
     if second.ndim == 1 and len(second) != len(W):
         raise ValueError(f"{name} has {len(second)} entries, but W has {len(W)} rows; pass one for each, or a scalar")

@@ -35,14 +35,17 @@ class Sizes(NamedTuple):
     sign: float  # the sign of h_2(r): that of a neuron with a > 0, as the target sees it; 0 if it sees none
 
 
-def start_sizes(activation: Activation, target: QuadraticFunction, N: int, fixed: bool) -> Sizes:
-    """The sizes for *N* neurons; *fixed* says whether the second layer is of size one for good."""
-    tau = float(np.abs(target.eigenvalues).sum()) or 1.0
+def start_sizes(activation: Activation, target: QuadraticFunction, N: int, fixed: bool, alpha: float = 1.0) -> Sizes:
+    """The sizes for *N* neurons; *fixed* says whether the second layer is of size one for good.
+
+    They are those of a network f for which alpha f is of the target's size.
+    """
+    tau = (float(np.abs(target.eigenvalues).sum()) or 1.0) / alpha
     wanted = tau / max(N, target.d)
     if not fixed:
         bend, root = _bends(activation, 1.0)
         if bend == 0:  # odd: nothing can be learned, and the function is given the target's size
-            return Sizes(1.0, math.sqrt((target.null_risk or 1.0) / N) / (root or 1.0), 0.0)
+            return Sizes(1.0, math.sqrt((target.null_risk or 1.0) / N) / (root or 1.0) / alpha, 0.0)
         return Sizes(1.0, wanted / abs(bend), float(np.sign(bend)))
     r, bend = _shortest(activation, wanted)
     return Sizes(r, 1.0, float(np.sign(bend)))
@@ -91,6 +94,17 @@ def _bends(activation: Activation, r: float) -> tuple[float, float]:
     h_2 = math.sqrt(2) * float(hermite_coefficients(activation, lengths, 2)[0, 2])
     root = math.sqrt(float(square_moments(activation, lengths)[0]))
     return h_2 / 2 if abs(h_2) > _FLAT * root else 0.0, root
+
+
+def learned_slope_size(activation: Activation, target: QuadraticFunction, N: int, fixed: bool, alpha: float) -> float:
+    """`slope_size` of max(N, d) neurons for which alpha f is of the target's size (`start_sizes`)."""
+    r, A, _ = start_sizes(activation, target, N, fixed, alpha)
+    return max(N, target.d) * A**2 * float(square_moments(activation, np.array([r]), derivative=1)[0])
+
+
+def bends(activation: Activation, r: Array) -> Array:
+    """h_2(r_i) / 2 (N,): a neuron has the part a_i h_2(r_i) / 2 (<u_i, x>^2 - 1) of degree two."""
+    return hermite_coefficients(activation, r, 2)[:, 2] / math.sqrt(2)
 
 
 def slope_size(activation: Activation, r: Array, a: Array) -> float:

@@ -4,6 +4,10 @@ Lazy scaling (ours). alpha (f - f_0) + c with f = sum_i a_i <w_i, x>^2, errors m
 divided by alpha^2, is the plain network of rows v_i = sqrt(alpha) w_i on another target: its errors are those of
 sum_i a_i <v_i, x>^2 + c against B + alpha S_0, S_0 = W_0^T diag(a_0) W_0, and a step eta / alpha^2 of W is a step
 eta / alpha of V. So nothing but the start, the target and the steps differs from a plain run.
+
+For another sigma (ours) it is the plain network of the 2 N rows [W; W_0] and the second layer [alpha a; -alpha a_0],
+whose second half stays as it is. A step eta / alpha^2 of W is one there, too; the same step of a is a step eta of
+alpha a. Where f_0 = 0, from a symmetric start, there is no second half.
 """
 
 from __future__ import annotations
@@ -18,7 +22,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastlazy._support.arguments import Array, check_array, check_columns, check_real
+from fastlazy._support.singular import EPS, PROMISE
 from fastlazy.activations.activation import Activation
+from fastlazy.activations.moments import square_moments
+from fastlazy.activations.rf_pairs import unit_rows
 from fastlazy.risk.nn import nn_risk
 from fastlazy.targets.quadratic import QuadraticFunction
 from fastlazy.training.linearization import network_function
@@ -44,18 +51,27 @@ class Scaled(NamedTuple):
         return math.sqrt(self.alpha)
 
 
+class Doubled(NamedTuple):
+    """Lazy training of any sigma as the plain training of the first N of these rows."""
+
+    alpha: float
+    W: Array  # (2 N, d) the rows [W_0; W_0], or (N, d) where f_0 = 0
+    a: Array  # (2 N,) the second layer [alpha a_0; -alpha a_0], or (N,)
+
+
 @dataclass(frozen=True, eq=False)
 class Start:
     """Where a run starts, as a plain run, and how it goes on from there."""
 
     target: QuadraticFunction  # what the plain run learns: that of the call, or B + alpha S_0
-    W: Array  # (N, d) first layer of the plain run
-    a: Array  # (N,) second layer
+    W: Array  # (N, d) first layer of the plain run; or (2 N, d), of which the second half stays as it is
+    a: Array  # (N,) or (2 N,) second layer
     c: float  # offset
     scale: float | None  # alpha of lazy scaling, if that was asked for
-    row_scale: float  # rows of the plain run are those of the network times this: 1, or sqrt(alpha)
+    row_scale: float  # rows of the plain run are those of the network times this: 1, or sqrt(alpha) for x^2
     key: np.uint64  # selects the samples
     rule: Callable[[Array], Array]  # the steps: see `fastlazy.training.steps.step_rule`
+    layer_scale: float = 1.0  # the second layer of the plain run is that of the network times this: alpha, if not x^2
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,10 +235,7 @@ def scaled(target: QuadraticFunction, W: Array, a: Array, scale: Any, dtype: np.
         If rounding of alpha f_0, which is learned beside the target, is not small beside it. It points at the line that
         called `fastlazy.fit_nn`.
     """
-    alpha, largest = check_real("scale", scale), _LARGEST_SCALE[dtype]
-    if not 1e-10 <= alpha <= largest:
-        more = "; pass dtype=np.float64, or a smaller scale" if largest < alpha <= 1e10 else "; pass another"
-        raise ValueError(f"scale must be from 1e-10 to {largest:g} for dtype {dtype}, got {alpha:g}{more}")
+    alpha = _check_scale(scale, dtype)
     check_network(W, a, alpha, dtype)
     start = alpha * network_function(W, a).B
     size, rounding = float(np.abs(target.B).max()), float(np.finfo(dtype).eps * np.abs(start).max())
@@ -236,6 +249,53 @@ def scaled(target: QuadraticFunction, W: Array, a: Array, scale: Any, dtype: np.
         )
     shifted = target.B + start
     return Scaled(alpha, QuadraticFunction(shifted, target.b0), np.sqrt(alpha) * W)
+
+
+def doubled(
+    target: QuadraticFunction, activation: Activation, W: Array, a: Array, scale: Any, dtype: np.dtype[Any]
+) -> Doubled:
+    """The plain run that is training alpha (f - f_0) + c from *W* (N, d) and *a* (N,), for a sigma that is not x^2.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `scaled`.
+
+    Warns
+    -----
+    RuntimeWarning
+        If rounding of alpha f_0, or that of the recorded risks, is not small beside the target. It points at the line
+        that called `fastlazy.fit_nn`.
+    """
+    alpha = _check_scale(scale, dtype)
+    half = len(W) // 2
+    paired = len(W) % 2 == 0 and np.array_equal(W[:half], W[half:]) and np.array_equal(a[:half], -a[half:])
+    rows, layer = (W, alpha * a) if paired else (np.vstack([W, W]), alpha * np.concatenate([a, -a]))
+    with np.errstate(over="ignore"):
+        squares = float(layer**2 @ square_moments(activation, unit_rows(rows)[1]))
+    null = target.null_risk or 1.0
+    text = ""
+    if (rounding := float(np.finfo(dtype).eps) * math.sqrt(squares)) > _ROUNDED * math.sqrt(null):
+        more = "dtype=np.float64, " if dtype == np.float32 else ""
+        text = f"that of scale f_0 to {dtype} is {rounding:.1e}; pass {more}a smaller scale or a smaller a0"
+    elif 4 * EPS * squares > PROMISE * null:
+        text = (
+            f"recorded risks, not the training, may be off by {4 * EPS * squares / null:.1e} of the null risk; pass a "
+            "smaller scale if that matters"
+        )
+    if text:
+        text = f"the start is so large that rounding is not small beside the target: {text}"
+        warnings.warn(text, RuntimeWarning, stacklevel=5)
+    return Doubled(alpha, rows, layer)
+
+
+def _check_scale(scale: Any, dtype: np.dtype[Any]) -> float:
+    """alpha, if it is a number of a size that *dtype* bears."""
+    alpha, largest = check_real("scale", scale), _LARGEST_SCALE[dtype]
+    if not 1e-10 <= alpha <= largest:
+        more = "; pass dtype=np.float64, or a smaller scale" if largest < alpha <= 1e10 else "; pass another"
+        raise ValueError(f"scale must be from 1e-10 to {largest:g} for dtype {dtype}, got {alpha:g}{more}")
+    return alpha
 
 
 def reduced(W: Array, a: Array, reduce: bool) -> tuple[Array, Array, Callable[[Array], Array]]:

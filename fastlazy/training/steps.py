@@ -24,7 +24,12 @@ offset and the second layer have eta Q / 4 and eta Q / (8 F), F = E (sum_i sigma
 weight together and sum_i E sigma(<w_i, x>)^2 where each has its own (`general_step_rule`).
 
 Under lazy scaling the start is part of what has to be moved, and tau and r tau are those of the target plus those of
-the rows at the start (`scaled_step_rule`).
+the rows at the start (`scaled_step_rule`). For another sigma (`doubled_step_rule`), whose steps of W are divided by
+alpha^2, a step changes alpha f(x) by 2 eta Q / b times the error, Q of f itself, for every alpha; but Q grows as the
+network grows until alpha f is of the target's size. So Q is that of the start plus that of a network of the size of
+the target / alpha. The latter is small for large alpha, where W hardly moves; for x^2 it is 4 tau / alpha, and the rule
+is that of above. r is the share of the largest direction in the same sum, and nu is as for x^2, with the part of degree
+two of f_0 in the place of S_0.
 """
 
 from __future__ import annotations
@@ -36,9 +41,11 @@ import numpy as np
 
 from fastlazy._support.arguments import Array, check_real, shown
 from fastlazy.activations.activation import Activation
+from fastlazy.activations.moments import square_moments
+from fastlazy.activations.rf_pairs import unit_rows
 from fastlazy.risk.nn import nn_risk
-from fastlazy.targets.quadratic import QuadraticFunction
-from fastlazy.training.sizes import feature_size, learned_lengths, slope_size
+from fastlazy.targets.quadratic import QuadraticFunction, quadratic_form
+from fastlazy.training.sizes import bends, feature_size, learned_lengths, learned_slope_size, slope_size
 from fastlazy.training.start import Scaled
 
 StepSize: TypeAlias = str | float | Callable[[float], float | tuple[float, float, float]]
@@ -161,6 +168,44 @@ def scaled_step_rule(
     noise = min(1.0, nn_risk(start.target, N) / (target.null_risk or 1.0))
     companions = np.array([1.0, 1 / (2 * tau), tau])
     return _auto_rule(_Scales(tau, companions, float(top) / tau, noise), target.d, b, steps)
+
+
+def doubled_step_rule(
+    step_size: StepSize,
+    target: QuadraticFunction,
+    activation: Activation,
+    start: tuple[Array, Array, float],
+    fixed: bool,
+    b: int,
+    steps: int,
+) -> Rule:
+    """The rule of lazy training of any sigma, for the steps of W, alpha a and c; the others as in `step_rule`.
+
+    *start* is W (N, d), a (N,) and alpha, and *fixed* says whether the second layer is of size one for good.
+    """
+    W, a, alpha = start
+    N, d = W.shape
+    factors = np.array([1 / alpha**2, 1.0, 1.0])
+    if not _is_auto(step_size):
+        plain = general_step_rule(step_size, target, activation, W, a, False, b, steps)
+
+        def scaled(fractions: Array) -> Array:
+            with np.errstate(over="ignore"):  # steps beyond floating point diverge, which is told
+                return np.asarray(plain(fractions) * factors)
+
+        return scaled
+    unit, lengths = unit_rows(W)
+    own = a**2 * square_moments(activation, lengths, derivative=1)
+    learned = learned_slope_size(activation, target, N, fixed, alpha)
+    quarter = (float(own.sum()) + learned) / 4 or 1.0
+    moduli = np.abs(target.eigenvalues)
+    top = learned * float(moduli.max() / (moduli.sum() or 1.0)) + np.linalg.norm(np.sqrt(own)[:, None] * unit, 2) ** 2
+    bent = quadratic_form(unit, a * bends(activation, lengths))
+    shifted = QuadraticFunction(target.B + alpha * (bent + bent.T) / 2)
+    noise = min(1.0, nn_risk(shifted, min(N, d)) / (target.null_risk or 1.0))
+    companions = np.array([1.0, quarter / (2 * (feature_size(activation, lengths, False) or 1.0)), quarter])
+    rule = _auto_rule(_Scales(quarter, companions, float(top) / (4 * quarter), noise), d, b, steps)
+    return lambda fractions: rule(fractions) * factors
 
 
 class _Scales(NamedTuple):

@@ -14,7 +14,7 @@ from fastlazy.figures import lazy_runs
 from fastlazy.risk.nn import nn_risk
 from fastlazy.targets.library import exponential_target
 from fastlazy.training.fit_nn import fit_nn
-from fastlazy.training.linearization import lazy_risk
+from fastlazy.training.infimum import lazy_risk
 
 SMALL = ["--d", "20", "--scales", "0.1,10,1000,100", "--seed", "5"]
 
@@ -118,6 +118,8 @@ def test_a_run_that_fails_stops_the_others(monkeypatch):
         (["--scales", "0,1"], "--scales must be numbers above 0, up to 10000, got '0,1'; try"),
         (["--scales", "one"], "--scales must be numbers above 0"),
         (["--scales", "nan"], "--scales must be numbers above 0"),
+        (["--activation", "step"], "--activation = 'step' is not known; pass one of"),
+        (["--activation", "relu", "--only", "gap"], "with --activation relu ask for scales or training"),
         (["--ratio", "1e300", "--only", "gap", "--d", "8"], "ratio must be at most 1e200"),
     ],
 )
@@ -132,3 +134,27 @@ def test_a_folder_that_cannot_be_written_is_found_before_the_work(tmp_path, caps
     (tmp_path / "taken").write_text("")
     assert main(["lazy", "--out", str(tmp_path / "taken")]) == 2
     assert "choose another with --out" in capsys.readouterr().err
+
+
+def test_another_activation(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(lazy_runs, "_GENERAL_SAMPLES", 400_000)
+    monkeypatch.setattr(lazy_runs, "quick_samples", lambda N, d: 20_000)
+    run = ["lazy", "--d", "20", "--scales", "0.01,1,10,100", "--activation", "relu", "--out", str(tmp_path)]
+    assert main(run) == 0
+    assert {path.stem for path in tmp_path.iterdir()} == {"scales", "training"}
+    printed = capsys.readouterr().out
+    assert "NN trained without scaling" in printed
+    assert "infimum" not in printed
+    small, large = map(float, re.search(r"less NN ([+-][\d.]+), largest alpha less NT ([+-][\d.]+)", printed).groups())
+    assert abs(small) < 0.02
+    assert abs(large) < 0.03
+    ends = pd.read_csv(tmp_path / "scales.csv")
+    assert "reachable" not in ends
+    assert ends["risk"].is_monotonic_increasing
+    target = exponential_target(20, rng=0)
+    options = {"n_samples": 400_000, "activation": "relu", "second_layer": "signs", "n_records": 40, "n_threads": 1}
+    fit = fit_nn(target, 10, scale=10.0, rng=0, diagnostics=True, **options)
+    row = ends[ends["scale"] == 10].iloc[0]
+    assert row["risk"] == pytest.approx(fit.risk[-1] / target.null_risk, rel=1e-6)
+    error = fit.diagnostics.linearization_error[-1] / target.null_risk
+    assert row["linearization_error"] == pytest.approx(error, rel=1e-6)

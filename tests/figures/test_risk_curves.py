@@ -33,8 +33,14 @@ FLOW = {"nn": "flow", "n_samples": np.nan}
     [
         ({"late_gain": [0.02, 0.011, 0.009, 0.5]}, [False, False, True, None]),
         ({"late_gain": [0.02, 0.011, np.nan, 0.5], "activation": "square"}, [None] * 4),
-        ({"late_gain": 0.02, "fit_status": ["unconverged", "finished", "finished", None], **FLOW}, [False, True, True, None]),
-        ({"fit_status": ["unconverged", "finished", None, None], "activation": "square", **FLOW}, [False, True, True, None]),
+        (
+            {"late_gain": 0.02, "fit_status": ["unconverged", "finished", "finished", None], **FLOW},
+            [False, True, True, None],
+        ),
+        (
+            {"fit_status": ["unconverged", "finished", None, None], "activation": "square", **FLOW},
+            [False, True, True, None],
+        ),
     ],
 )  # fmt: skip
 def test_which_dots_have_converged(columns, converged):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import naive_lazy
+import naive_networks
 import numpy as np
 
 import fastlazy
@@ -33,6 +34,26 @@ def network_function(draw: Draw) -> Call:
         return wrong or oracles.differs(got.b0, plain.get("c", 0.0), 0.0)
 
     return call("network_function", arguments, check)
+
+
+def feature_function(draw: Draw) -> Call:
+    """A network of another sigma than x^2, called on samples."""
+    N, d = shape(draw)
+    arguments = {"W": rows(draw, N, d), "a": second_layer(draw, N), "c": values.real(draw, [0.0, -1.0], none=False)}
+    arguments["X"] = rows(draw, draw.size(1, 5), d)
+    name = draw.pick([*naive_networks.SIGMAS])
+
+    def function(W: Any, a: Any, c: Any, X: Any) -> Any:
+        return fastlazy.network_function(W, a, c, name)(X)
+
+    def check(got: Any) -> str | None:
+        W, a, c, X = (arguments[key].plain for key in ("W", "a", "c", "X"))
+        want = naive_networks.network(name, W, np.broadcast_to(a, N), X) + c
+        size = np.abs(a).sum() * (1 + np.abs(W).max() * np.abs(X).max() * d) + abs(c)
+        return oracles.differs(got, want, 1e-11, size)
+
+    good = all(argument.kind == "good" for argument in arguments.values())
+    return Call("FeatureFunction", function, arguments, check if good else None, names=("W", "a", "c", "X"))
 
 
 def _size(W: Any, a: Any) -> float:
@@ -300,6 +321,7 @@ def diagnostics(draw: Draw) -> Call:
 
 ENTRIES: dict[str, Entry] = {
     "network_function": network_function,
+    "FeatureFunction": feature_function,
     "linearize": linearize,
     "Linearization": linearization,
     "population_distance": population_distance,

@@ -25,6 +25,12 @@ RUNS = {
     "signs": (SIGNED, 30, {"n_samples": 5013, "second_layer": "signs"}),
     "scaled": (TARGET, 5, {"n_samples": 5013, "scale": 3.0, "diagnostics": True}),
     "watched": (SIGNED, 30, {"n_samples": 5013, "second_layer": "signs", "init": "symmetric", "diagnostics": True}),
+    "scaled relu": (TARGET, 5, {"n_samples": 2013, "activation": "relu", "scale": 3.0, "diagnostics": True}),
+    "one by one, scaled relu": (
+        TARGET,
+        5,
+        {"n_samples": 517, "batch_size": 1, "activation": "relu", "second_layer": "free", "scale": 3.0},
+    ),
     "full matrix": (QuadraticTarget(np.full((12, 12), 0.1) + np.diag(np.arange(12.0))), 4, {"n_samples": 5013}),
 }
 
