@@ -18,6 +18,7 @@ from fastlazy.risk.nn import nn_risk
 from fastlazy.risk.nt import nt_risk
 from fastlazy.targets.gap import gap_target
 from fastlazy.targets.library import exponential_target
+from fastlazy.targets.quadratic import QuadraticTarget
 from fastlazy.targets.weights import draw_weights
 from fastlazy.training.fit import Fit
 from fastlazy.training.fit_nn import fit_nn
@@ -64,24 +65,49 @@ def scale_runs(
     samples = quick_samples(N, d) if n_samples is None else n_samples
     if n_samples is None:
         samples = max(_SAMPLES, samples) if square else max(_GENERAL_SAMPLES, samples)
-    ended = threading.Event()
     options: dict[str, Any] = {"n_samples": samples, "rng": seed, "n_threads": 1}
+    options |= {"n_records": _RECORDS if square else _GENERAL_RECORDS}
     if not square:
         options |= {"activation": activation, "second_layer": "signs"}
+    fits = _fits(target, N, scales if square else [*scales, None], options)
+    trajectories = _trajectories(target, scales, fits)
+    ends = trajectories.groupby("scale", as_index=False).last().drop(columns="samples")
+
+    def reachable(scale: float) -> float:
+        return lazy_risk(target, fits[0].W0, fits[0].a0, scale=scale) / target.null_risk
+
+    curve = None
+    if square:
+        ends.insert(2, "reachable", ends["scale"].map(reachable))
+        curve = pd.DataFrame({"scale": np.geomspace(min(scales), max(scales), 61)})
+        curve["reachable"] = curve["scale"].map(reachable)
+    lazy = ends[(ends["scale"] >= _LAZY) & (ends["linearization_error"] > 0)]
+    logs = np.log(lazy[["scale", "linearization_error"]].to_numpy())
+    slope = float(np.polyfit(logs[:, 0], logs[:, 1], 1)[0]) if len(lazy) > 1 else float("nan")
+    nn = nn_risk(target, N) if square else float(fits[-1].risk[-1])
+    nt = nt_risk(target, fits[0].W0, activation)
+    return ScaleRuns(ends, curve, trajectories, nn / target.null_risk, nt / target.null_risk, slope)
+
+
+def _fits(target: QuadraticTarget, N: int, scales: Sequence[float | None], options: dict[str, Any]) -> list[Fit]:
+    """A run for each of *scales*, several at a time; None: without scaling."""
+    ended = threading.Event()
 
     def train(scale: float | None) -> Fit:
-        records = _RECORDS if square else _GENERAL_RECORDS
         return fit_nn(
-            target, N, scale=scale, diagnostics=scale is not None, n_records=records,
-            callback=lambda fit: ended.is_set(), **options,
-        )  # fmt: skip
+            target, N, scale=scale, diagnostics=scale is not None, callback=lambda fit: ended.is_set(), **options
+        )
 
     with one_blas_thread(), ThreadPoolExecutor(available_cores()) as pool:
         try:
-            fits = list(pool.map(train, scales if square else [*scales, None]))
+            return list(pool.map(train, scales))
         finally:  # if one failed, or at Ctrl-C, those that run stop at their next record
             ended.set()
-    trajectories = pd.concat(
+
+
+def _trajectories(target: QuadraticTarget, scales: Sequence[float], fits: list[Fit]) -> pd.DataFrame:
+    """The records of the runs with a scale, which come first."""
+    return pd.concat(
         pd.DataFrame(
             {
                 "scale": scale,
@@ -94,22 +120,6 @@ def scale_runs(
         for scale, fit in zip(scales, fits, strict=False)
         if fit.diagnostics is not None
     ).reset_index(drop=True)
-    ends = trajectories.groupby("scale", as_index=False).last().drop(columns="samples")
-
-    def reachable(scale: float) -> float:
-        return lazy_risk(target, fits[0].W0, fits[0].a0, scale=scale) / target.null_risk
-
-    curve = None
-    if square:
-        ends.insert(2, "reachable", ends["scale"].map(reachable))
-        curve = pd.DataFrame({"scale": np.geomspace(min(scales), max(scales), 61)})
-        curve["reachable"] = curve["scale"].map(reachable)
-    lazy = ends[ends["scale"] >= _LAZY]
-    logs = np.log(lazy[["scale", "linearization_error"]].to_numpy())
-    slope = float(np.polyfit(logs[:, 0], logs[:, 1], 1)[0]) if len(lazy) > 1 else float("nan")
-    nn = nn_risk(target, N) if square else float(fits[-1].risk[-1])
-    nt = nt_risk(target, fits[0].W0, activation)
-    return ScaleRuns(ends, curve, trajectories, nn / target.null_risk, nt / target.null_risk, slope)
 
 
 def direction_shares(d: int, N: int, seed: int, *, draws: int = 8, n_samples: int | None = None) -> pd.DataFrame:

@@ -151,6 +151,7 @@ def test_a_linearisation_error_below_rounding_is_told():
     assert told[-1].filename == __file__
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(("d", "N"), [(20, 10), (20, 40), (100, 50)])
 @pytest.mark.parametrize("name", NAMES)
