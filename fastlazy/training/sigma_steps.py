@@ -33,7 +33,7 @@ from fastlazy.training.start import orthonormal
 
 _SMALL = 0.1  # size of the second layer at the start, or of the rows where that is fixed
 _PILOT = 500  # samples from which sizes and curvature are estimated
-_FRESH = 50  # new samples after which they are estimated anew, at the latest
+_FRESH = 250  # new samples after which the curvature is estimated anew, at the latest
 # A network whose mean squared error is above so many times the variance of y began on samples of another kind.
 _ASTRAY = 10.0
 _HALVINGS = 100  # of rows
@@ -137,6 +137,7 @@ class SigmaSteps:
     def start(self) -> State:
         """The network that training starts from, and the offset that makes its mean zero."""
         rows, size = self._full()
+        self._curvatures = []
         if self._trained:
             size *= _SMALL
         elif not self._given:
