@@ -33,11 +33,11 @@ from fastlazy.training.start import orthonormal
 
 _SMALL = 0.1  # size of the second layer at the start, or of the rows where that is fixed
 _PILOT = 500  # samples from which sizes and curvature are estimated
-_FRESH = 50  # new samples after which they are estimated anew, at the latest
+_FRESH = 250  # new samples after which the curvature is estimated anew, at the latest
 # A network whose mean squared error is above so many times the variance of y began on samples of another kind.
 _ASTRAY = 10.0
 _HALVINGS = 100  # of rows
-_TINY, _HUGE = 1e-6, 1e4  # mean squares of pre-activations, relative to those wanted, at which a network starts anew
+_TINY, _HUGE = 1e-4, 1e4  # mean squares of pre-activations, relative to a start's, at which a network starts anew
 
 
 class Curvature(NamedTuple):
@@ -137,10 +137,10 @@ class SigmaSteps:
     def start(self) -> State:
         """The network that training starts from, and the offset that makes its mean zero."""
         rows, size = self._full()
+        self._curvatures = []
         if self._trained:
             size *= _SMALL
-        elif not self._given:
-            rows = self._small(rows)
+        rows = self._small(rows)
         a, gain = (self._signs, size) if self.second_layer == "scalar" else (size * self._signs, 1.0)
         return State(rows, a, gain, -gain * self.moments.mean(self.activation.values(self.moments.X @ rows.T) @ a))
 
@@ -154,11 +154,12 @@ class SigmaSteps:
         z = seen.X @ W.T
         values = self.activation.values(z) @ a + c
         error, variance = seen.mean((values - seen.y) ** 2), seen.y_variance
-        wanted = seen.mean((seen.X @ self._full()[0].T) ** 2)
+        full = self._full()[0]
+        least, most = (seen.mean((seen.X @ rows.T) ** 2) for rows in (self._small(full), full))
         size = seen.mean(z**2)
-        homogeneous = self.activation.degree is not None
+        by_rows = self.activation.degree is not None and not self._trained  # f has its size by the rows alone
         astray = variance > 0 and not error <= _ASTRAY * variance
-        return astray or size < _TINY * wanted or (size > _HUGE * wanted > 0 and not homogeneous)
+        return astray or size < _TINY * least or (size > _HUGE * most > 0 and not by_rows)
 
     def suit(self, W: Array, a: Array, error: float) -> None:
         """Fit the steps to the network of rows W, second layer a (N,) and root mean squared *error*, in place."""
@@ -204,7 +205,9 @@ class SigmaSteps:
         return (rows if self._given or not degree else ratio ** (1 / degree) * rows), 1.0
 
     def _small(self, W: Array) -> Array:
-        """Rows of the direction of W for which f, of a second layer that is fixed, varies little beside y."""
+        """W, or where the second layer is fixed rows of its directions for which f varies little beside y."""
+        if self._trained or self._given:
+            return W
         seen = self.moments
         W = _SMALL * W if self.activation.degree else W
         for _ in range(_HALVINGS):

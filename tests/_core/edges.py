@@ -15,7 +15,7 @@ from fastlazy.activations.builtin import get_activation
 from fastlazy.kernels import centred, normal_equations
 from fastlazy.kernels import features as features_module
 from fastlazy.training import epochs, loop
-from tests import naive, naive_gram
+from tests import naive, naive_epochs, naive_gram
 from tests.sgd_samples import drawn_samples
 
 LAYERS = ("ones", "signs", "scalar", "free")
@@ -183,6 +183,28 @@ def _training_of_any_sigma(n, m, N, d, dtype, *, threads=None, **_):
     yield np.array([1.0, state.c], dtype), np.array([1.0, c_end])
 
 
+def _weighted_training(n, m, N, d, dtype, *, parallel=True):
+    """An epoch in minibatches of m of samples with weights, for tanh and x^2; every kind of second layer."""
+    layer = LAYERS[(n + N) % 4]
+    X, _, W = draw(n, m, N, d, dtype)
+    rng = np.random.default_rng([n, N, d])
+    y, weight, order = (rng.standard_normal(n).astype(dtype), rng.exponential(size=n).astype(dtype), rng.permutation(n))
+    a = {"ones": np.ones(N), "signs": rng.choice([-1.0, 1.0], N), "scalar": np.full(N, 0.7)}.get(layer)
+    a = rng.standard_normal(N) if a is None else a
+    gain, second = (0.7, np.ones(N)) if layer == "scalar" else (1.0, a)
+    rates = np.array([2e-3 / (d * N), 5e-3 / (N if layer == "free" else N * N), 2e-2])
+    for name in ("tanh", "square"):
+        start, options = epochs.State(W.astype(float), second, gain, 0.1), {"parallel": parallel, "weight": weight}
+        with epochs.training(X, y, start, layer, m, activation=get_activation(name), **options) as run:
+            run.epoch(order, rates)
+            state = run.state()
+        x, t, s = (part.astype(float)[order] for part in (X, y, weight))
+        W_end, a_end, c_end, _ = naive_epochs.epoch(W.astype(float), a, 0.1, x, t, min(m, n), rates, layer, name, s)
+        yield state.W.astype(dtype), W_end
+        yield (state.gain * state.a).astype(dtype), a_end
+        yield np.array([1.0, state.c], dtype), np.array([1.0, c_end])
+
+
 COMPUTATIONS = {
     "kernels": _kernels,
     "normal_equations": _normal_equations,
@@ -191,4 +213,5 @@ COMPUTATIONS = {
     "centred": _centred,
     "training": _training,
     "training of any sigma": _training_of_any_sigma,
+    "weighted_training": _weighted_training,
 }

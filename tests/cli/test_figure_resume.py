@@ -85,8 +85,8 @@ def test_a_store_that_was_edited_is_told(small_run, tmp_path, capsys):
         "UPDATE cells SET N = 0": "a row that is of no cell (N must be at least 1, got 0",
         "UPDATE cells SET N = 'many'": "is damaged or not a store (column N: ",
         "UPDATE cells SET ratio = 9e999": "finished rows whose ratio is not a finite number",
-        "ALTER TABLE cells DROP COLUMN ratio": "the store has no column 'ratio'",
-        "ALTER TABLE cells DROP COLUMN N": "is damaged or not a store (no such column: N)",
+        "ALTER TABLE cells DROP COLUMN ratio": "is damaged or not a store (malformed database schema, no column ratio)",
+        "ALTER TABLE cells DROP COLUMN N": "is damaged or not a store (malformed database schema, no column N)",
     }
     for edit, message in edits.items():
         shutil.copy(small_run[0] / "figure.sqlite", place)
