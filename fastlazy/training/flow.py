@@ -38,6 +38,7 @@ from fastlazy.training.loop import TRAINED
 from fastlazy.training.settings import check_callback
 from fastlazy.training.start import INITS, warn_of_bend, warn_of_signs
 
+_LOST = 1e3  # times the larger of the null risk and the risk at the start, which no flow gets to
 _WARNINGS = {
     "unconverged": "nn_flow took max_steps = {steps} steps up to the time {time:.6g}, {where}; pass a larger "
     "max_steps, {remedy}",
@@ -194,15 +195,27 @@ class _Course:
         self.run, self.goal = run, goal
         self.steps = 0
 
+        self._most = math.inf  # the risk of a trial state that is looked at
+
         def force(y: Array) -> Array:
-            gradient = run.gradient(y, parallel)
+            lost = np.full_like(y, math.nan)  # makes the step shorter, without the moments of rows of any size
+            if self._most < math.inf and not np.isfinite(y).all():
+                return lost
+            try:
+                gradient = run.gradient(y, parallel)
+            except ValueError:  # moments overflow
+                if self._most == math.inf:
+                    raise
+                return lost
             self._latest = gradient.risk
-            return run.force(gradient)
+            return run.force(gradient) if gradient.risk <= self._most or run.sigma.is_square else lost
 
         with np.errstate(over="ignore", invalid="ignore"):  # looked for below
             self.flow = Chebyshev(force, run.error, run.y)
             self._unit = self._drop()
         self._risk = self._latest  # of the state of the flow
+        if not run.sigma.is_square:
+            self._most = _LOST * max(self._risk, run.plain.null_risk)
         self.records: list[_Record] = []
         if not math.isfinite(self._unit):
             raise ValueError("the start is beyond floating point; pass smaller W0 and a0, or a c0 that is nearer to b0")

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from fastlazy.risk.rf import rf_risk
 from fastlazy.sweeps import driver
 from fastlazy.targets.library import exponential_target
 from fastlazy.targets.weights import draw_weights
+from fastlazy.training import flow
 from fastlazy.training.fit_nn import fit_nn
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -250,7 +252,7 @@ def test_help(command, capsys):
     printed = capsys.readouterr().out
     assert printed.startswith(f"usage: {' '.join(['fastlazy', *command])} ")
     for option in {
-        "figure": ["--preset", "--out", "--d", "--widths", "--draws", "--seed", "--workers", "--from"],
+        "figure": ["--preset", "--out", "--d", "--widths", "--draws", "--seed", "--workers", "--from", "--nn"],
         "lazy": ["--out", "--d", "--scales", "--ratio", "--seed", "--only"],
         "sweep": ["--store", "--executor", "--workers", "--export", "--rerun-failed", "--dry-run"],
     }.get(*command or ["none"], []):
@@ -299,18 +301,55 @@ def test_a_folder_in_the_place_of_a_file_is_found_at_once(tmp_path, capsys):
     assert not (tmp_path / "results.csv").exists()
 
 
+def test_networks_by_gradient_flow(tmp_path, monkeypatch, capsys):
+    """One that is cut short is told; SGD and flow lie in one store, and one of them is drawn."""
+    few = ["figure", "--d", "6", "--widths", "2,9", "--draws", "1", "--out", str(tmp_path)]
+    assert main(few) == 0
+    by_sgd = (tmp_path / "results.csv").read_text()
+    monkeypatch.setattr(flow, "nn_flow", partial(flow.nn_flow, max_steps=3))
+    assert main([*few, "--nn", "flow"]) == 0
+    printed = capsys.readouterr().out
+    assert len(re.findall(r"^NN .*\d\*  ", printed, re.MULTILINE)) == 2
+    assert "\n* not converged: the risk was still falling when training ended\n6 dots in" in printed
+    dots = pd.read_csv(tmp_path / "results.csv")
+    assert list(dots.columns) == [*COLUMNS, "nn", "converged"]
+    assert dots["nn"].dropna().tolist() == ["flow"] * 2
+    assert dots["converged"].dropna().tolist() == [False] * 2
+    again = ["figure", "--from", str(tmp_path / "figure.sqlite"), "--out", str(tmp_path / "again")]
+    assert main(again) == 2
+    told = capsys.readouterr().err
+    assert re.search(
+        r"different nn \((sgd, flow|flow, sgd)\), of which .*; choose one with --where nn=(sgd|flow)", told
+    )
+    for choice, text in ((["--nn", "sgd"], by_sgd), (["--where", "nn=flow"], (tmp_path / "results.csv").read_text())):
+        assert main([*again, *choice]) == 0
+        assert (tmp_path / "again" / "results.csv").read_text() == text
+
+
+def test_one_other_non_linearity(tmp_path, capsys):
+    few = ["figure", "--d", "6", "--widths", "2,9", "--draws", "1", "--activations", "relu", "--out", str(tmp_path)]
+    assert main(few) == 0
+    assert list(pd.read_csv(tmp_path / "results.csv").columns) == [*COLUMNS, "converged"]
+    assert "nan" not in capsys.readouterr().out
+
+
 @pytest.mark.slow
 def test_figure_of_several_non_linearities(tmp_path, capsys):
     asked = ["figure", *SMALL, "--activations", "relu,tanh", "--out", str(tmp_path)]
     assert main(asked) == 0
     dots = pd.read_csv(tmp_path / "results.csv")
     odd = dots[dots["activation"] == "tanh"]
-    assert set(odd["regime"]) == {"RF", "NT"}
-    np.testing.assert_allclose(odd["measured"], 1, rtol=1e-12)
-    assert set(dots["activation"]) == {"relu", "tanh", "square"}
+    assert set(odd["regime"]) == {"RF", "NT", "NN"}
+    np.testing.assert_allclose(odd.loc[odd["regime"] != "NN", "measured"], 1, rtol=1e-12)
+    np.testing.assert_array_equal(odd["predicted"], 1)
+    assert set(dots["activation"]) == {"relu", "tanh"}
+    assert set(dots.loc[dots["regime"] == "NN", "converged"]) <= {True, False}
+    assert dots.loc[(dots["regime"] == "NN") & (dots["activation"] == "relu"), "predicted"].isna().all()
     assert "NT    relu" in capsys.readouterr().out
     again = ["figure", "--from", str(tmp_path / "figure.sqlite"), "--activations", "relu", "--out", str(tmp_path / "b")]
     assert main(again) == 0
-    assert set(pd.read_csv(tmp_path / "b" / "results.csv")["activation"]) == {"relu", "square"}
+    alone = pd.read_csv(tmp_path / "b" / "results.csv")
+    assert list(alone.columns) == [*COLUMNS, "converged"]  # and no activation, as there is one
+    assert set(alone["regime"]) == {"RF", "NT", "NN"}
     assert main(["figure", "--activations", "reluu", "--out", str(tmp_path)]) == 2
     assert "--activations must be names separated by commas, got 'reluu'" in capsys.readouterr().err

@@ -21,15 +21,17 @@ matplotlib.use("Agg")
 
 _KEYS = (
     "regime", "d", "N", "activation", "target", "draw", "seed", "ridge", "n_samples", "batch_size", "step_size",
-    "second_layer", "dtype", "scale", "init", "diagnostics", "exponent", "target_seed", "cell", "cells", "axis",
+    "second_layer", "dtype", "scale", "init", "diagnostics", "nn", "exponent", "target_seed", "cell", "cells", "axis",
 )  # fmt: skip
+
+_OF_SGD = ("n_samples", "batch_size", "step_size", "dtype", "diagnostics")
 
 
 def _cell(draw: Draw) -> dict[str, Value]:
     """The keys of one cell."""
     regime = draw.pick(["RF", "NT", "NN"])
     d = draw.size(2, 6)
-    names = ["relu", "square", "tanh"] if regime != "NN" else ["square"]
+    names = ["relu", "square", "tanh"]
     cell = {
         "regime": draw.one_of([regime, regime.lower()], (), ["XX", None, 1, "", *values.strange()]),
         "d": values.count(draw, d),
@@ -45,6 +47,10 @@ def _cell(draw: Draw) -> dict[str, Value]:
         cell["second_layer"] = draw.one_of(["ones", "signs", "scalar", "free"], (), ["a", None, 1])
         cell["dtype"] = draw.one_of(["float32", "float64"], ["f4", float], ["int", "a", 3])
         cell["diagnostics"] = draw.one_of([0, 1, True], [1.0], [2, "yes", None, np.array([0, 1]), [1]])
+        cell["nn"] = draw.one_of(["sgd"], (), ["adam", None, 1, *values.strange()])
+        if draw.chance(0.2):  # of x^2, which takes no time
+            cell = {key: value for key, value in cell.items() if key not in _OF_SGD}
+            cell |= {"nn": Value("flow"), "activation": Value("square")}
     else:
         cell["ridge"] = values.real(draw, [0.0, 0.1], low=0.0)
         cell["n_samples"] = draw.one_of([None], [30, 10], [0, -1, "a", 2.5])
@@ -53,9 +59,12 @@ def _cell(draw: Draw) -> dict[str, Value]:
     cell["target"] = draw.one_of(["exponential", "identity", "power_law", "rank_one", *spectrum], (), bad)
     optional = [key for key in cell if key not in ("regime", "d", "N", "n_samples")]
     dropped = set(draw.rng.permutation(optional)[: draw.size(0, len(optional))].tolist())
-    if regime == "NN" and cell["activation"].kind != "good":
-        cell["activation"] = cell["activation"]._replace(kind="bad")
-    return {key: value for key, value in cell.items() if key not in dropped}
+    if "nn" in cell and cell["nn"].value == "flow":
+        dropped -= {"nn"}
+    left = {key: value for key, value in cell.items() if key not in dropped}
+    if left.get("diagnostics", Value(0)).kind == "good" and left.get("diagnostics", Value(0)).value:
+        left["activation"] = Value("square")  # no other is watched
+    return left
 
 
 def grid(draw: Draw) -> Call:
