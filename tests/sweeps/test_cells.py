@@ -144,11 +144,15 @@ BAD = {
     "samples of a flow": ({**NN, "nn": "flow"}, ValueError, "n_samples = 1000 is for nn = 'sgd', .*; leave n_samples"),
     "nn": ({**NN, "nn": "adam"}, ValueError, "nn = 'adam' is not known; pass one of 'sgd', 'flow'"),
     "nn of RF": ({**RF, "nn": "flow"}, ValueError, "a cell of regime RF .* has no key 'nn'"),
-    "scale of relu": ({**NN, "activation": "relu", "scale": 2.0}, ValueError, "scale = 2.0 is for activation='square'"),
-    "diagnostics of relu": (
-        {**NN, "activation": "relu", "diagnostics": 1},
+    "scale of a flow of relu": (
+        {"regime": "NN", "d": 3, "N": 2, "nn": "flow", "activation": "relu", "scale": 2.0},
         ValueError,
-        "diagnostics = 1 is for activation='square', got 'relu'; leave diagnostics out",
+        r"a scale with nn = 'flow' is for activation='square', got 'relu'; leave scale out, or pass nn='sgd'",
+    ),
+    "scale of relu": (
+        {**NN, "activation": "relu", "scale": 2.0, "second_layer": "scalar"},
+        ValueError,
+        r"a scale with second_layer = 'scalar' is for activation='square', got 'relu'",
     ),
     "step of NN": ({**NN, "activation": "step"}, ValueError, "activation = 'step' is not known"),
     "unknown": (
