@@ -170,10 +170,10 @@ TARGETS = {
 
 @pytest.mark.sampled(12)
 @pytest.mark.parametrize("b", [1, 100])
-@pytest.mark.parametrize("N", [5, 40, 120])
+@pytest.mark.parametrize("N", [5, 120])
 @pytest.mark.parametrize("spectrum", TARGETS)
 @pytest.mark.parametrize("name", ["relu", "softplus", "gelu", "tanh", "erf", "cos", "mix"])
-@pytest.mark.parametrize("second_layer", ["ones", "scalar", "free"])
+@pytest.mark.parametrize("second_layer", ["ones", "free"])
 def test_auto_steps_are_stable_and_learn(second_layer, name, spectrum, N, b):
     target = TARGETS[spectrum](40)
     fit = fastlazy.fit_nn(
