@@ -35,10 +35,9 @@ FIRSTS = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("size", [100, 1500])
+@pytest.mark.parametrize(("size", "dtype"), [(100, np.float64), (1500, np.float32)])
 @pytest.mark.parametrize("activation", ["relu"])
-@pytest.mark.parametrize("first", FIRSTS)
+@pytest.mark.parametrize("first", [name for k, name in enumerate(FIRSTS) if k % 3 == 0])
 def test_a_first_block_of_another_kind_does_no_harm(first, activation, size, dtype):
     X, y = draw(9000, 2, dtype)
     new, wanted = draw(2000, 3, dtype)
