@@ -65,7 +65,7 @@ def points(largest, dtype):
     return x[np.abs(x) <= largest]
 
 
-@pytest.mark.sampled(8)
+@pytest.mark.sampled(4)
 @EACH
 @EACH_DTYPE
 def test_errors_are_below_four_units_in_the_last_place(name, dtype):

@@ -144,7 +144,7 @@ def _folded(size):
     return fastlazy.Activation("folded", lambda x: size * abs(x), lambda x: size if x > 0 else -size)
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("size", [2.0**-1020, 1e-200, 1e-160, 1e-80, 1e80, 1e160, 1e200, 2.0**1000])
 @pytest.mark.parametrize("function", [_shifted, _folded])
 def test_the_unit_of_a_function_changes_no_risk(function, size):

@@ -99,7 +99,7 @@ def slopes(activation):
     return [2 * activation([0.5])[0], *(2 * value for value in kernels)]
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("function", KINDS.values(), ids=KINDS)
 def test_later_changes_have_no_effect(function, monkeypatch):
     activation = Activation("mine", function)
@@ -110,7 +110,7 @@ def test_later_changes_have_no_effect(function, monkeypatch):
     assert changed != activation
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("function", KINDS.values(), ids=KINDS)
 def test_what_is_sent_carries_its_variables(function, monkeypatch):
     activation = Activation("mine", function)

@@ -69,7 +69,7 @@ def test_definitions(name, x, value, slope):
         assert activation.values(np.array([x]), 1) == pytest.approx([slope], rel=1e-14)
 
 
-@pytest.mark.sampled(24)
+@pytest.mark.sampled(12)
 @EACH
 @pytest.mark.parametrize("derivative", [0, 1])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -93,7 +93,7 @@ def worst_error(function, sigma, lengths, angles):
     return worst
 
 
-@pytest.mark.sampled(5)
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[pytest.mark.slow] if name == "sawtooth" else []) for name in KNOWN]
 )

@@ -64,7 +64,7 @@ def test_closed_forms_up_to_high_degree(name, r):
     np.testing.assert_allclose(found, closed_form(name, r, 400), rtol=0, atol=5e-14)
 
 
-@pytest.mark.sampled(40)
+@pytest.mark.sampled(20)
 @pytest.mark.parametrize("name", SMOOTH)
 @pytest.mark.parametrize("r", [1e-6, 0.1, 1.0, 10.0])
 @pytest.mark.parametrize("derivative", [0, 1])
@@ -119,7 +119,7 @@ def test_stein(name, r):
     np.testing.assert_allclose(slopes, expected, rtol=0, atol=1e-13 * norm)
 
 
-@pytest.mark.sampled(15)
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("name", DIFFERENTIABLE)
 @pytest.mark.parametrize("r", [0.02, 1.0, 10.0, 100.0])
 def test_derivatives_that_are_not_given_are_as_good(name, r):
@@ -218,7 +218,7 @@ def test_tiny_scales_are_continuous(name):
 MANY = [*(get_activation(name) for name in NAMES), Activation("kinked", kinked, kinked_slope)]
 
 
-@pytest.mark.sampled(10)
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("activation", MANY, ids=lambda activation: activation.name)
 @pytest.mark.parametrize("derivative", [0, 1])
 def test_many_scales_are_interpolated_to_rounding(activation, derivative):
@@ -354,6 +354,7 @@ def leaning(x):
     return 2.0 * x if x > 0 else -0.5 * x
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("r", [0.0, 1e-12, 1e-6, 1e-3, 9.9e-3, 1.01e-2])
 def test_slopes_at_short_rows(r):
     """Without a derivative, too, also of a kink at 0."""

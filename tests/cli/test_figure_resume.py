@@ -125,6 +125,7 @@ sys.exit(main(["figure", "--d", "20", "--widths", "4", "--draws", "2", "--worker
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
 def test_control_c_ends_a_run_soon(tmp_path):
     command = [sys.executable, "-c", INTERRUPTED, str(tmp_path)]

@@ -136,6 +136,7 @@ def test_a_folder_that_cannot_be_written_is_found_before_the_work(tmp_path, caps
     assert "choose another with --out" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_another_activation(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(lazy_runs, "_GENERAL_SAMPLES", 400_000)
     monkeypatch.setattr(lazy_runs, "quick_samples", lambda N, d: 20_000)

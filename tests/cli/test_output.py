@@ -63,7 +63,7 @@ def test_lazy_saves_all_figures_though_nobody_reads(unread, tmp_path):
     assert len(list(tmp_path.glob("*.pdf"))) == len(list(tmp_path.glob("*.csv"))) == 4
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
 def test_a_sweep_and_a_figure_go_on_though_nobody_reads(stream, unread, tmp_path):
@@ -97,6 +97,7 @@ def test_help_that_cannot_be_written_is_quiet(tmp_path):
     assert (child.returncode, child.stderr) == (0, "")
 
 
+@pytest.mark.slow
 @posix
 def test_a_sweep_runs_though_its_standard_streams_are_closed(tmp_path):
     (tmp_path / "a.toml").write_text(SWEEP)
@@ -131,7 +132,7 @@ def test_a_full_disk_keeps_the_numbers_of_lazy_training(tmp_path):
     assert "File too large" in child.stderr
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [FIGURE, ["lazy", "--d", "8", "--only", "gap"]], ids=lambda command: command[0])
 def test_settings_with_which_nothing_can_be_drawn_are_set_aside(command, tmp_path):
     (tmp_path / "matplotlibrc").write_text("text.usetex: True\n")

@@ -230,6 +230,7 @@ def test_callbacks_see_the_fit():
     assert seen == ["setup", "fit", (60,), "teardown"]
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("version", [None, "1.5.2"])
 def test_without_scikit_learn(version):
     block = "sys.modules['sklearn'] = None" if version is None else f"import sklearn; sklearn.__version__ = '{version}'"

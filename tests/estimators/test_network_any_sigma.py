@@ -26,6 +26,7 @@ ESTIMATORS = [
 SIGMAS = ("relu", "tanh", "gelu", "softplus", "cos")
 
 
+@pytest.mark.sampled(75)
 @parametrize_with_checks(ESTIMATORS)
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_scikit_learn_checks(estimator, check):
@@ -50,6 +51,7 @@ def tanh_plus_slope(x):
     return 1.1 - math.tanh(x) ** 2
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("activation", [*SIGMAS, fastlazy.Activation("mine", tanh_plus, tanh_plus_slope)])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_it_learns(activation, dtype):
@@ -175,6 +177,7 @@ def test_a_constant_response():
         np.testing.assert_allclose(model.predict(X), 7.0)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize(
     ("of_X", "of_y"), [(1e-12, 1.0), (1e12, 1.0), (1.0, 1e-13), (1.0, 1e13), (1e-9, 1e-9), (1e9, 1e9)]

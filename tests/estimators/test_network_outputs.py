@@ -39,6 +39,7 @@ def test_each_output_is_that_of_its_column_alone(activation, second_layer):
     assert single.predict(X).shape == (300, 1)
 
 
+@pytest.mark.sampled(1)
 @BOTH
 def test_outputs_go_on(activation):
     X, Y = draw()

@@ -49,6 +49,7 @@ def test_a_first_block_of_another_kind_does_no_harm(first, activation, size, dty
     assert model.step_size_ > 0
 
 
+@pytest.mark.slow
 def test_single_samples_are_a_stream():
     X, y = draw(1500, 4)
     model = NetworkRegressor(16, random_state=0, parallel=False)

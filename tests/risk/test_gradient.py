@@ -34,7 +34,7 @@ def difference(f, h=1e-4):
     return (8 * (f(h) - f(-h)) - (f(2 * h) - f(-2 * h))) / (12 * h)
 
 
-@pytest.mark.sampled(8)
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize(
     ("sigma", "N", "d"), [(name, *shape) for name in NAMES for shape in [(4, 6), (6, 3)]] + [(BENT, 4, 6)], ids=str
 )
@@ -60,6 +60,7 @@ def test_gradient_is_that_of_the_risk(sigma, N, d):
     assert got.risk == pytest.approx(risk(W, a, c), rel=1e-12)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("name", "function", "slope"),
     [
@@ -148,6 +149,7 @@ def test_lengths_that_are_tabulated_are_those_that_are_computed(name):
     np.testing.assert_allclose(table.own, direct[:, -1], rtol=0, atol=1e-12 * size.max() ** 2)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("sigma", ["relu", "leaky_relu", "erf", "exp", "gelu", "tanh", BENT], ids=str)
 def test_moments_along_a_row_are_derivatives_in_its_length(sigma):
     """Of pairs of rows that nearly agree, or are nearly opposite."""

@@ -45,7 +45,7 @@ def naive_moments(function, r):
     return {"lam1": lam[1], "lam2": lam[2] * 2**0.5, "tau": tau if tau > 1e-12 else 0.0}
 
 
-@pytest.mark.sampled(25)
+@pytest.mark.sampled(12)
 @EACH_FUNCTION
 @COVS
 @pytest.mark.parametrize("N", [2, 8, 20])

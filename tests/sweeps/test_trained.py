@@ -68,6 +68,7 @@ def test_a_flow_that_was_not_at_its_end_is_told(monkeypatch):
     assert results["late_gain"] > 0
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("activation", "layer"), [("tanh", "free"), ("sigmoid", "free"), ("linear", "ones"), ("cos", "ones")]
 )

@@ -52,6 +52,7 @@ def functions(name):
     }
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("pair", functions("relu"))
 @pytest.mark.parametrize("name", NAMES)
 def test_distances_agree_with_a_million_samples(name, pair):
@@ -176,6 +177,7 @@ def test_functions_of_different_sigma_or_dimension_are_refused():
         model.start.W[0] = 1
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", NAMES)
 def test_the_linearisation_error_by_the_slow_way_and_how_many_digits_hold(name):
     """In the plane, where sums over a grid know it; the digits are those that the docstring promises."""
@@ -191,6 +193,7 @@ def test_the_linearisation_error_by_the_slow_way_and_how_many_digits_hold(name):
         assert found == pytest.approx(want, rel=tolerance + loss / step)
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("length", [0.3, 1.0, 4.0])
 @pytest.mark.parametrize("name", [*NAMES, "softplus"])
 def test_rounding_is_not_more_than_is_said(name, length):

@@ -41,7 +41,7 @@ def given(name):
     return SHIFTED if name == "shifted" else name
 
 
-@pytest.mark.sampled(12)
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("second_layer", ["ones", "signs", "scalar", "free"])
 @pytest.mark.parametrize("name", [name for name in SIGMAS if name != "square"])
 @pytest.mark.parametrize(
@@ -92,6 +92,7 @@ def test_gradients_are_those_of_the_loss(name):
     assert c - moved[2] == pytest.approx((loss(W, a, c + h) - loss(W, a, c - h)) / (2 * h), abs=2e-7)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("shared", [True, False])
 @pytest.mark.parametrize("name", ["relu", "gelu", "cos"])
 def test_companions_are_what_they_say(name, shared):
@@ -126,6 +127,7 @@ def test_recorded_risks_are_those_of_many_samples(name, target):
     assert fit.risk[-1] < 0.8 * target.null_risk
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("name", ["relu", "cos"])
 @pytest.mark.parametrize("b", [1, 100])
 def test_same_bits_for_any_number_of_threads_and_after_an_interruption(name, b, target, tmp_path, monkeypatch):
@@ -168,7 +170,7 @@ TARGETS = {
 }
 
 
-@pytest.mark.sampled(12)
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("b", [1, 100])
 @pytest.mark.parametrize("N", [5, 120])
 @pytest.mark.parametrize("spectrum", TARGETS)
@@ -186,6 +188,7 @@ def test_auto_steps_are_stable_and_learn(second_layer, name, spectrum, N, b):
         assert fit.risk[-1] < fit.risk[0]
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("scale", [1e-6, 1e6])
 @pytest.mark.parametrize("name", ["relu", "gelu"])
 def test_auto_does_not_depend_on_the_scale_of_the_target(name, scale, target):

@@ -14,6 +14,7 @@ NAMES = ("relu", "gelu", "tanh", "cos")
 pytestmark = pytest.mark.filterwarnings("ignore:activation '(tanh|cos)'")
 
 
+@pytest.mark.sampled(9)
 @pytest.mark.parametrize("second_layer", ["ones", "signs", "free"])
 @pytest.mark.parametrize(("N", "b", "scale"), [(3, 1, 0.5), (3, 8, 20.0), (11, 40, 3.0)])
 @pytest.mark.parametrize("name", NAMES)
@@ -59,6 +60,7 @@ def test_steps_of_one_number_are_divided_too():
     np.testing.assert_allclose(one.a, three.a, rtol=1e-12)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(
     ("init", "second_layer"), [("orthogonal", "ones"), ("orthogonal", "free"), ("symmetric", "free")]
@@ -108,6 +110,7 @@ def test_rounding_of_a_large_start_is_told():
         fastlazy.fit_nn(target, 4, scale=1e4, a0=1e4, **options)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(
     ("N", "init", "second_layer", "scale"),
@@ -151,7 +154,7 @@ def test_a_linearisation_error_below_rounding_is_told():
     assert told[-1].filename == __file__
 
 
-@pytest.mark.sampled(8)
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(("d", "N"), [(20, 10), (20, 40), (100, 50)])
 @pytest.mark.parametrize("name", NAMES)

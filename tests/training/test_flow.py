@@ -49,6 +49,7 @@ def test_flow_of_squares_equals_a_general_solver(second_layer, N):
     np.testing.assert_array_equal(fit.samples, np.zeros(4))
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(
     ("name", "function", "slope"),
     [
@@ -167,6 +168,7 @@ def test_flow_does_not_depend_on_the_scale_of_the_target(power):
     np.testing.assert_allclose(other.W, one.W * np.sqrt(s), rtol=1e-5, atol=1e-6 * np.sqrt(s))
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", ["relu", "gelu"])
 @pytest.mark.parametrize("second_layer", SECOND_LAYERS)
 def test_networks_of_any_function_start_well_and_learn(name, second_layer):
