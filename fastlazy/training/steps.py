@@ -19,9 +19,10 @@ which acts on every sample alike, have steps eta tau and eta / (2 tau), of the s
 
 For another sigma the mean of |grad_W f|^2 / d, Q = sum_i a_i^2 E sigma'(r_i G)^2, stands for the 4 tau that it is for
 x^2, since 2 eta E |grad_W f|^2 / b is by what a step changes f(x) at its own sample, over the error. r_i is |w_i| at
-the start, or the length at which N neurons together reach the target, if that is more (`learned_lengths`). The
-offset and the second layer have eta Q / 4 and eta Q / (8 F), F = E (sum_i sigma(<w_i, x>))^2 where the neurons have one
-weight together and sum_i E sigma(<w_i, x>)^2 where each has its own (`general_step_rule`).
+the start, or the length at which N neurons together reach the target, if that is more (`learned_lengths`). Along one
+of a few directions all rows see the same z, and in the place of the 3 in s, which is E z^4 / (E z^2)^2, there is the
+kurtosis of sigma'(z). The offset and the second layer have eta Q / 4 and eta Q / (8 F), F = E (sum_i sigma(<w_i, x>))^2
+where the neurons have one weight together and sum_i E sigma(<w_i, x>)^2 where each has its own (`general_step_rule`).
 
 Under lazy scaling the start is part of what has to be moved, and tau and r tau are those of the target plus those of
 the rows at the start (`scaled_step_rule`). For another sigma (`doubled_step_rule`), whose steps of W are divided by
@@ -45,7 +46,14 @@ from fastlazy.activations.moments import square_moments
 from fastlazy.activations.rf_pairs import unit_rows
 from fastlazy.risk.nn import nn_risk
 from fastlazy.targets.quadratic import QuadraticFunction, quadratic_form
-from fastlazy.training.sizes import bends, feature_size, learned_lengths, learned_slope_size, slope_size
+from fastlazy.training.sizes import (
+    bends,
+    feature_size,
+    learned_lengths,
+    learned_slope_size,
+    slope_kurtosis,
+    slope_size,
+)
 from fastlazy.training.start import Scaled
 
 StepSize: TypeAlias = str | float | Callable[[float], float | tuple[float, float, float]]
@@ -101,7 +109,8 @@ def general_step_rule(
     moduli = np.abs(target.eigenvalues)
     noise = nn_risk(target, len(W)) / (target.null_risk or 1.0)
     r = float(moduli.max() / (moduli.sum() or 1.0))
-    return _auto_rule(_Scales(float(companions[2]), companions, r, noise), target.d, b, steps)
+    tails = slope_kurtosis(activation, float(np.median(learned_lengths(activation, target, W, a))))
+    return _auto_rule(_Scales(float(companions[2]), companions, r, noise, tails), target.d, b, steps)
 
 
 def general_companions(target: QuadraticFunction, activation: Activation, W: Array, a: Array, shared: bool) -> Array:
@@ -215,11 +224,12 @@ class _Scales(NamedTuple):
     companions: Array  # (3,) steps of W, the second layer and the offset over eta
     r: float
     noise: float  # nu
+    tails: float = 3.0  # the kurtosis of sigma'(<w, x>), which is 3 for x^2
 
 
 def _auto_rule(scales: _Scales, d: int, b: int, steps: int) -> Rule:
-    tau, companions, r, noise = scales
-    stiffness = 1.5 + 4 * r + (d + 2 + 100 * r + 3 * d * max(0.0, r - 0.05)) / b
+    tau, companions, r, noise, tails = scales
+    stiffness = 1.5 + 4 * r + (d + 2 + 100 * r + tails * d * max(0.0, r - 0.05)) / b
     decay = 1.25 * noise * steps / (d * stiffness)
 
     def auto(fractions: Array) -> Array:
