@@ -197,7 +197,13 @@ class SigmaSteps:
         if not self._given:
             square = seen.mean((seen.X @ rows.T) ** 2)
             rows = rows / math.sqrt(square) if square > 0 else rows
-        size = math.sqrt(seen.mean(self.activation.values(seen.X @ rows.T) ** 2))
+        with np.errstate(over="ignore", invalid="ignore"):
+            size = math.sqrt(seen.mean(self.activation.values(seen.X @ rows.T) ** 2))
+        if not math.isfinite(size):
+            raise ValueError(
+                f"weights and X are so large that squares of activation {self.activation.name!r} overflow; divide one "
+                "of them by a number"
+            )
         ratio = wanted / size if size > 0 else 1.0
         if self._trained:
             return rows, ratio

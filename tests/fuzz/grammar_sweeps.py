@@ -59,7 +59,7 @@ def _cell(draw: Draw) -> dict[str, Value]:
     cell["target"] = draw.one_of(["exponential", "identity", "power_law", "rank_one", *spectrum], (), bad)
     optional = [key for key in cell if key not in ("regime", "d", "N", "n_samples")]
     dropped = set(draw.rng.permutation(optional)[: draw.size(0, len(optional))].tolist())
-    if "nn" in cell and cell["nn"].value == "flow":
+    if "nn" in cell and isinstance(cell["nn"].value, str) and cell["nn"].value == "flow":
         dropped -= {"nn"}
     left = {key: value for key, value in cell.items() if key not in dropped}
     if left.get("diagnostics", Value(0)).kind == "good" and left.get("diagnostics", Value(0)).value:

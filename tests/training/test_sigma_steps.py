@@ -90,3 +90,11 @@ def test_a_constant_response_takes_no_steps():
     steps.suit(state.W, state.a, 0.0)
     assert not steps.rates(5, 0.0, "auto").any()
     assert not steps.rates(5, 0.0, 0.1).any()
+
+
+def test_weights_that_are_too_large_are_told():
+    from fastlazy.estimators import NetworkRegressor
+
+    X, y = np.random.default_rng(0).standard_normal((20, 3)), np.arange(20.0)
+    with pytest.raises(ValueError, match=r"weights and X are so large that squares of activation 'relu' overflow"):
+        NetworkRegressor(2, weights=np.full((2, 3), 1e299), early_stopping=False).fit(X, y)
