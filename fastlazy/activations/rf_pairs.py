@@ -27,6 +27,7 @@ _TOLERANCE = 1e-13  # the error of a moment, relative to the norms of both featu
 _CHUNK = 4096  # pairs whose series are summed at a time, to save memory
 _ROWS = 1024  # rows whose cosines with all others are computed at a time
 _PARALLEL = 1e-14  # the sine of an angle that counts as zero or pi
+_END = 8.0  # the |x| beyond which a standard normal variable lies with probability 1e-15
 _ROOT = np.sqrt(2 * np.pi)
 
 Indices = np.ndarray[Any, np.dtype[np.signedinteger[Any]]]
@@ -116,11 +117,16 @@ def _series_or_integral(activation: Activation, r: Array, s: Array, theta: Array
         total = total * cosine + left[:, k] * right[:, k]
     total *= cosine**first
     for p in np.flatnonzero(rest * np.abs(cosine) ** (terms + 1) > _TOLERANCE):
+        # Nodes end where sigma does, but its lower degrees do not: a function that ends keeps them. Where the other has
+        # none, they add nothing; where both keep them, what they add is known.
+        ends = [panels(activation, float(length), 0)[-1] < _END for length in (r[p], s[p])]
         f, g = (
-            _unit_function(activation, float(length[p]), first, float(scale[p]), table[p, :first])
-            for length, scale, table in zip((r, s), np.split(expanded.scale, 2), (left, right), strict=True)
+            _unit_function(activation, float(length[p]), 0 if end else first, float(scale[p]), table[p, :first])
+            for length, end, scale, table in zip((r, s), ends, np.split(expanded.scale, 2), (left, right), strict=True)
         )
         total[p] = _integral(activation, float(r[p]), float(s[p]), float(theta[p]), f, g)
+        if all(ends):
+            total[p] -= (left[p, :first] * right[p, :first]) @ cosine[p] ** np.arange(first)
     return total
 
 
@@ -143,7 +149,7 @@ def _unit_function(
 
     def values(x: Array) -> Array:
         result = activation.values(r * x) / scale
-        for k, coefficient in enumerate(lower):  # he_0 = 1 and he_1 = x
+        for k, coefficient in enumerate(lower[:first]):  # he_0 = 1 and he_1 = x
             result -= coefficient * x**k
         return result
 

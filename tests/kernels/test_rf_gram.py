@@ -141,3 +141,17 @@ def test_rows_that_see_a_constant_alone_give_its_square_without_a_warning(recwar
     W = np.random.default_rng(0).standard_normal((4, 4)).astype(np.float32) * np.float32(5e-21)
     np.testing.assert_allclose(fastlazy.rf_gram(W, heavy), np.ones((4, 4)), rtol=1e-6)
     assert not recwarn.list
+
+
+@pytest.mark.parametrize("center", [True, False])
+def test_steep_pairs_of_a_function_that_ends(center):
+    """Against sums over a grid: the mean does not end where exp(-x^2) does. Parallel and opposite rows are among them."""
+    bump = fastlazy.Activation("bump", lambda x: math.exp(-x * x))
+    W = np.array([[-4.0, 4.0], [-5.0, 4.0], [1.0, 1.0], [1.0, 2.0], [-8.0, 8.0], [3.0, -3.0], [-0.3, 0.3]])
+    x = np.linspace(-9, 9, 2001)
+    weight = np.exp(-x * x / 2) / math.sqrt(2 * math.pi) * (x[1] - x[0])
+    features = np.exp(-((W[:, 0, None, None] * x[:, None] + W[:, 1, None, None] * x) ** 2)).reshape(len(W), -1)
+    weights = np.outer(weight, weight).ravel()
+    means = features @ weights
+    want = (features * weights) @ features.T - center * np.outer(means, means)
+    np.testing.assert_allclose(fastlazy.rf_gram(W, bump, center=center), want, rtol=0, atol=1e-12)
