@@ -145,7 +145,7 @@ def test_rows_that_see_a_constant_alone_give_its_square_without_a_warning(recwar
 
 @pytest.mark.parametrize("center", [True, False])
 def test_steep_pairs_of_a_function_that_ends(center):
-    """Against sums over a grid: the mean does not end where exp(-x^2) does. Parallel and opposite rows are among them."""
+    """Against sums over a grid: the mean does not end where exp(-x^2) does. Some rows are parallel, some opposite."""
     bump = fastlazy.Activation("bump", lambda x: math.exp(-x * x))
     W = np.array([[-4.0, 4.0], [-5.0, 4.0], [1.0, 1.0], [1.0, 2.0], [-8.0, 8.0], [3.0, -3.0], [-0.3, 0.3]])
     x = np.linspace(-9, 9, 2001)
