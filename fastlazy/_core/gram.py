@@ -130,8 +130,9 @@ def fill_features(member, members, board, inner, count, outer, loop, features, e
         if not call_loop(loop, pointer(panel, start * width), (stop - start) * width):
             errors[member] += 1
         end = padded(stop)
-        panel[stop:end] = 0
-        copy_from_panel(panel, p, start, end, features.rows)
+        for k in range(stop, end):
+            panel[k] = 0
+        copy_from_panel(panel, p, start, end, features.rows, start)
         item = take(board, outers * chunks, member, members)
     meet(board, members)
 

@@ -61,11 +61,23 @@ def jit_exact_inline(function: Callable[..., Any]) -> Any:
 
 def _compile_lazily(function: Callable[..., Any], **options: Any) -> Any:
     dispatcher = numba.njit(nogil=True, error_model="numpy", **options)(function)
+    if not options.get("forceinline"):
+        _widen_literals(dispatcher)
     dispatcher._cache = _Uncached()
     if _DIGEST:  # else a stale kernel could not be told from a good one
         with contextlib.suppress(RuntimeError, OSError):  # no writable folder for the cache
             dispatcher._cache = _Cache(function)
     return dispatcher
+
+
+def _widen_literals(dispatcher: Any) -> None:
+    """Let a constant in a call be a number like any other: numba would compile the function once more for it."""
+    numbas = dispatcher.get_call_template
+
+    def get_call_template(args: Any, kws: Any) -> Any:
+        return numbas([*map(numba.types.unliteral, args)], {key: numba.types.unliteral(kws[key]) for key in kws})
+
+    dispatcher.get_call_template = get_call_template
 
 
 def source_digest(folder: Traversable | None = None) -> str:

@@ -104,8 +104,8 @@ def copy_to_panels(X, g, start, stop, panels):  # type: ignore[no-untyped-def]
 
 
 @jit
-def copy_from_panel(panel, p, start, stop, rows):
-    """Write columns of panel p (k, width), k from start to stop, as rows (groups, k, 4) interleaved, in place."""
+def copy_from_panel(panel, p, start, stop, rows, at):
+    """Write columns of panel p (k, width), k from start to stop, as rows (groups, k, 4) interleaved from *at* on."""
     width = panel.shape[1]
     for column in range(0, width, 4):
         g = (p * width + column) // 4
@@ -113,10 +113,10 @@ def copy_from_panel(panel, p, start, stop, rows):
             if g < len(rows):
                 for k in range(start, stop):
                     for s in range(4):
-                        rows[g, k, s] = panel[k, column + s]
+                        rows[g, at + k - start, s] = panel[k, column + s]
         else:  # a panel need not hold whole groups
             for j in range(column, min(column + 4, width)):
                 g, s = divmod(p * width + j, 4)
                 if g < len(rows):
                     for k in range(start, stop):
-                        rows[g, k, s] = panel[k, j]
+                        rows[g, at + k - start, s] = panel[k, j]

@@ -21,6 +21,6 @@ def shift_features(member, members, board, inner, outer, features):
         for k in range(count):
             for j in range(width):
                 panel[k, j] -= inner[k] + outer[p * width + j]
-        copy_from_panel(panel, p, 0, count, features.rows)
+        copy_from_panel(panel, p, 0, count, features.rows, 0)
         p = take(board, panels, member, members)
     meet(board, members)

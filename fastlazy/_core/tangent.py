@@ -92,18 +92,26 @@ def fill_coefficients(member, members, board, unit, left, right, cuts, scratch, 
         rows = stop - start
         for which in range(4):
             j, i = ((0, 0), (0, 2), (2, 0), (1, 1))[which]
-            S[:rows] = C[:rows]
+            copy_rows(C, rows, S, 0)
             sum_series(S, left[j], right[i, p], start, stop, terms)
             if which == 0:
-                copy_from_panel(S, p, 0, rows, coefficients.A[:, start:])
+                copy_from_panel(S, p, 0, rows, coefficients.A, start)
             elif which == 1:
-                coefficients.own[p, start:stop] = S[:rows]
+                copy_rows(S, rows, coefficients.own[p], start)
             elif which == 2:
-                coefficients.other[p, start:stop] = S[:rows]
+                copy_rows(S, rows, coefficients.other[p], start)
             else:
-                coefficients.cross[p, start:stop] = S[:rows]
+                copy_rows(S, rows, coefficients.cross[p], start)
         item = take(board, panels * chunks, member, members)
     meet(board, members)
+
+
+@jit
+def copy_rows(block, count, out, at):
+    """Copy *count* rows of a block into *out* from row *at* on, in place, by loops: slices would compile for long."""
+    for i in range(count):
+        for j in range(block.shape[1]):
+            out[at + i, j] = block[i, j]
 
 
 @jit
@@ -132,7 +140,7 @@ def add_tangent(member, members, board, coefficients, unit, unit_columns, X, X_c
                     last = groups_of(end)
                     multiply(X, j // 4, last, unit.panels[p], 0, unit.panels.shape[1], False, P)
                     combine(coefficients, p, j, end, along, P, sums[(p - p0) * width :])
-                    copy_from_panel(P, p - p0, 0, end - j, H[:, j - start :])
+                    copy_from_panel(P, p - p0, 0, end - j, H, j - start)
             for q in range(len(block)):
                 A, g = coefficients.A, first // 4
                 multiply(A, g, g + groups, X_columns[q], start, stop - start, start > 0, block[q])

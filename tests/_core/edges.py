@@ -119,9 +119,13 @@ def _centred(n, m, N, d, dtype, **options):
         if name == "tanh":
             yield found, kernel
         else:  # taken about another origin, which leaves the kernel of centred features as it is
-            H = np.eye(n) - 1 / n
-            right = H @ kernel @ H
-            yield np.append(H @ found @ H, [[kernel.max()] * n], axis=0), np.append(right, [[kernel.max()] * n], axis=0)
+            size = [[kernel.max()] * n]
+            yield np.append(less_means(found), size, axis=0), np.append(less_means(kernel), size, axis=0)
+
+
+def less_means(kernel):
+    """H K H for H = I - 1 1^T / n."""
+    return kernel - kernel.mean(axis=0) - kernel.mean(axis=1)[:, None] + kernel.mean()
 
 
 def _training(n, m, N, d, dtype, *, parallel=True, threads=None):

@@ -27,19 +27,6 @@ def run_tests(name, *arguments):
     return run(name, "-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider", *arguments)
 
 
-@pytest.mark.parametrize("name", OTHERS)
-def test_every_computation_equals_its_slow_twin_under_another_geometry(name):
-    done = run_tests(name, "test_tile.py", "test_layout_edges.py", "-k", "not bits and not far and not backwards")
-    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", OTHERS)
-def test_so_it_does_in_several_parts_and_with_any_number_of_threads(name):
-    done = run_tests(name, "test_layout_edges.py", "-k", "bits or far or backwards")
-    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
-
-
 RESULTS = """
 import sys
 from pathlib import Path
@@ -60,23 +47,41 @@ np.savez(sys.argv[1], **results)
 """
 
 
-def test_geometries_agree(tmp_path):
-    """To rounding, and normals to the bit."""
-    tables = {}
-    for name in GEOMETRIES:
-        file = tmp_path / f"{name}.npz"
-        done = run(name, "-c", RESULTS, str(file))
-        assert done.returncode == 0, done.stderr
-        tables[name] = dict(np.load(file))
-        assert tables[name].pop("geometry") == name
-    first, *others = tables.values()
-    for key, expected in first.items():
-        tolerance = {"float32": 2e-6, "float64": 1e-14}[key.split()[-1]] * np.abs(expected).max()
-        for other in others:
-            if key.startswith("normals"):
-                assert other[key].tobytes() == expected.tobytes()
-            else:
-                np.testing.assert_allclose(other[key], expected, rtol=0, atol=10 * tolerance)
+@pytest.fixture(scope="module")
+def own_results(tmp_path_factory):
+    """Those of this process's geometry."""
+    return results_of(str(GEOMETRY), tmp_path_factory.mktemp("own"))
+
+
+def results_of(name, folder):
+    """What each computation gives at one size, and normals, by their name and dtype."""
+    done = run(name, "-c", RESULTS, str(folder / f"{name}.npz"))
+    assert done.returncode == 0, done.stderr
+    results = dict(np.load(folder / f"{name}.npz"))
+    assert results.pop("geometry") == name
+    return results
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_every_computation_under_another_geometry(name, own_results, tmp_path):
+    """It equals its slow twin, and this geometry's to rounding, normals to the bit; one test, which compiles once."""
+    done = run_tests(name, "test_tile.py", "test_layout_edges.py", "-k", "not bits and not far and not backwards")
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
+    other = results_of(name, tmp_path)
+    assert other.keys() == own_results.keys()
+    for key, expected in own_results.items():
+        if key.startswith("normals"):
+            assert other[key].tobytes() == expected.tobytes()
+        else:
+            tolerance = {"float32": 2e-6, "float64": 1e-14}[key.split()[-1]] * np.abs(expected).max()
+            np.testing.assert_allclose(other[key], expected, rtol=0, atol=10 * tolerance)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OTHERS)
+def test_so_it_does_in_several_parts_and_with_any_number_of_threads(name):
+    done = run_tests(name, "test_layout_edges.py", "-k", "bits or far or backwards")
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
 
 
 @pytest.mark.parametrize("chosen", GEOMETRIES.values(), ids=str)

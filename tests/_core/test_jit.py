@@ -49,6 +49,19 @@ def test_second_process_loads_and_says_nothing_first_says_once(package):
     assert first.stdout.split()[1] == second.stdout.split()[1]
 
 
+def test_a_constant_in_a_call_compiles_nothing_more():
+    @jit.jit
+    def plus(x, y):
+        return x + y
+
+    @jit.jit
+    def twice(x):
+        return plus(plus(x, 0), x)
+
+    assert twice(4) == 8
+    assert len(plus.nopython_signatures) == 1
+
+
 @pytest.mark.slow
 def test_an_edit_of_one_file_renews_the_callers_in_others(package):
     """sgd.py calls draw_group, which calls fill_normals in normal.py: change only that."""

@@ -70,7 +70,8 @@ def test_layouts(dtype, n):
     assert not columns[:, len(padded) :].any()
     again = np.zeros_like(rows)
     for p, panel in enumerate(panels):
-        layout.copy_from_panel(panel, p, 0, 8, again)
+        layout.copy_from_panel(panel, p, 0, 5, again, 0)
+        layout.copy_from_panel(panel[5:], p, 0, 3, again, 5)
     np.testing.assert_array_equal(again, rows)
 
 

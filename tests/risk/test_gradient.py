@@ -34,7 +34,7 @@ def difference(f, h=1e-4):
     return (8 * (f(h) - f(-h)) - (f(2 * h) - f(-2 * h))) / (12 * h)
 
 
-@pytest.mark.sampled(5)
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("sigma", "N", "d"), [(name, *shape) for name in NAMES for shape in [(4, 6), (6, 3)]] + [(BENT, 4, 6)], ids=str
 )

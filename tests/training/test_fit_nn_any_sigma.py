@@ -182,7 +182,7 @@ TARGETS = {
 }
 
 
-@pytest.mark.sampled(8)
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("b", [1, 100])
 @pytest.mark.parametrize("N", [5, 120])
 @pytest.mark.parametrize("spectrum", TARGETS)

@@ -37,6 +37,7 @@ def assert_same(state, other):
         assert np.asarray(part).tobytes() == np.asarray(twin).tobytes()
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("second_layer", ["signs", "scalar", "free"])
 @pytest.mark.parametrize("b", [1, 3, 30])
 def test_gathered_samples_make_the_run_of_drawn_ones(b, second_layer):
