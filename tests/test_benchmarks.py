@@ -81,6 +81,7 @@ def test_asv_finds_its_way():
     assert (ROOT / "benchmarks" / settings["benchmark_dir"]).resolve() == ROOT / "benchmarks"
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize(("N", "b"), [(3, 100), (30, 7), (30, 1)])
 @pytest.mark.parametrize(
     ("scalar", "activation"), [(False, "square"), (True, "square"), (False, "relu"), (False, "tanh")]

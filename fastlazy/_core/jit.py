@@ -3,6 +3,7 @@
 The options
     ``nogil``: several fits share the cores as plain threads, and Ctrl-C reaches the interpreter.
     ``error_model="numpy"``: a division by zero gives inf, as in NumPy, without a branch in each loop.
+    ``no_cfunc_wrapper``: nothing takes the address of a function as C would.
     ``fastmath``: only what lets a sum be reordered and fused. The full set would also let LLVM assume
     that no NaN exists, and fold the tests for divergence away. Normals are compiled without any, so
     that every machine computes the same numbers.
@@ -32,6 +33,7 @@ from numba.core.caching import FunctionCache, IndexDataCacheFile, NullCache
 
 from fastlazy._core.geometry import GEOMETRY
 
+_OPTIONS: Any = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
 _REORDER = {"reassoc", "contract", "nsz", "arcp"}
 
 
@@ -51,7 +53,7 @@ def jit_inline(function: Callable[..., Any]) -> Any:
     Sums that may be reordered must be inlined: of a function that stays a call, the process that compiles it and those
     that find it in the cache run two copies, whose sums may differ in the last bit (test_jit.py).
     """
-    return numba.njit(nogil=True, error_model="numpy", fastmath=_REORDER, forceinline=True)(function)
+    return numba.njit(**_OPTIONS, fastmath=_REORDER, forceinline=True, no_cpython_wrapper=True)(function)
 
 
 def jit_exact_inline(function: Callable[..., Any]) -> Any:
@@ -60,7 +62,7 @@ def jit_exact_inline(function: Callable[..., Any]) -> Any:
 
 
 def _compile_lazily(function: Callable[..., Any], **options: Any) -> Any:
-    dispatcher = numba.njit(nogil=True, error_model="numpy", **options)(function)
+    dispatcher = numba.njit(**_OPTIONS, **options)(function)
     if not options.get("forceinline"):
         _widen_literals(dispatcher)
     dispatcher._cache = _Uncached()

@@ -26,6 +26,7 @@ from fastlazy.activations.rf_pairs import Indices, pair_moments
 
 _DEGREES = (256, 1000)  # of expansions for pairs of rows that nearly agree: the first that is enough
 _TOLERANCE = 1e-13  # the error of a moment, relative to the norms of its two functions
+_AT_ONCE = 256  # pairs of rows, whose terms stay in the cache
 _INTERPOLATED = 1e-14  # that of a tabulated number, likewise
 
 
@@ -134,12 +135,15 @@ def _series(rows: RadialMoments, i: Indices, j: Indices, cosine: Array) -> tuple
         later = np.maximum(later, np.cumsum(shares[:, ::-1], axis=1)[:, ::-1].max(axis=0))
     # By Cauchy and Schwarz, what follows a term is below these tails times a power of the cosine.
     power = np.abs(cosine).max() ** np.arange(len(later))
-    tables = [np.ascontiguousarray(table.T) for table in rows[:3]]
-    sums = np.zeros((4, len(cosine)))
-    for k in range(int(np.flatnonzero(later * power > 1e-16).max(initial=0)), -1, -1):
-        values, slopes, along = (table[k] for table in tables)
-        sums *= cosine
-        sums += [values[i] * values[j], along[i] * values[j], values[i] * along[j], slopes[i] * slopes[j]]
+    terms = int(np.flatnonzero(later * power > 1e-16).max(initial=0)) + 1
+    values, slopes, along = (table[:, :terms] for table in rows[:3])
+    sums = np.empty((4, len(cosine)))
+    for first in range(0, len(cosine), _AT_ONCE):
+        some = slice(first, first + _AT_ONCE)
+        left, right = i[some], j[some]
+        powers = cosine[some, None] ** np.arange(terms)
+        for k, (one, other) in enumerate([(values, values), (along, values), (values, along), (slopes, slopes)]):
+            sums[k, some] = np.einsum("mk,mk,mk->m", one[left], other[right], powers)
     return sums, np.sqrt(rest[i] * rest[j]) * np.abs(cosine) ** len(later)
 
 

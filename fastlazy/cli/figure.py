@@ -65,7 +65,7 @@ def add_figure_command(commands: Any) -> None:
     parser.add_argument(
         "--nn", choices=["sgd", "flow"],
         help="how NN is trained: by SGD, each sample used once, or by gradient flow of the population risk, which for "
-        "other sigma than x^2 takes minutes from d = 40 on (default: sgd; with --from: as it was)",
+        "other sigma than x^2 takes up to a minute a dot (default: sgd; with --from: as it was)",
     )  # fmt: skip
     parser.add_argument("--seed", type=int, help="seed of everything that is drawn (default: 0)")
     parser.add_argument("--workers", type=int, help="processes to measure with (default: one for each core)")

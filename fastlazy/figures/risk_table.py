@@ -27,6 +27,8 @@ _ALWAYS = ["target", "d", "regime", "N", "draw", "seed"]
 # What all dots of one figure have in common.
 _SETTING = ["target", *(name for keys in FAMILY_KEYS.values() for name in keys), "d"]
 _TRAINED = [regime.name for regime in REGIMES.values() if regime.is_trained]
+_FLOW_WORK = 6e11  # multiplications N^2 d of the gradients of one flow
+_FLOW_TOLERANCE = 1e-6
 _LATE = 0.01  # of the null risk: a network that learned more in the second half of SGD was not at its end
 
 
@@ -48,6 +50,14 @@ def quick_samples(N: int, d: int) -> int:
     """
     narrowness = float(np.clip(1 - N / d, 0, 1))
     return max(200_000, math.ceil((2.6 + 37 * math.pow(narrowness, 1.45)) * d * (d + 150)))
+
+
+def flow_gradients(N: int, d: int) -> int:
+    """Gradients that a flow of another sigma than x^2 takes for an NN dot, at most: a minute or so of one core.
+
+    That is enough for N up to about 2 d; the dots of wider networks may be unfinished, and are marked.
+    """
+    return max(30, min(5000, int(_FLOW_WORK / (N**2 * d))))
 
 
 def figure_cells(
@@ -80,7 +90,11 @@ def figure_cells(
     cells: list[dict[str, Any]] = []
     for N, samples in zip(widths, n_samples, strict=True):
         cells += [{**cell, "N": N, "draw": k} for cell in lazy for k in range(draws)]
-        cells += [{**cell, "N": N, **({"n_samples": samples} if nn == "sgd" else {})} for cell in trained]
+        for cell in trained:
+            limits: dict[str, Any] = {"n_samples": samples} if nn == "sgd" else {}
+            if nn == "flow" and cell["activation"] != "square":
+                limits = {"tolerance": _FLOW_TOLERANCE, "max_gradients": flow_gradients(N, d)}
+            cells.append({**cell, "N": N, **limits})
     return cells
 
 

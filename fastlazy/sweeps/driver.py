@@ -53,8 +53,7 @@ def run_sweep(
         (0), target ("exponential" with target_seed (0), "identity", "power_law" with exponent (1.0), "rank_one", or a
         list of d eigenvalues). RF and NT: ridge (0.0), n_samples (the population). NN: second_layer, scale and init as
         in `fit_nn`, and nn: "sgd" (the default), with n_samples, batch_size, step_size, dtype and diagnostics as there,
-        or "flow", `nn_flow` until it has converged, without them. scale and diagnostics are for "square". Equal cells
-        are measured once.
+        or "flow", `nn_flow` without these, with tolerance and max_gradients as there. Equal cells are measured once.
     store : path
         An SQLite file, made if it is not there. Every cell is in it as soon as it is finished.
     executor : optional

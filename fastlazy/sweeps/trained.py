@@ -6,11 +6,12 @@ A network is trained by SGD on fresh samples (`fastlazy.fit_nn`), or by gradient
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import fields
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from fastlazy.sweeps.keys import (
     Parameters,
     check_bit,
     check_dtype,
+    check_number,
     check_optional_count,
     check_scale,
     check_step_size,
@@ -43,14 +45,17 @@ TRAINING = {  # how a network is trained, and arguments of `fit_nn`, each passed
     "init": choice_key(("orthogonal", "symmetric"), "orthogonal", later=True),
     "diagnostics": Key(check_bit, int, 0, later=True),
     "nn": choice_key(("sgd", "flow"), "sgd", later=True),
+    "tolerance": Key(partial(check_number, minimum=0.0), float, 1e-8, later=True),
+    "max_gradients": Key(check_optional_count, int, None, later=True),
 }
 _OF_SGD = ("n_samples", "batch_size", "step_size", "dtype", "diagnostics")  # which `nn_flow` does not have
+_OF_FLOW = ("tolerance", "max_gradients")
 _OF_BOTH = ("second_layer", "scale", "init")
 
 # What a cell asks for is meant: its prediction and its ratio tell what cannot be learned, and its fit_status what is
 # not converged.
 _MEANT = "target has negative eigenvalues|activation '"
-_TOLD = "nn_flow took max_steps"
+_TOLD = "nn_flow took max_"
 
 _GRADIENTS = {True: 1500.0, False: 5000.0}  # of a flow, roughly, whether sigma is x^2 or not
 
@@ -66,6 +71,12 @@ def check_training(parameters: Parameters) -> None:
     if parameters["nn"] == "sgd":
         if parameters["n_samples"] is None:
             raise ValueError("a cell of regime NN with nn = 'sgd' needs 'n_samples' too; add it, or pass nn='flow'")
+        for name in _OF_FLOW:
+            if parameters[name] != TRAINING[name].default:
+                raise ValueError(
+                    f"{name} = {parameters[name]!r} is for nn = 'flow'; leave {name} out, or pass nn='flow' without "
+                    "what is for SGD"
+                )
     else:
         for name in _OF_SGD:
             if parameters[name] != TRAINING[name].default:
@@ -77,16 +88,14 @@ def check_training(parameters: Parameters) -> None:
 
 
 def _check_scale_of_any_sigma(parameters: Parameters) -> None:
-    """Raise ValueError for lazy scaling that is known of x^2 only, with another sigma."""
+    """Raise ValueError for lazy scaling of a number that neurons of another sigma than x^2 share."""
     name = parameters["activation"]
-    if get_activation(name).is_square or parameters["scale"] is None:
-        return
-    for key, value, other in (("nn", "flow", "sgd"), ("second_layer", "scalar", "free")):
-        if parameters[key] == value:
-            raise ValueError(
-                f"a scale with {key} = {value!r} is for activation='square', got {name!r}; leave scale out, or pass "
-                f"{key}={other!r}"
-            )
+    scaled = parameters["scale"] is not None and parameters["second_layer"] == "scalar"
+    if scaled and not get_activation(name).is_square:
+        raise ValueError(
+            f"a scale with second_layer = 'scalar' is for activation='square', got {name!r}; leave scale out, or pass "
+            "second_layer='free'"
+        )
 
 
 def load_training() -> None:
@@ -119,6 +128,7 @@ def _train(target: QuadraticTarget, parameters: Parameters, stream: int, checkpo
     if parameters["nn"] == "flow":
         from fastlazy.training.flow import nn_flow
 
+        options |= {name: parameters[name] for name in _OF_FLOW}
         return nn_flow(target, N, activation, rng=stream, parallel=False, **options)
     from fastlazy.training.fit_nn import fit_nn
 
@@ -179,7 +189,8 @@ def training_work(parameters: Parameters) -> float:
     is_square = get_activation(parameters["activation"]).is_square
     if parameters["nn"] == "flow":
         one = 2e6 + 4.0 * d**2 * min(N, d) if is_square else 5e7 + 6.0 * N**2 * d
-        return 1e8 + _GRADIENTS[is_square] * one
+        gradients = min(_GRADIENTS[is_square], parameters.get("max_gradients") or math.inf)
+        return 1e8 + gradients * one
     width, risk = N, N**2 * (d / 2 + 400.0)
     if is_square:
         width = N if parameters["second_layer"] in ("signs", "free") else min(N, d)  # as it is trained

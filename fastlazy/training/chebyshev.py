@@ -18,7 +18,7 @@ import numpy as np
 
 from fastlazy._support.arguments import Array
 
-_MOST_STAGES = 500
+MOST_STAGES = 500
 _REFRESH = 20  # steps after which rho is estimated anew
 _POWERS = 50  # evaluations for one estimate, at most
 _CLOSE = 0.02  # the relative change of an estimate of rho that ends it
@@ -48,15 +48,15 @@ class Chebyshev:
         self._length = 0.0  # of the step to try next; 0: not known
         self._last: tuple[float, float] | None = None  # length and error of the last step
 
-    def step(self, end: float) -> bool:
-        """Take one step, which does not pass the time *end*; False if no step is short enough."""
+    def step(self, end: float, stages: int = MOST_STAGES) -> bool:
+        """Take one step of so many *stages* at most, not past the time *end*; False if no step is short enough."""
         fresh = False
         while True:
             if self._age >= _REFRESH:
                 self._rho, self._age, fresh = self._radius(), 0, True
             if self._length == 0:
                 self._length = self._first_length()
-            longest = 0.65 * (_MOST_STAGES**2 - 1) / max(self._rho, 1e-300)
+            longest = 0.65 * (max(2, min(stages, MOST_STAGES)) ** 2 - 1) / max(self._rho, 1e-300)
             wanted = min(self._length, longest)
             length = min(wanted, end - self.time)
             y, slope = self._stages(length)

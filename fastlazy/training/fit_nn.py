@@ -26,7 +26,6 @@ from fastlazy._support.arguments import (
     check_count,
     check_flag,
     check_float_dtype,
-    check_real,
     check_rng,
     check_truth,
 )
@@ -45,9 +44,10 @@ from fastlazy.training.start import (
     Start,
     check_entries,
     check_network,
-    check_size,
+    check_scaled_layer,
     doubled,
     initial_network,
+    initial_offset,
     reduced,
     scaled,
     warn_of_bend,
@@ -247,8 +247,7 @@ def _start(
         plain = scaled(target, W, a, scale, dtype)
         rule = scaled_step_rule(step_size, target, plain, a, settings.b, settings.steps)
         learned, W, row_scale = plain.target, plain.W, plain.row_scale
-    c = learned.mean - float(a @ np.sum(W**2, axis=1)) if c0 is None else check_real("c0", c0)
-    check_size("c0 differs from b0 by a number", abs(c - target.b0), dtype)
+    c = initial_offset(target, learned.mean - float(a @ np.sum(W**2, axis=1)), c0, dtype)
     return Start(target=learned, W=W, a=a, c=c, scale=scale, row_scale=row_scale, key=key, rule=rule)
 
 
@@ -278,8 +277,7 @@ def _general_start(
         )
         W, a = plain.W, plain.a
         check_entries(W, a, settings.dtype)
-    c = target.mean - mean if c0 is None else check_real("c0", c0)
-    check_size("c0 differs from b0 by a number", abs(c - target.b0), settings.dtype)
+    c = initial_offset(target, target.mean - mean, c0, settings.dtype)
     return Start(target=target, W=W, a=a, c=c, scale=scale, row_scale=1.0, key=key, rule=rule, layer_scale=alpha)
 
 
@@ -287,11 +285,7 @@ def _check_trainable(activation: Any, second_layer: Any, scale: Any) -> Activati
     """The non-linearity, if SGD can train it and the other arguments know it."""
     sigma = check_activation(activation)
     if not sigma.is_square:
-        if scale is not None and isinstance(second_layer, str) and second_layer == "scalar":
-            raise ValueError(
-                f"second_layer='scalar' with a scale is for activation='square', got {sigma.name!r}: the number would "
-                "multiply the f_0 that is subtracted, too; pass second_layer='ones' or 'free'"
-            )
+        check_scaled_layer(sigma, second_layer, scale)
         sigma.compiled_derivative  # noqa: B018  (it raises where there is no derivative)
     return sigma
 

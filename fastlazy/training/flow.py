@@ -31,7 +31,7 @@ from fastlazy.activations.activation import Activation
 from fastlazy.activations.builtin import check_activation
 from fastlazy.risk.network import network_risk
 from fastlazy.targets.quadratic import QuadraticFunction, check_target
-from fastlazy.training.chebyshev import Chebyshev
+from fastlazy.training.chebyshev import MOST_STAGES, Chebyshev
 from fastlazy.training.fit import Fit
 from fastlazy.training.flow_run import Choices, Run, start_flow
 from fastlazy.training.loop import TRAINED
@@ -40,8 +40,7 @@ from fastlazy.training.start import INITS, warn_of_bend, warn_of_signs
 
 _LOST = 1e3  # times the larger of the null risk and the risk at the start, which no flow gets to
 _WARNINGS = {
-    "unconverged": "nn_flow took max_steps = {steps} steps up to the time {time:.6g}, {where}; pass a larger "
-    "max_steps, {remedy}",
+    "unconverged": "nn_flow took {limit} up to the time {time:.6g}, {where}; pass a larger {name}, {remedy}",
     "diverged": "nn_flow found no step short enough at the time {time:.6g}, where the network is too large for "
     "floating point; start with smaller W0 and a0, or a c0 nearer to b0",
 }
@@ -64,6 +63,7 @@ def nn_flow(
     scale: float | None = None,
     init: str = "orthogonal",
     max_steps: int = 2000,
+    max_gradients: int | None = None,
     parallel: bool = True,
 ) -> Fit:
     """The network of N neurons trained by gradient flow of the population risk, the limit of SGD with small steps.
@@ -97,12 +97,15 @@ def nn_flow(
     callback : callable, optional
         Called with the `Fit` so far at each record, without a *time* after each step; a true answer stops the run.
     scale : float, optional
-        alpha > 0 of lazy scaling, as in `fit_nn`; for x^2 alone.
+        alpha > 0 of lazy scaling, as in `fit_nn`.
     init : str
         "orthogonal": W0 as it says. "symmetric", for "signs" and "free": the N / 2 rows of such a W0 twice, with
         second layers of opposite signs, so that the network starts at zero.
     max_steps : int
         Steps after which the flow ends in any case; a step evaluates the gradient up to 500 times.
+    max_gradients : int, optional
+        Evaluations of the gradient after which no more steps are begun. One takes some N^2 d / 10^10 seconds on one
+        core (less for x^2, where N counts as at most d), so that this bounds the time of a run. Default: no bound.
     parallel : bool
         False: on the calling thread alone, for use inside sweeps.
 
@@ -110,7 +113,8 @@ def nn_flow(
     -------
     Fit
         In float64. Its `times` are those of the records, its `samples` zeros. The status is "finished" if the flow has
-        reached the time, or has converged, "unconverged" after max_steps, and "diverged" if no step is short enough.
+        reached the time, or has converged, "unconverged" after max_steps or max_gradients, and "diverged" if no step is
+        short enough.
 
     Warns
     -----
@@ -153,6 +157,7 @@ def nn_flow(
         tolerance=check_real("tolerance", tolerance, 0.0),
         n_records=check_count("n_records", n_records),
         max_steps=check_count("max_steps", max_steps),
+        max_gradients=math.inf if max_gradients is None else check_count("max_gradients", max_gradients),
         callback=check_callback(callback),
     )
     choices = Choices(choice, check_choice("init", init, INITS), scale, W0, a0, c0)
@@ -178,6 +183,7 @@ class _Goal(NamedTuple):
     tolerance: float
     n_records: int
     max_steps: int
+    max_gradients: float  # or infinity
     callback: Callable[[Fit], Any] | None
 
 
@@ -251,10 +257,11 @@ class _Course:
         goal = self.goal
         if goal.time is None and self.gradient <= goal.tolerance:
             return "finished"
-        if self.steps >= goal.max_steps:
+        left = goal.max_gradients - self.flow.evaluations
+        if self.steps >= goal.max_steps or left < 2:
             return "unconverged"
         with np.errstate(over="ignore", invalid="ignore"):  # a step whose end is not finite is made shorter
-            if not self.flow.step(mark):
+            if not self.flow.step(mark, int(min(left, MOST_STAGES))):
                 return "diverged"
         self.steps += 1
         self._risk = self._latest  # a step ends with the force at its end
@@ -287,8 +294,8 @@ class _Course:
         """The second layer as a `Fit` has it."""
         kind = self.run.second_layer
         if kind in ("ones", "scalar"):
-            return float(layer[0])
-        return self.run.start.copy() if start or kind == "signs" else layer.copy()
+            return float(self.run.start[0] if start else layer[0] / self.run.layer_scale)
+        return self.run.start.copy() if start or kind == "signs" else layer / self.run.layer_scale
 
     def _drop(self) -> float:
         """-dR/dt."""
@@ -301,7 +308,10 @@ class _Course:
             remedy = "a larger tolerance, or the time at which to stop"
         else:
             where, remedy = f"which is not time = {self.goal.time / self.run.unit:.6g}", "or a shorter time"
-        return {"steps": self.steps, "time": self.flow.time / self.run.unit, "where": where, "remedy": remedy}
+        name = "max_steps" if self.steps >= self.goal.max_steps else "max_gradients"
+        limit = f"{name} = {getattr(self.goal, name)} {name.removeprefix('max_')}"
+        time = self.flow.time / self.run.unit
+        return {"limit": limit, "name": name, "time": time, "where": where, "remedy": remedy}
 
     def _record(self) -> bool:
         """Record the state; whether the callback ends the run."""

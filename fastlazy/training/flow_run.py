@@ -3,7 +3,8 @@
 For sigma = x^2 the flow takes place in the eigenbasis of B, where B is diagonal, on rows that are reduced as those of
 `fastlazy.fit_nn` are, and lazy scaling is a plain flow on another target (`fastlazy.training.start`). Its target is
 that of the call over a unit u, a power of four near |B|: rows are divided by sqrt(u), the offset by u, and times
-multiplied by u, so that nothing over- or underflows that need not.
+multiplied by u, so that nothing over- or underflows that need not. For any other sigma it takes place in the
+coordinates of the network, and lazy scaling is a plain flow of a network of which one half stays as it is.
 """
 
 from __future__ import annotations
@@ -15,12 +16,21 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastlazy._support.arguments import Array, check_real
+from fastlazy._support.arguments import Array
 from fastlazy.activations.activation import Activation
-from fastlazy.activations.moments import hermite_coefficients
+from fastlazy.activations.moments import hermite_coefficients, square_moments
+from fastlazy.activations.rf_pairs import unit_rows
 from fastlazy.risk.gradient import Gradient, population_gradient
 from fastlazy.targets.quadratic import QuadraticFunction
-from fastlazy.training.start import check_network, check_size, initial_network, reduced, scaled
+from fastlazy.training.start import (
+    check_network,
+    check_scaled_layer,
+    doubled,
+    initial_network,
+    initial_offset,
+    reduced,
+    scaled,
+)
 from fastlazy.training.steps import general_companions
 
 ACCURACY = 1e-4  # the error of one step, relative to the size of each part of the network
@@ -48,6 +58,9 @@ class Run:
     scale: float | None
     speeds: tuple[float, float, float]  # of W, the second layer and the offset
     sign: float  # of what a neuron of a > 0 adds to the target: see `fastlazy.training.start.initial_network`
+    still: tuple[Array, Array]  # (n, d) rows that stay as they are, with their second layer (n,); n may be 0
+    layer_scale: float = 1.0  # the second layer of the flow is that of the network times this: alpha, if not x^2
+    share: float = 1.0  # of `ACCURACY`, where what is learned is smaller than the network
 
     @property
     def y(self) -> Array:
@@ -66,19 +79,23 @@ class Run:
 
     def gradient(self, y: Array, parallel: bool) -> Gradient:
         """The risk and its gradient there."""
-        return population_gradient(self.frame, *self.unpack(y), self.sigma, parallel)
+        rows, layer, c = self.unpack(y)
+        if len(self.still[0]):
+            rows, layer = np.vstack([rows, self.still[0]]), np.append(layer, self.still[1])
+        return population_gradient(self.frame, rows, layer, c, self.sigma, parallel)
 
     def force(self, gradient: Gradient) -> Array:
         """The velocity of the state."""
-        second = {"free": gradient.a, "scalar": gradient.a.sum(keepdims=True)}.get(self.second_layer, gradient.a[:0])
-        parts = (gradient.W.ravel(), second, np.array([gradient.c]))
+        W, a = (part[: len(self.rows)] for part in (gradient.W, gradient.a))
+        second = {"free": a, "scalar": a.sum(keepdims=True)}.get(self.second_layer, a[:0])
+        parts = (W.ravel(), second, np.array([gradient.c]))
         return np.concatenate([-math.sqrt(speed) * part for part, speed in zip(parts, self.speeds, strict=True)])
 
     def error(self, error: Array, y: Array) -> float:
         """The largest error of the three parts over what is allowed."""
         size = self.rows.size
         rows, layer, _ = self.unpack(y)
-        share = ACCURACY
+        share = self.share * ACCURACY
         if self.sigma.is_square:  # under lazy scaling neurons may be larger than what is learned
             whole = float(np.abs(layer) @ np.einsum("ij,ij->i", rows, rows))
             tau = float(np.abs(self.plain.eigenvalues).sum())
@@ -113,65 +130,64 @@ def start_flow(target: QuadraticFunction, N: int, sigma: Activation, choices: Ch
     Raises
     ------
     TypeError, ValueError
-        If an array of the choices is not finite or of another shape, a number is beyond floating point, or lazy scaling
-        is asked for and sigma is not x^2.
+        If an array of the choices is not finite or of another shape, a number is beyond floating point, or there is no
+        lazy scaling for this second layer.
     """
-    if choices.scale is not None and not sigma.is_square:
-        raise ValueError(
-            f"scale = {choices.scale!r} was given with activation {sigma.name!r}, but lazy scaling needs sigma = x^2 "
-            "here; leave scale out, or pass activation='square'"
-        )
     layer, init = choices.second_layer, choices.init
+    check_scaled_layer(sigma, layer, choices.scale)
     W, a, sign = initial_network(target, N, sigma, layer, init, choices.W0, choices.a0, rng)
-    unit, learned, rows, alpha = _unit(target, sigma), target, W, 1.0
-    if sigma.is_square:
-        check_network(W, a, 1.0, _DOUBLE)
+    if not sigma.is_square:
+        return _general_run(target, sigma, choices, (W, a), sign)
+    check_network(W, a, 1.0, _DOUBLE)
+    learned, rows, alpha = target, W, 1.0
     if choices.scale is not None:
         shifted = scaled(target, W, a, choices.scale, _DOUBLE)
         learned, rows, alpha = shifted.target, shifted.W, shifted.alpha
-    means = np.sum(rows**2, axis=1) if sigma.is_square else hermite_coefficients(sigma, _lengths(rows), 0)[:, 0]
-    c = learned.mean - float(a @ means) if choices.c0 is None else check_real("c0", choices.c0)
-    check_size("c0 differs from b0 by a number", abs(c - target.b0), _DOUBLE)
-    frame, basis, second = QuadraticFunction(learned.B / unit), None, a
-    expand: Callable[[Array], Array] = _same
-    if sigma.is_square:
-        beta, basis = learned.eigenbasis
-        frame, rows = QuadraticFunction(beta / unit), (rows if basis is None else rows @ basis) / math.sqrt(unit)
-        rows, second, expand = reduced(rows, a, layer != "free")
+    c = initial_offset(target, learned.mean - float(a @ np.sum(rows**2, axis=1)), choices.c0, _DOUBLE)
+    largest = float(np.abs(target.B).max())
+    unit = 4.0 ** round(math.log2(largest) / 2) if largest > 0 else 1.0
+    beta, basis = learned.eigenbasis
+    rows = (rows if basis is None else rows @ basis) / math.sqrt(unit)
+    rows, second, expand = reduced(rows, a, layer != "free")
 
     def weights(moved: Array) -> Array:
         full = expand(moved)
         return np.ascontiguousarray((full if basis is None else full @ basis.T) * math.sqrt(unit / alpha))
 
     plain = QuadraticFunction(target.eigenvalues / unit)
-    if sigma.is_square:
-        tau = float(np.abs(plain.eigenvalues).sum()) or 1.0
-        speeds = 1 / alpha, 1 / (2 * tau * alpha**2), tau
-    else:
-        _, of_a, of_c = general_companions(target, sigma, W, a, layer == "scalar").tolist()
-        speeds = 1.0, of_a, of_c
+    tau = float(np.abs(plain.eigenvalues).sum()) or 1.0
+    speeds = 1 / alpha, 1 / (2 * tau * alpha**2), tau
     return Run(
-        unit, target.b0, plain, learned, frame, N, sigma, layer, rows, second, (c - target.b0) / unit,
-        weights, a, choices.scale, speeds, sign,
+        unit, target.b0, plain, learned, QuadraticFunction(beta / unit), N, sigma, layer, rows, second,
+        (c - target.b0) / unit, weights, a, choices.scale, speeds, sign, (rows[:0], second[:0]),
     )  # fmt: skip
 
 
-def _unit(target: QuadraticFunction, sigma: Activation) -> float:
-    """The unit u."""
+def _general_run(
+    target: QuadraticFunction, sigma: Activation, choices: Choices, start: tuple[Array, Array], sign: float
+) -> Run:
+    """The run for a sigma that is not x^2, from the network of rows and second layer *start*."""
     largest = float(np.abs(target.B).max())
-    if sigma.is_square:
-        return 4.0 ** round(math.log2(largest) / 2) if largest > 0 else 1.0
     if largest > 0 and not 1 / _LARGEST <= largest <= _LARGEST:
         raise ValueError(
             f"target has entries of size {largest:.3g}, too far from 1 for the flow of a network with activation "
             f"{sigma.name!r}; scale B and b0 to between {1 / _LARGEST:g} and {_LARGEST:g}"
         )
-    return 1.0
-
-
-def _lengths(W: Array) -> Array:
-    return np.sqrt(np.einsum("ij,ij->i", W, W))
-
-
-def _same(rows: Array) -> Array:
-    return rows
+    W, a = start
+    N, lengths = len(W), unit_rows(W)[1]
+    rows, layer, alpha, mean, share = W, a, 1.0, 0.0, 1.0
+    if choices.scale is None:
+        mean = float(a @ hermite_coefficients(sigma, lengths, 0)[:, 0])
+    else:
+        plain = doubled(target, sigma, W, a, choices.scale, _DOUBLE)
+        rows, layer, alpha = plain.W, plain.a, plain.alpha
+        # By what W -> (1 + e) W changes alpha f, over e, if neurons are independent.
+        moved = alpha * math.sqrt(float((a * lengths) ** 2 @ square_moments(sigma, lengths, derivative=1)))
+        share = min(1.0, math.sqrt(target.null_risk) / moved) if target.null_risk > 0 and moved > 0 else 1.0
+    c = initial_offset(target, target.mean - mean, choices.c0, _DOUBLE)
+    _, of_a, of_c = general_companions(target, sigma, W, a, choices.second_layer == "scalar").tolist()
+    return Run(
+        1.0, target.b0, QuadraticFunction(target.eigenvalues), target, QuadraticFunction(target.B), N, sigma,
+        choices.second_layer, rows[:N], layer[:N], c - target.b0, np.array, a, choices.scale,
+        (1 / alpha**2, of_a, of_c), sign, (rows[N:], layer[N:]), alpha, share,
+    )  # fmt: skip

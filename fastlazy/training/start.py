@@ -165,6 +165,20 @@ def initial_second_layer(
     return np.broadcast_to(a, N).copy()
 
 
+def initial_offset(target: QuadraticFunction, default: float, c0: float | None, dtype: np.dtype[Any]) -> float:
+    """The offset at the start: *c0*, or the *default* if that is None.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If *c0* is not a finite number, or *dtype* does not bear the difference from b0.
+    """
+    c = default if c0 is None else check_real("c0", c0)
+    what = "W0 and a0 make a function" if c0 is None else "c0 differs from b0 by a number"
+    check_size(what, abs(c - target.b0), dtype)
+    return c
+
+
 def check_network(W: Array, a: Array, alpha: float, dtype: np.dtype[Any]) -> None:
     """Raise ValueError if *dtype* does not bear alpha sum_i a_i <w_i, x>^2, rows *W* (N, d) and *a* (N,)."""
     check_entries(W, a, dtype)
@@ -188,6 +202,15 @@ def check_size(what: str, size: float, dtype: np.dtype[Any]) -> None:
         raise ValueError(
             f"{what} of size {size:.3g}, whose square leaves no room in dtype {dtype}; pass one below "
             f"{_LARGEST[dtype]:g}{more}"
+        )
+
+
+def check_scaled_layer(activation: Activation, second_layer: Any, scale: Any) -> None:
+    """Raise ValueError for lazy scaling of a number that neurons of a sigma other than x^2 share."""
+    if scale is not None and not activation.is_square and isinstance(second_layer, str) and second_layer == "scalar":
+        raise ValueError(
+            f"second_layer='scalar' with a scale is for activation='square', got {activation.name!r}: the number would "
+            "multiply the f_0 that is subtracted, too; pass second_layer='ones' or 'free'"
         )
 
 

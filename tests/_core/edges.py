@@ -8,6 +8,7 @@ import numpy as np
 
 import fastlazy
 from fastlazy._core import gram as core
+from fastlazy._core import normal
 from fastlazy._core import sgd as core_sgd
 from fastlazy._core import tangent as core_tangent
 from fastlazy._core.geometry import HEIGHT, NARROW, REGISTER_BYTES, WIDE
@@ -219,3 +220,16 @@ COMPUTATIONS = {
     "training of any sigma": _training_of_any_sigma,
     "weighted_training": _weighted_training,
 }
+
+
+def results():
+    """What each computation gives at one size, and normals, by their name and dtype."""
+    found = {}
+    for dtype in (np.float32, np.float64):
+        for name, computation in COMPUTATIONS.items():
+            for k, (array, _) in enumerate(computation(101, 30, 131, 53, dtype, parallel=False)):
+                found[f"{name} {k} {np.dtype(dtype).name}"] = array
+        normals = np.empty(1000, dtype)
+        normal.fill_normals(np.uint64(3), np.uint64(4), normals)
+        found[f"normals {np.dtype(dtype).name}"] = normals
+    return found

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import edges
 import numpy as np
 import pytest
 
@@ -14,6 +15,7 @@ from fastlazy._core.geometry import AVX2, AVX512, GEOMETRIES, GEOMETRY, NEON, SS
 HERE = Path(__file__).parent
 OTHERS = [name for name, other in GEOMETRIES.items() if other != GEOMETRY]
 """The geometry of this process is tested by the tests beside this one."""
+OPTIONS = ("-q", "-n0", "-p", "no:cacheprovider")
 
 
 def run(name, *arguments):
@@ -22,52 +24,38 @@ def run(name, *arguments):
     return subprocess.run([sys.executable, *arguments], env=environment, cwd=HERE, capture_output=True, text=True)
 
 
-def run_tests(name, *arguments):
-    """Tests beside this one, in one process."""
-    return run(name, "-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider", *arguments)
-
-
 RESULTS = """
 import sys
-from pathlib import Path
-sys.path[:0] = [".", ".."]
-import edges
 import numpy as np
-from fastlazy._core import geometry, normal
+import pytest
 
-results = {"geometry": np.array(str(geometry.GEOMETRY))}
-for dtype in (np.float32, np.float64):
-    for name, computation in edges.COMPUTATIONS.items():
-        for k, (found, _) in enumerate(computation(101, 30, 131, 53, dtype, parallel=False)):
-            results[f"{name} {k} {np.dtype(dtype).name}"] = found
-    numbers = np.empty(1000, dtype)
-    normal.fill_normals(np.uint64(3), np.uint64(4), numbers)
-    results[f"normals {np.dtype(dtype).name}"] = numbers
-np.savez(sys.argv[1], **results)
+status = pytest.main(sys.argv[2:])
+sys.path[:0] = [".", "../.."]
+import edges
+from fastlazy._core import geometry
+
+np.savez(sys.argv[1], geometry=str(geometry.GEOMETRY), **edges.results())
+sys.exit(status)
 """
 
 
 @pytest.fixture(scope="module")
-def own_results(tmp_path_factory):
+def own_results():
     """Those of this process's geometry."""
-    return results_of(str(GEOMETRY), tmp_path_factory.mktemp("own"))
-
-
-def results_of(name, folder):
-    """What each computation gives at one size, and normals, by their name and dtype."""
-    done = run(name, "-c", RESULTS, str(folder / f"{name}.npz"))
-    assert done.returncode == 0, done.stderr
-    results = dict(np.load(folder / f"{name}.npz"))
-    assert results.pop("geometry") == name
-    return results
+    return edges.results()
 
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_every_computation_under_another_geometry(name, own_results, tmp_path):
-    """It equals its slow twin, and this geometry's to rounding, normals to the bit; one test, which compiles once."""
-    done = run_tests(name, "test_tile.py", "test_layout_edges.py", "-k", "not bits and not far and not backwards")
+    """It equals its slow twin, and this geometry's to rounding, normals to the bit; in one process."""
+    file = tmp_path / "results.npz"
+    done = run(
+        name, "-c", RESULTS, str(file), *OPTIONS, "test_tile.py", "test_layout_edges.py",
+        "-k", "not bits and not far and not backwards",
+    )  # fmt: skip
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
-    other = results_of(name, tmp_path)
+    other = dict(np.load(file))
+    assert other.pop("geometry") == name
     assert other.keys() == own_results.keys()
     for key, expected in own_results.items():
         if key.startswith("normals"):
@@ -80,7 +68,7 @@ def test_every_computation_under_another_geometry(name, own_results, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", OTHERS)
 def test_so_it_does_in_several_parts_and_with_any_number_of_threads(name):
-    done = run_tests(name, "test_layout_edges.py", "-k", "bits or far or backwards")
+    done = run(name, "-m", "pytest", *OPTIONS, "-m", "", "test_layout_edges.py", "-k", "bits or far or backwards")
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
 
 

@@ -32,6 +32,7 @@ ESTIMATORS = [
 ]
 
 
+@pytest.mark.sampled(250)
 @parametrize_with_checks(ESTIMATORS)
 def test_scikit_learn_checks(estimator, check):
     check(estimator)

@@ -22,6 +22,7 @@ ESTIMATORS = [
 ]
 
 
+@pytest.mark.sampled(120)
 @parametrize_with_checks(ESTIMATORS)
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # samples of size 100 at a given step
 def test_scikit_learn_checks(estimator, check):

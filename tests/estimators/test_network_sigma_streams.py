@@ -58,6 +58,7 @@ def test_single_samples_are_a_stream():
     assert model.score(*draw(2000, 3)) > 0.6
 
 
+@pytest.mark.slow
 def test_a_stream_that_goes_on_keeps_what_it_has_learned():
     X, y = draw(12000, 6)
     model = NetworkRegressor(40, batch_size=10, random_state=0)

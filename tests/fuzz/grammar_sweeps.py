@@ -48,9 +48,10 @@ def _cell(draw: Draw) -> dict[str, Value]:
         cell["dtype"] = draw.one_of(["float32", "float64"], ["f4", float], ["int", "a", 3])
         cell["diagnostics"] = draw.one_of([0, 1, True], [1.0], [2, "yes", None, np.array([0, 1]), [1]])
         cell["nn"] = draw.one_of(["sgd"], (), ["adam", None, 1, *values.strange()])
-        if draw.chance(0.2):  # of x^2, which takes no time
+        if draw.chance(0.2):
             cell = {key: value for key, value in cell.items() if key not in _OF_SGD}
-            cell |= {"nn": Value("flow"), "activation": Value("square")}
+            cell |= {"nn": Value("flow"), "max_gradients": values.count(draw, draw.pick([1, 2, 30]), odd=[7])}
+            cell["tolerance"] = values.real(draw, [1e-8, 0.0, 1.0], low=0.0, none=False)
     else:
         cell["ridge"] = values.real(draw, [0.0, 0.1], low=0.0)
         cell["n_samples"] = draw.one_of([None], [30, 10], [0, -1, "a", 2.5])
@@ -60,10 +61,8 @@ def _cell(draw: Draw) -> dict[str, Value]:
     optional = [key for key in cell if key not in ("regime", "d", "N", "n_samples")]
     dropped = set(draw.rng.permutation(optional)[: draw.size(0, len(optional))].tolist())
     if "nn" in cell and isinstance(cell["nn"].value, str) and cell["nn"].value == "flow":
-        dropped -= {"nn"}
+        dropped -= {"nn", "max_gradients"}  # without which some take minutes
     left = {key: value for key, value in cell.items() if key not in dropped}
-    if left.get("diagnostics", Value(0)).kind == "good" and left.get("diagnostics", Value(0)).value:
-        left["activation"] = Value("square")  # no other is watched
     return left
 
 

@@ -278,6 +278,7 @@ def nn_flow(draw: Draw) -> Call:
         "scale": lambda: values.real(draw, [0.1, 1.0, 100.0], low=1e-300, none=False)._replace(kind="odd"),
         "init": lambda: draw.one_of(["orthogonal"], ["symmetric"], ["nothing", None, 1]),
         "parallel": lambda: values.flag(draw),
+        "max_gradients": lambda: values.count(draw, draw.pick([1, 3, 20]), odd=[7]),
     }
     for option, make in options.items():
         if draw.chance(0.2):

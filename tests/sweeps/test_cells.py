@@ -94,8 +94,11 @@ def test_an_id_is_the_same_in_every_process_and_version():
 
 
 def test_a_later_key_at_its_default_is_no_part_of_an_id():
-    assert {name for name, key in REGIMES["NN"].keys.items() if key.later} == {"scale", "init", "diagnostics", "nn"}
-    assert identity(**NN) == identity(**NN, scale=None, init="orthogonal", diagnostics=False, nn="sgd")
+    assert {name for name, key in REGIMES["NN"].keys.items() if key.later} == {
+        "scale", "init", "diagnostics", "nn", "tolerance", "max_gradients"
+    }  # fmt: skip
+    flow = {"tolerance": 1e-8, "max_gradients": None}
+    assert identity(**NN) == identity(**NN, scale=None, init="orthogonal", diagnostics=False, nn="sgd", **flow)
     # Of a store from before these keys.
     assert identity(**NN) == "5402d41750ccb5091bbcf2cc333805450554f61df67c487c5a75a2cfc5a2dd1b"
     changed = [{"scale": 2.0}, {"scale": 3}, {"init": "symmetric", "second_layer": "signs"}, {"diagnostics": 1}]
@@ -144,10 +147,10 @@ BAD = {
     "samples of a flow": ({**NN, "nn": "flow"}, ValueError, "n_samples = 1000 is for nn = 'sgd', .*; leave n_samples"),
     "nn": ({**NN, "nn": "adam"}, ValueError, "nn = 'adam' is not known; pass one of 'sgd', 'flow'"),
     "nn of RF": ({**RF, "nn": "flow"}, ValueError, "a cell of regime RF .* has no key 'nn'"),
-    "scale of a flow of relu": (
-        {"regime": "NN", "d": 3, "N": 2, "nn": "flow", "activation": "relu", "scale": 2.0},
+    "tolerance of SGD": (
+        {**NN, "tolerance": 0.1},
         ValueError,
-        r"a scale with nn = 'flow' is for activation='square', got 'relu'; leave scale out, or pass nn='sgd'",
+        "tolerance = 0.1 is for nn = 'flow'; leave tolerance out",
     ),
     "scale of relu": (
         {**NN, "activation": "relu", "scale": 2.0, "second_layer": "scalar"},

@@ -244,6 +244,7 @@ def test_parquet_without_pyarrow(path, tmp_path, monkeypatch):
         export(load(path), tmp_path / "out.parquet")
 
 
+@pytest.mark.slow
 def test_many_rows(tmp_path):
     """More than are read at a time, in the order asked for."""
     path = tmp_path / "sweep.sqlite"

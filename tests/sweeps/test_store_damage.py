@@ -73,7 +73,9 @@ def test_a_store_that_was_cut_is_told(content, tmp_path):
     place = tmp_path / "b.sqlite"
     for size in [*range(0, 200, 9), *range(200, len(data), 499)]:
         place.write_bytes(data[:size])
-        with pytest.raises(ValueError, match=r"b\.sqlite' is (damaged or not a store|an empty file)"):
+        # What is cut within its last page reads as zeros there, which only the rows can tell.
+        message = r"b\.sqlite' (is damaged or not a store|is an empty file|are not as they were written)"
+        with pytest.raises(ValueError, match=message):
             load(place)
 
 

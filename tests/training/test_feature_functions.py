@@ -132,6 +132,7 @@ def test_mixed_moments_are_those_of_samples_and_of_each_other(name, monkeypatch)
     np.testing.assert_allclose(by_pairs.q, gram.q, atol=1e-13)
 
 
+@pytest.mark.slow
 def test_a_users_function_with_a_kink():
     """Nothing is known of it, so that pairs at small angles, and parallel and opposite ones, are integrals."""
     own = fastlazy.Activation("own relu", lambda x: max(x, 0.0), lambda x: 1.0 if x > 0 else 0.0)
@@ -177,7 +178,7 @@ def test_functions_of_different_sigma_or_dimension_are_refused():
         model.start.W[0] = 1
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("name", NAMES)
 def test_the_linearisation_error_by_the_slow_way_and_how_many_digits_hold(name):
     """In the plane, where sums over a grid know it; the digits are those that the docstring promises."""

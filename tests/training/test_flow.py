@@ -234,6 +234,20 @@ def test_callback_sees_each_record_and_stops():
     assert (free.status, len(free.times)) == ("stopped", 4)
 
 
+@pytest.mark.parametrize("name", ["square", "relu"])
+def test_gradients_are_counted(name):
+    """No step is begun after so many; the last has no more stages than are left, and an estimate of its own radius."""
+    target, count = fastlazy.exponential_target(6, rng=0), []
+    for most in (40, 400):
+        with pytest.warns(
+            RuntimeWarning, match=rf"took max_gradients = {most} gradients .* pass a larger max_gradients"
+        ):
+            fit = fastlazy.nn_flow(target, 3, name, second_layer="free", rng=0, max_gradients=most, tolerance=1e-30)
+        assert fit.status == "unconverged"
+        count.append(len(fit.times))
+    assert count[0] < count[1]
+
+
 def test_no_time_is_the_start():
     target = dense_target(5)
     fit = fastlazy.nn_flow(target, 3, second_layer="signs", rng=0, time=0.0)
@@ -262,19 +276,59 @@ def test_a_network_of_another_function_is_no_quadratic_function():
         ({"max_steps": 0}, ValueError, "max_steps must be at least 1"),
         ({"second_layer": "two"}, ValueError, "second_layer = 'two' is not known"),
         ({"activation": "step"}, ValueError, "jumps"),
-        ({"activation": "relu", "scale": 2.0}, ValueError, "lazy scaling needs"),
+        ({"activation": "relu", "scale": 2.0, "second_layer": "scalar"}, ValueError, "pass second_layer='ones' or"),
+        ({"activation": "relu", "scale": 1e11}, ValueError, "scale must be from 1e-10 to 1e.10"),
         ({"W0": np.ones((2, 3))}, ValueError, "W0 has rows of length 3"),
         ({"a0": 1.0}, ValueError, "a0 was given"),
         ({"callback": 3}, TypeError, "callback must be a function"),
         ({"parallel": 2}, TypeError, "parallel must be"),
         ({"W0": np.full((2, 4), 1e150)}, ValueError, "W0"),
-        ({"W0": np.full((2, 4), 1e160), "activation": "relu"}, ValueError, "beyond floating point|overflow"),
+        ({"W0": np.full((2, 4), 1e160), "activation": "relu"}, ValueError, "W0 and a0 make a function of size 1"),
     ],
 )
 def test_bad_arguments_are_told(arguments, error, message):
     target = fastlazy.exponential_target(4, rng=0)
     with pytest.raises(error, match=message):
         fastlazy.nn_flow(target, 2, **{"time": 0.1, "rng": 0, **arguments})
+
+
+@pytest.mark.parametrize(
+    ("second_layer", "init", "alpha"),
+    [("ones", "orthogonal", 0.3), ("signs", "symmetric", 4.0), ("free", "orthogonal", 50.0)],
+)
+def test_lazy_scaling_of_any_function_equals_a_general_solver(second_layer, init, alpha):
+    B = np.array([[0.5, 0.2], [0.2, -0.3]])
+    target = fastlazy.QuadraticTarget(B, 0.1)
+    fit = fastlazy.nn_flow(
+        target, 4, "softplus", second_layer=second_layer, init=init, scale=alpha, rng=3, time=2.0, n_records=3
+    )
+    W0, a0, grid = fit.W0, np.broadcast_to(fit.a0, 4), naive_flow.plane(50)
+
+    def gradient(W, a, c):
+        rows, layer = np.vstack([W, W0]), alpha * np.concatenate([a, -a0])
+        risk, in_W, in_a, in_c = naive_flow.gradient(
+            B, 0.1, rows, layer, c, lambda z: np.logaddexp(0, z), lambda z: 1 / (1 + np.exp(-z)), grid
+        )
+        return risk, in_W[:4], alpha * in_a[:4], in_c
+
+    _, *speeds = general_companions(target, fit.activation, W0, a0, False)
+    states = naive_flow.flow(gradient, B, W0, a0, fit.c0, fit.times, second_layer, alpha, speeds)
+    np.testing.assert_allclose(
+        fit.risk, [gradient(*state)[0] for state in states], rtol=0, atol=1e-3 * target.null_risk
+    )
+    W, a, c = states[-1]
+    np.testing.assert_allclose(alpha * (fit.W - W0), alpha * (W - W0), atol=2e-3)
+    np.testing.assert_allclose(alpha * (layer(fit) - a0), alpha * (a - a0), atol=2e-3)
+    assert fit.c == pytest.approx(c, abs=2e-3)
+    assert fit.scale == alpha
+
+
+def test_a_large_scale_ends_at_the_tangent_model():
+    target = fastlazy.exponential_target(6, rng=0)
+    fit = fastlazy.nn_flow(target, 4, "gelu", scale=100.0, rng=0)
+    ratio = fastlazy.nt_risk(target, fit.W0, "gelu") / target.null_risk
+    assert 0.2 < ratio < 0.9
+    assert fit.risk[-1] / target.null_risk == pytest.approx(ratio, abs=5e-3)
 
 
 @pytest.mark.parametrize("scale", [None, 3.0])
