@@ -62,8 +62,7 @@ def _cell(draw: Draw) -> dict[str, Value]:
     dropped = set(draw.rng.permutation(optional)[: draw.size(0, len(optional))].tolist())
     if "nn" in cell and isinstance(cell["nn"].value, str) and cell["nn"].value == "flow":
         dropped -= {"nn", "max_gradients"}  # without which some take minutes
-    left = {key: value for key, value in cell.items() if key not in dropped}
-    return left
+    return {key: value for key, value in cell.items() if key not in dropped}
 
 
 def grid(draw: Draw) -> Call:
