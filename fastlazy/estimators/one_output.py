@@ -219,7 +219,8 @@ class OneOutput:
             values = self.values(X[:_SOME])
         except ValueError:
             return np.inf
-        return _mean((values.astype(np.float64) - y[:_SOME]) ** 2, None if weight is None else weight[:_SOME])
+        with np.errstate(over="ignore"):
+            return _mean((values.astype(np.float64) - y[:_SOME]) ** 2, None if weight is None else weight[:_SOME])
 
     def _score(self, held: Samples) -> float:
         X, y, weight = held
@@ -227,9 +228,10 @@ class OneOutput:
             values = self.values(X)
         except ValueError:
             return -np.inf
-        if len(y) < 2:  # R^2 is not defined
-            return -float(np.mean((values - y) ** 2))
-        return float(r2_score(y, values, sample_weight=weight))
+        with np.errstate(over="ignore"):
+            if len(y) < 2:  # R^2 is not defined
+                return -float(np.mean((values - y) ** 2))
+            return float(r2_score(y, values, sample_weight=weight))
 
     def _training(self, model: Any, samples: Samples) -> AbstractContextManager[Training]:
         """A `Training` on responses less a constant, in which float32 would lose digits.

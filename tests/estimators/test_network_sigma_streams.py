@@ -76,3 +76,13 @@ def test_a_stream_that_goes_on_keeps_what_it_has_learned():
     for start in range(0, 4000, 500):
         model.partial_fit(X[start : start + 500], y[start : start + 500])
     assert model.score(new, wanted) > 0.85
+
+
+@pytest.mark.parametrize("name", ["erf", "cos"])
+def test_a_network_that_a_step_made_huge_starts_anew(name):
+    """Its squared errors overflow: that is no warning of NumPy's, and the next block begins again."""
+    X, y = draw(12, 5)
+    model = NetworkRegressor(1, activation=name, step_size=1e200, random_state=0)
+    for _ in range(3):
+        model.partial_fit(X, y)
+    assert np.isfinite(model.predict(X)).all()
