@@ -78,7 +78,7 @@ def test_a_stream_that_goes_on_keeps_what_it_has_learned():
     assert model.score(new, wanted) > 0.85
 
 
-@pytest.mark.parametrize("name", ["erf", "cos"])
+@pytest.mark.parametrize("name", ["erf", "tanh"])
 def test_a_network_that_a_step_made_huge_starts_anew(name):
     """Its squared errors overflow: that is no warning of NumPy's, and the next block begins again."""
     X, y = draw(12, 5)
