@@ -15,6 +15,7 @@ from fastlazy._support.arguments import Array, check_array, check_flag
 from fastlazy._support.threads import Team
 from fastlazy.activations.activation import Activation
 from fastlazy.activations.builtin import check_activation
+from fastlazy.activations.moments import line_gram
 from fastlazy.activations.nt_pairs import differentiated
 from fastlazy.activations.rf_pairs import Indices, steep_pairs, unit_rows
 from fastlazy.activations.slopes import Slopes, slopes_at
@@ -22,6 +23,8 @@ from fastlazy.activations.units import in_own_unit, times_power
 from fastlazy.kernels.operands import dtype_of, in_panels, operand, scratch, threads
 
 _TERMS = 64
+_NEEDLE = 1e-2  # E[G^2 sigma'^2] over E sigma'^2
+_AT_ONCE = 32  # rows whose panels are united
 # The sum of the terms left out, relative to the norms of both features.
 _TOLERANCE = {np.dtype(np.float64): 1e-15, np.dtype(np.float32): 1e-8}
 
@@ -134,9 +137,30 @@ def tangent_gram(slopes: Slopes, dtype: np.dtype[Any], center: bool, parallel: b
             A, own, other, cross = slopes.steep_blocks(i, j, theta)
             _set(blocks, i, j, np.stack([A, own, other, cross]))
             _set(blocks, j, i, np.stack([A, other, own, cross]))
+    if d == 1:
+        _fill_needles(blocks, slopes)
     _check_blocks(blocks, float(slopes.r.max()), slopes.activation.name)
     mean = (g[:, 1:2] * unit if center else np.zeros_like(unit)).astype(dtype)
     return TangentGram(unit, g, squares, mean, blocks, unit_operand, columns, parallel)
+
+
+def _fill_needles(blocks: core.Coefficients, slopes: Slopes) -> None:
+    """Set blocks of rows in one dimension that see sigma' as a needle, in place.
+
+    Such a block is E[sigma' sigma' G^2] alone, far smaller than the E[sigma' sigma'] to which its errors are relative
+    elsewhere.
+    """
+    N, t = len(slopes.r), slopes.r * slopes.unit[:, 0]
+    needles = np.flatnonzero(slopes.along < _NEEDLE * slopes.squares)
+    for first in range(0, len(needles), _AT_ONCE):
+        rows = needles[first : first + _AT_ONCE]
+        for start in range(0, N, _AT_ONCE):
+            others = np.arange(start, min(start + _AT_ONCE, N))
+            moments = line_gram(slopes.activation, t[np.concatenate([rows, others])], derivative=1, power=2)
+            i, j = (part.ravel() for part in np.meshgrid(rows, others, indexing="ij"))
+            numbers = np.stack([moments[: len(rows), len(rows) :].ravel(), *np.zeros((3, i.size))])
+            _set(blocks, i, j, numbers)
+            _set(blocks, j, i, numbers)
 
 
 def _in_unit(gram: TangentGram, exponent: int) -> TangentGram:

@@ -318,3 +318,13 @@ def test_risk_falls_with_more_neurons_and_rf_adds_to_it():
 def test_bad_options_of_nt_risk(options, message):
     with pytest.raises(ValueError, match=message):
         fastlazy.nt_risk(target_of(4), np.ones((2, 4)), **{"activation": "relu", **options})
+
+
+def test_needles_in_one_dimension():
+    """exp(-x^2), whose slopes have the moments 12 r s (1 + 2 r^2 + 2 s^2)^(-5/2) with G^2, however long the rows."""
+    bump = fastlazy.Activation("bump", lambda x: math.exp(-x * x), lambda x: -2 * x * math.exp(-x * x))
+    w = np.array([0.3, 1.0, -40.0, 50.0, 1e4, -2e4, 1e6])
+    want = 12 * np.outer(w, w) * (1 + 2 * np.add.outer(w**2, w**2)) ** -2.5
+    sizes = np.sqrt(np.diag(want))
+    got = as_matrix(fastlazy.nt_gram(w[:, None], bump))
+    np.testing.assert_allclose(got / np.outer(sizes, sizes), want / np.outer(sizes, sizes), rtol=0, atol=1e-11)
