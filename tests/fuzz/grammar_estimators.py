@@ -18,6 +18,8 @@ def _data(draw: Draw, n: int, d: int, outputs: tuple[int, ...]) -> tuple[Value, 
     """Samples, responses, of several *outputs* or one, and further samples."""
     X = rows(draw, n, d)
     y = values.array(draw, (n, *outputs), bad=[np.ones(n + 1), np.ones((n, 1, 1)), "a", np.array(["a"] * n)])
+    if y.kind == "bad" and getattr(y.value, "shape", None) == (n, 1):  # one output
+        y = y._replace(kind="odd")
     new = rows(draw, 3, d) if draw.chance(0.5) and X.kind != "bad" else X
     texts = [getattr(getattr(v.value, "dtype", None), "kind", "") in ("M", "U") for v in (X, y, new)]
     return tuple(v._replace(kind="odd") if text else v for v, text in zip((X, y, new), texts, strict=True))

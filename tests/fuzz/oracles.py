@@ -247,7 +247,8 @@ def nt_risk(B: Any, W: Any, twin: Twin | None, ridge: float, got: float) -> str 
     values, vectors = np.linalg.eigh(K)
     there = values > 1e-10 * values[-1]
     v = vectors[:, there].T @ V
-    want = null - float(np.sum(v**2 * (values[there] + 2 * ridge) / (values[there] + ridge) ** 2))
+    kept = values[there] + ridge
+    want = null - float(np.sum(v**2 / kept * (1 + ridge / kept)))
     if want - 1e-7 * null <= got <= want + 1e-5 * null:
         return None
     return f"is {got:.10g} for {want:.10g}, the null risk {null:.6g}"
@@ -344,5 +345,6 @@ def ridge_fit(F: Any, y: Any, alpha: float, intercept: bool, F_new: Any, got: An
     theta, c = naive_fits.ridge(F, (y - shift).reshape(len(y), -1), alpha, intercept)
     want = (F_new @ theta + c).reshape(got.shape) + shift
     tolerance = 1e-7 if eps < 1e-10 else 2e-2
-    rounding = 10 * eps / tolerance * np.abs(shift).max()
+    dual = np.abs((y - shift).reshape(len(y), -1) - F @ theta - c) / alpha  # its sums, which may cancel, are rounded
+    rounding = 10 * eps / tolerance * (np.abs(shift).max() + (np.abs(F_new) @ (np.abs(F).T @ dual)).max())
     return differs(got, want, tolerance, np.abs(y - shift).max() + np.abs(want - shift).max() + rounding)
