@@ -139,7 +139,8 @@ def nn_flow(
     -dR/dt is the squared length of the gradient, weighted by these speeds; over |B| times the null risk (times
     Q / (4 tau), which is 1 for x^2) it is what *tolerance* bounds, and does not depend on the target's scale. (Where
     B = 0, it is measured by its value at the start.) A risk that falls like e^(-2 kappa t) is then within
-    tolerance |B| / (2 kappa) of its end, in units of the null risk.
+    tolerance |B| / (2 kappa) of its end, in units of the null risk. Beside a saddle the risk falls slowly, too, which
+    looks like an end: a smaller tolerance, or a longer time, shows whether it goes on.
 
     The gradient is exact: for x^2 in closed form, for any other sigma by Hermite series. Steps are those of an explicit
     Runge-Kutta-Chebyshev method of second order, with errors of 1e-4 a step relative to the size of each of W, a and c:
