@@ -105,10 +105,11 @@ class OneOutput:
         for name, array in (("X", X), ("y", samples.y)):
             check_size(name, array, X.dtype, 1e15 if X.dtype == np.float32 else 1e30)
         W = given_weights(model, X.shape[1], np.float64)
-        if self.activation.is_square:
-            self._see_squares(model, samples, first, W)
-        else:
-            self._see(model, samples, first, W)
+        with np.errstate(over="ignore", invalid="ignore"):  # a network of infinite errors starts anew
+            if self.activation.is_square:
+                self._see_squares(model, samples, first, W)
+            else:
+                self._see(model, samples, first, W)
         smallest = float(np.finfo(np.float32).tiny)
         self._bound = _DIVERGED * max(self._squares(samples), self._y_variance, samples.variance, smallest)
 
@@ -264,14 +265,14 @@ class OneOutput:
         before = run.saved()
         order = self.rng.permutation(n) if model.shuffle else np.arange(n)
         for attempt in range(_HALVINGS):
-            rates = self.steps.rates(samples.batch(model.batch_size), fraction, model.step_size)
+            with np.errstate(over="ignore", invalid="ignore"):  # steps that are too large diverge, which is told
+                rates = self.steps.rates(samples.batch(model.batch_size), fraction, model.step_size)
+                loss = run.epoch(order, rates * [self._unit**2, 1, 1]) * self._unit**2
             if fraction == 0 or attempt > 0:
                 self.step_size = float(rates[0])
-            loss = run.epoch(order, rates * [self._unit**2, 1, 1]) * self._unit**2
-            if np.isfinite(loss) and loss <= self._bound and run.finite():
+            if np.isfinite(loss) and loss <= self._bound and run.finite() and self._keep(run, model.second_layer):
                 self.loss_curve.append(loss / 2)
                 self.n_iter += 1
-                self._keep(run, model.second_layer)
                 return True
             run.restore(before)
             if not isinstance(model.step_size, str):
@@ -286,11 +287,16 @@ class OneOutput:
         )
         return False
 
-    def _keep(self, run: Training, second_layer: str) -> None:
-        """Take over the network of a run, in place."""
-        state = run.state()
-        state = state._replace(gain=state.gain * self._unit, c=state.c * self._unit)
-        self._take(state, self._shift, second_layer, run.data[0].dtype)
+    def _keep(self, run: Training, second_layer: str) -> bool:
+        """Take over the network of a run, in place; False if it is finite in the units of the run alone."""
+        state, dtype = run.state(), run.data[0].dtype
+        with np.errstate(over="ignore"):
+            state = state._replace(gain=state.gain * self._unit, c=state.c * self._unit)
+            largest = np.abs(state.gain * state.a).max()
+        if not (largest <= np.finfo(dtype).max and np.isfinite(state.c)):
+            return False
+        self._take(state, self._shift, second_layer, dtype)
+        return True
 
     def _take(self, state: State, shift: float, second_layer: str, dtype: Any) -> None:
         """Take over the network *state*, its offset *shift* more, in place."""

@@ -153,10 +153,9 @@ class SigmaSteps:
         seen = self.moments
         full = self._full()[0]
         least, most = (seen.mean((seen.X @ rows.T) ** 2) for rows in (self._small(full), full))
-        with np.errstate(over="ignore", invalid="ignore"):  # squares that are infinite or NaN are lost, too
-            z = seen.X @ W.T
-            values = self.activation.values(z) @ a + c
-            error, variance, size = seen.mean((values - seen.y) ** 2), seen.y_variance, seen.mean(z**2)
+        z = seen.X @ W.T
+        values = self.activation.values(z) @ a + c
+        error, variance, size = seen.mean((values - seen.y) ** 2), seen.y_variance, seen.mean(z**2)
         by_rows = self.activation.degree is not None and not self._trained  # f has its size by the rows alone
         astray = variance > 0 and not error <= _ASTRAY * variance
         return astray or size < _TINY * least or (size > _HUGE * most > 0 and not by_rows)

@@ -78,11 +78,14 @@ def test_a_stream_that_goes_on_keeps_what_it_has_learned():
     assert model.score(new, wanted) > 0.85
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("size", [1e200, 1e308])
 @pytest.mark.parametrize("name", ["erf", "tanh"])
-def test_a_network_that_a_step_made_huge_starts_anew(name):
-    """Its squared errors overflow: that is no warning of NumPy's, and the next block begins again."""
+def test_a_network_that_a_step_made_huge_starts_anew(name, size):
+    """What overflows, squared errors or the steps themselves, is no warning of NumPy's; the next block begins again."""
     X, y = draw(12, 5)
-    model = NetworkRegressor(1, activation=name, step_size=1e200, random_state=0)
+    model = NetworkRegressor(1, activation=name, step_size=size, random_state=0)
     for _ in range(3):
-        model.partial_fit(X, y)
+        model.partial_fit(X, 1e4 * y)
     assert np.isfinite(model.predict(X)).all()
+    assert np.isfinite(model.fit(X, 1e4 * y).predict(X)).all()
