@@ -182,8 +182,10 @@ def network_risk(B: Any, b0: float, W: Any, a: Any, c: float, twin: Twin | None,
     if found is None:
         return None
     means, U, V = found
+    if not np.isfinite(U).all():  # which a small a may bring back
+        return None
     shift = c - b0 - np.trace(B)
-    parts = 2 * np.sum(B**2), -2 * layer @ V, layer @ U @ layer, (layer @ means + shift) ** 2
+    parts = 2 * np.sum(B**2), -2 * (layer @ V), layer @ U @ layer, (layer @ means + shift) ** 2
     return differs(got, sum(parts), 1e-9, np.sum(np.abs(parts)) + (np.abs(layer) @ np.abs(means)) ** 2 + shift**2)
 
 
