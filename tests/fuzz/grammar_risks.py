@@ -88,7 +88,7 @@ def _limit(name: str, oracle: Any) -> Entry:
             arguments["cov"] = covariance(draw, d)
             if name == "nt_risk_limit" and arguments["cov"].kind == "good":  # known for x^2 alone
                 arguments["cov"] = arguments["cov"]._replace(kind="odd")
-            if name == "nt_risk_limit" and twin.jumps:  # which rows may be too short to see
+            if name == "nt_risk_limit" and twin is not None and twin.jumps:  # which rows may be too short to see
                 arguments["activation"] = arguments["activation"]._replace(kind="odd")
 
         def check(plain: Any, got: Any) -> str | None:
