@@ -188,8 +188,8 @@ def check_real(name: str, value: Any, minimum: float = -math.inf) -> float:
     return number
 
 
-def check_choice(name: str, value: Any, choices: Iterable[str]) -> str:
-    """*value*, if it is one of the names *choices*.
+def check_choice(name: str, value: Any, choices: Iterable[str], others: str = "") -> str:
+    """*value*, if it is one of the names *choices*; an error tells of what may be passed besides them as *others*.
 
     Raises
     ------
@@ -199,7 +199,7 @@ def check_choice(name: str, value: Any, choices: Iterable[str]) -> str:
         If it is another name.
     """
     known = list(choices)
-    listed = ", ".join(repr(choice) for choice in known)
+    listed = ", ".join([*map(repr, known), *([others] if others else [])])
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a name, got {shown(value)}; pass one of {listed}")
     if value not in known:

@@ -64,7 +64,7 @@ def check_network(estimator: Any) -> None:
     if not isinstance(estimator.early_stopping, str):
         check_flags(estimator, "early_stopping")
     else:
-        check_choice("early_stopping", estimator.early_stopping, ["auto"])
+        check_choice("early_stopping", estimator.early_stopping, ["auto"], "True, False")
     check_number("tol", estimator.tol)
     check_number("validation_fraction", estimator.validation_fraction)
     check_scalar(

@@ -28,7 +28,6 @@ _ALWAYS = ["target", "d", "regime", "N", "draw", "seed"]
 _SETTING = ["target", *(name for keys in FAMILY_KEYS.values() for name in keys), "d"]
 _TRAINED = [regime.name for regime in REGIMES.values() if regime.is_trained]
 _FLOW_WORK = 6e11  # multiplications N^2 d of the gradients of one flow
-_FLOW_TOLERANCE = 1e-6
 _LATE = 0.01  # of the null risk: a network that learned more in the second half of SGD was not at its end
 
 
@@ -93,7 +92,7 @@ def figure_cells(
         for cell in trained:
             limits: dict[str, Any] = {"n_samples": samples} if nn == "sgd" else {}
             if nn == "flow" and cell["activation"] != "square":
-                limits = {"tolerance": _FLOW_TOLERANCE, "max_gradients": flow_gradients(N, d)}
+                limits = {"max_gradients": flow_gradients(N, d)}
             cells.append({**cell, "N": N, **limits})
     return cells
 

@@ -45,9 +45,7 @@ def forces(
     with threads(2 * N * N * d, parallel) as together:
         blocks, cut = _fill(together, unit, moments)
         neurons = np.arange(N)
-        mean = moments.values[:, 0]
-        variance, own = moments.squares[0] - mean**2, moments.own - moments.along[:, 0] * mean
-        _set(blocks, neurons, neurons, np.stack([own, variance, np.zeros(N)]))
+        _set(blocks, neurons, neurons, np.stack([*own_covariances(moments), np.zeros(N)]))
         if cut < 1:
             for i, j, theta in steep_pairs(unit, cut):
                 _fill_steep(blocks, (i, j, theta), r, activation, moments)
@@ -81,6 +79,19 @@ def _fill(together: Team, unit: Array, moments: RadialMoments) -> tuple[core.Coe
     cuts = _cuts(moments)
     together(core.fill_coefficients, unit_operand, left, right, cuts, spaces, blocks, steep)
     return blocks, float(cuts[-1]) if steep.any() else 1.0
+
+
+def own_covariances(moments: RadialMoments) -> tuple[Array, Array]:
+    """Cov(G sigma', sigma) and Var sigma of each row, (N,) each: by sums, as squares less means would lose digits."""
+    values, along, squares = moments.values, moments.along, moments.squares
+    sizes = np.sqrt(squares[2] * squares[0]), squares[0]
+    covariances = []
+    for table, whole, size in zip((along, values), (moments.own, squares[0]), sizes, strict=True):
+        products = table * values
+        rest = whole - products.sum(axis=1)
+        rest[np.abs(rest) < 1e-14 * size] = 0  # differences that small are rounding
+        covariances.append(products[:, 1:].sum(axis=1) + rest)
+    return covariances[0], covariances[1]
 
 
 def _cuts(moments: RadialMoments) -> Array:

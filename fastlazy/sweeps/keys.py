@@ -73,6 +73,11 @@ def check_scale(name: str, value: Any) -> float | None:
     return None if value is None else scale
 
 
+def check_tolerance(name: str, value: Any) -> float | None:
+    """*value*, if it is None or a number of at least 0."""
+    return None if value is None else check_number(name, value, 0.0)
+
+
 def check_dtype(name: str, value: Any) -> str:
     """The name of the dtype that *value* stands for, if it is float32 or float64."""
     return str(check_float_dtype(value))

@@ -11,7 +11,7 @@ import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import fields
-from functools import cache, partial
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,10 +23,10 @@ from fastlazy.sweeps.keys import (
     Parameters,
     check_bit,
     check_dtype,
-    check_number,
     check_optional_count,
     check_scale,
     check_step_size,
+    check_tolerance,
     choice_key,
 )
 from fastlazy.targets.library import exponential_target, identity_target
@@ -45,7 +45,7 @@ TRAINING = {  # how a network is trained, and arguments of `fit_nn`, each passed
     "init": choice_key(("orthogonal", "symmetric"), "orthogonal", later=True),
     "diagnostics": Key(check_bit, int, 0, later=True),
     "nn": choice_key(("sgd", "flow"), "sgd", later=True),
-    "tolerance": Key(partial(check_number, minimum=0.0), float, 1e-8, later=True),
+    "tolerance": Key(check_tolerance, float, None, later=True),
     "max_gradients": Key(check_optional_count, int, None, later=True),
 }
 _OF_SGD = ("n_samples", "batch_size", "step_size", "dtype", "diagnostics")  # which `nn_flow` does not have
@@ -85,6 +85,11 @@ def check_training(parameters: Parameters) -> None:
                     f"of SGD; leave {name} out, or pass nn='sgd'"
                 )
     _check_scale_of_any_sigma(parameters)
+    if parameters["init"] == "symmetric" and (parameters["N"] % 2 or parameters["second_layer"] in ("ones", "scalar")):
+        raise ValueError(
+            f"init = 'symmetric' has pairs of neurons of both signs, not N = {parameters['N']} with second_layer = "
+            f"{parameters['second_layer']!r}; pass an even N and 'signs' or 'free', or leave init out"
+        )
 
 
 def _check_scale_of_any_sigma(parameters: Parameters) -> None:

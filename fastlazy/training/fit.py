@@ -21,7 +21,7 @@ from fastlazy.training.diagnostics import Diagnostics, Watch
 from fastlazy.training.linearization import network_function
 from fastlazy.training.loop import SQUARE
 from fastlazy.training.settings import Settings
-from fastlazy.training.start import Frame, Start
+from fastlazy.training.start import Frame, Start, hidden_share
 
 _AT_ONCE = 100_000  # steps that are summed at a time
 _DIVERGED = 1e6  # times the larger of the null risk and the risk at the start
@@ -140,6 +140,7 @@ class History:
     def __init__(self, settings: Settings, start: Start, frame: Frame, state: State) -> None:
         self._settings, self._start, self._frame, self._state = settings, start, frame, state
         self._watch: Watch | None = None
+        self.hidden_risk = 0.0  # the largest share of the null risk that rounding hides in a record
         if settings.diagnostics:
             options = start.scale is not None, settings.activation, settings.n_threads != 1
             self._watch = Watch(settings.target, frame.basis, state, settings.N, *options)
@@ -206,7 +207,9 @@ class History:
         """The risk, and a record of the diagnostics; the risk is infinite where any number is not finite."""
         record: Array = np.empty(0)
         with np.errstate(over="ignore", invalid="ignore"):
-            risk = _risk(self._frame.target, state, self._settings, self._start)
+            risk, rounding = _risk(self._frame.target, state, self._settings)
+            if self._start.scale is None:  # else that is told at the start
+                self.hidden_risk = max(self.hidden_risk, hidden_share(rounding, risk, self._settings.target.null_risk))
             if self._watch is not None and risk < math.inf:
                 try:
                     record = self._watch(state)
@@ -224,27 +227,21 @@ class History:
         return np.ascontiguousarray(W, settings.dtype), second, state.c + settings.target.b0
 
 
-def _risk(target: QuadraticFunction, state: State, settings: Settings, start: Start) -> float:
-    """The exact risk, infinite for a state that is not finite, or so large that moments of sigma overflow."""
+def _risk(target: QuadraticFunction, state: State, settings: Settings) -> tuple[float, float]:
+    """The exact risk, and how far rounding puts it off where sigma is not x^2.
+
+    The risk is infinite for a state that is not finite, or so large that moments of sigma overflow.
+    """
     numbers, arrays = (state.gain, state.c), (state.W, state.a)
     if not all(map(math.isfinite, numbers)) or any(not np.isfinite(array).all() for array in arrays):
-        return math.inf
+        return math.inf, 0.0
     second = state.gain * state.a
     if settings.activation.is_square:
-        return network_risk(target, state.W, second, state.c)
-    if start.scale is not None:
-        # Rounding, which grows like alpha^2, is told at the start.
-        try:
-            risk, _ = network_risk_and_rounding(
-                target, state.W, second, state.c, settings.activation, settings.n_threads != 1
-            )
-        except ValueError:
-            return math.inf
-        return risk
+        return network_risk(target, state.W, second, state.c), 0.0
     try:
-        return network_risk(target, state.W, second, state.c, settings.activation, parallel=settings.n_threads != 1)
+        return network_risk_and_rounding(target, state.W, second, state.c, settings.activation, settings.n_threads != 1)
     except ValueError:
-        return math.inf
+        return math.inf, 0.0
 
 
 def _values(X: Array, W: Array, a: float | Array, activation: Activation) -> Array:

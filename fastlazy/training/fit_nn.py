@@ -51,6 +51,7 @@ from fastlazy.training.start import (
     reduced,
     scaled,
     warn_of_bend,
+    warn_of_hidden_risk,
     warn_of_signs,
 )
 from fastlazy.training.steps import StepSize, doubled_step_rule, general_step_rule, scaled_step_rule, step_rule
@@ -213,6 +214,7 @@ def fit_nn(
             RuntimeWarning,
             stacklevel=2,
         )
+    warn_of_hidden_risk(history.hidden_risk, stacklevel=3)
     if history.hidden:
         warnings.warn(
             "the last linearization_error of the diagnostics is smaller than its rounding: the weights have moved too "

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,9 +37,12 @@ from fastlazy.training.fit import Fit
 from fastlazy.training.flow_run import Choices, Run, start_flow
 from fastlazy.training.loop import TRAINED
 from fastlazy.training.settings import check_callback
-from fastlazy.training.start import INITS, warn_of_bend, warn_of_signs
+from fastlazy.training.start import INITS, hidden_share, warn_of_bend, warn_of_hidden_risk, warn_of_signs
 
+_TOLERANCES = {True: 1e-8, False: 1e-6}  # whether sigma is x^2 or not
 _LOST = 1e3  # times the larger of the null risk and the risk at the start, which no flow gets to
+_ROUNDING = 1e-13  # of a risk, over the variance that neurons would have if they all agreed
+_LONGER = 3.0  # times as long as the longest row now is none of a step that will be taken
 _WARNINGS = {
     "unconverged": "nn_flow took {limit} up to the time {time:.6g}, {where}; pass a larger {name}, {remedy}",
     "diverged": "nn_flow found no step short enough at the time {time:.6g}, where the network is too large for "
@@ -52,7 +56,7 @@ def nn_flow(
     activation: str | Activation = "square",
     *,
     time: float | None = None,
-    tolerance: float = 1e-8,
+    tolerance: float | None = None,
     second_layer: str = "ones",
     W0: ArrayLike | None = None,
     a0: ArrayLike | None = None,
@@ -77,9 +81,10 @@ def nn_flow(
         The non-linearity sigma: one without jumps.
     time : float, optional
         When the flow ends. Default: when it has converged, as *tolerance* says.
-    tolerance : float
+    tolerance : float, optional
         Without a *time*, the flow ends where the risk falls by less than this share of the null risk in a unit of
-        time, for x^2 1 / |B|, |B| the largest modulus of an eigenvalue: see Notes.
+        time, for x^2 1 / |B|, |B| the largest modulus of an eigenvalue: see Notes. 0: never, but where the risk is 0
+        to rounding. Default: 1e-8 for x^2; 1e-6 for another sigma, whose risk falls ever more slowly.
     second_layer : str
         "ones": a = 1. "signs": fixed, as it starts. "scalar": one trained number. "free": a trained vector.
     W0 : array_like, shape (N, d), optional
@@ -119,7 +124,8 @@ def nn_flow(
     Warns
     -----
     RuntimeWarning
-        If the status is "unconverged" or "diverged", or rounding of scale f_0 is not small beside the target.
+        If the status is "unconverged" or "diverged", or rounding of scale f_0, or of the last risk, is not small beside
+        the target.
     UserWarning
         If B has negative eigenvalues that second layers of one sign ("ones", "scalar") cannot learn, for x^2; for
         another sigma as `fit_nn`.
@@ -155,7 +161,7 @@ def nn_flow(
     choice = check_choice("second_layer", second_layer, TRAINED)
     goal = _Goal(
         time=None if time is None else check_real("time", time, 0.0),
-        tolerance=check_real("tolerance", tolerance, 0.0),
+        tolerance=_TOLERANCES[sigma.is_square] if tolerance is None else check_real("tolerance", tolerance, 0.0),
         n_records=check_count("n_records", n_records),
         max_steps=check_count("max_steps", max_steps),
         max_gradients=math.inf if max_gradients is None else check_count("max_gradients", max_gradients),
@@ -172,9 +178,17 @@ def nn_flow(
             goal = goal._replace(time=min(goal.time * run.unit, 1e300))
         course = _Course(run, goal, check_flag("parallel", parallel))
         status = course.follow()
+        course.weigh_end()
     if status in _WARNINGS:
         warnings.warn(_WARNINGS[status].format(**course.words()), RuntimeWarning, stacklevel=2)
+    if run.scale is None:  # else that is told at the start
+        warn_of_hidden_risk(course.hidden, stacklevel=3)
     return course.fit(status)
+
+
+def longest(rows: Array) -> float:
+    """The largest length of *rows* (k, d)."""
+    return math.sqrt(float(np.einsum("ij,ij->i", rows, rows).max()))
 
 
 class _Goal(NamedTuple):
@@ -200,13 +214,13 @@ class _Course:
 
     def __init__(self, run: Run, goal: _Goal, parallel: bool) -> None:
         self.run, self.goal = run, goal
-        self.steps = 0
+        self.steps, self.hidden, self._parallel = 0, 0.0, parallel
 
-        self._most = math.inf  # the risk of a trial state that is looked at
+        self._most = self._longest = math.inf  # the risk, and the length of a row, of a trial state that is looked at
 
         def force(y: Array) -> Array:
             lost = np.full_like(y, math.nan)  # makes the step shorter, without the moments of rows of any size
-            if self._most < math.inf and not np.isfinite(y).all():
+            if self._most < math.inf and not (np.isfinite(y).all() and longest(run.unpack(y)[0]) <= self._longest):
                 return lost
             try:
                 gradient = run.gradient(y, parallel)
@@ -222,7 +236,8 @@ class _Course:
             self._unit = self._drop()
         self._risk = self._latest  # of the state of the flow
         if not run.sigma.is_square:
-            self._most = _LOST * max(self._risk, run.plain.null_risk)
+            self._most = _LOST * max(self._risk, run.plain.null_risk or run.variance)
+        self._bound_rows()
         self.records: list[_Record] = []
         if not math.isfinite(self._unit):
             raise ValueError("the start is beyond floating point; pass smaller W0 and a0, or a c0 that is nearer to b0")
@@ -230,6 +245,11 @@ class _Course:
         moduli = np.abs(run.plain.eigenvalues)
         size = float(moduli.max()) * run.plain.null_risk * run.speeds[2] / (float(moduli.sum()) or 1.0)
         self._unit = size or self._unit or 1.0
+
+    def _bound_rows(self) -> None:
+        """Look no more at trial states whose rows are far longer than now: pairs of long rows cost the most."""
+        if not self.run.sigma.is_square:
+            self._longest = _LONGER * max(longest(self.run.unpack(self.flow.y)[0]), self.run.natural)
 
     @property
     def gradient(self) -> float:
@@ -256,7 +276,7 @@ class _Course:
     def _step(self, mark: float) -> str | None:
         """Take one step, not past that time; or the status if the flow is at its end."""
         goal = self.goal
-        if goal.time is None and self.gradient <= goal.tolerance:
+        if goal.time is None and (self.gradient <= goal.tolerance or abs(self._risk) <= _ROUNDING * self.run.variance):
             return "finished"
         left = goal.max_gradients - self.flow.evaluations
         if self.steps >= goal.max_steps or left < 2:
@@ -266,7 +286,18 @@ class _Course:
                 return "diverged"
         self.steps += 1
         self._risk = self._latest  # a step ends with the force at its end
+        self._bound_rows()
         return "stopped" if goal.time is None and self._record() else None
+
+    def weigh_end(self) -> None:
+        """Record the risk at the end once more, with fewer cancellations than the gradient's, and its rounding."""
+        run = self.run
+        if run.sigma.is_square:
+            return
+        with suppress(ValueError):  # moments overflow
+            risk, rounding = run.risk(self.flow.y, self._parallel)
+            self.records[-1] = self.records[-1]._replace(risk=risk)
+            self.hidden = hidden_share(rounding, risk, run.plain.null_risk)
 
     def fit(self, status: str) -> Fit:
         """The `Fit` so far."""

@@ -19,9 +19,12 @@ from numpy.typing import ArrayLike
 from fastlazy._support.arguments import Array
 from fastlazy.activations.activation import Activation
 from fastlazy.activations.moments import hermite_coefficients, square_moments
+from fastlazy.activations.radial import radial_moments
 from fastlazy.activations.rf_pairs import unit_rows
 from fastlazy.risk.gradient import Gradient, population_gradient
+from fastlazy.risk.network import network_risk_and_rounding
 from fastlazy.targets.quadratic import QuadraticFunction
+from fastlazy.training.sizes import learned_lengths
 from fastlazy.training.start import (
     check_network,
     check_scaled_layer,
@@ -34,6 +37,7 @@ from fastlazy.training.start import (
 from fastlazy.training.steps import general_companions
 
 ACCURACY = 1e-4  # the error of one step, relative to the size of each part of the network
+_NOTHING = 1e-12  # times the natural norm of the rows, which is as good as zero
 _DOUBLE = np.dtype(np.float64)
 _LARGEST = 1e30  # entry of B for a sigma that has no unit to change to
 
@@ -59,6 +63,8 @@ class Run:
     speeds: tuple[float, float, float]  # of W, the second layer and the offset
     sign: float  # of what a neuron of a > 0 adds to the target: see `fastlazy.training.start.initial_network`
     still: tuple[Array, Array]  # (n, d) rows that stay as they are, with their second layer (n,); n may be 0
+    natural: float  # the norm of rows that make the target
+    variance: float  # (sum_i |a_i| std sigma(<w_i, x>))^2 at the start, beside which rounding of the risk is small
     layer_scale: float = 1.0  # the second layer of the flow is that of the network times this: alpha, if not x^2
     share: float = 1.0  # of `ACCURACY`, where what is learned is smaller than the network
 
@@ -79,10 +85,18 @@ class Run:
 
     def gradient(self, y: Array, parallel: bool) -> Gradient:
         """The risk and its gradient there."""
+        return population_gradient(self.frame, *self._network(y), self.sigma, parallel)
+
+    def risk(self, y: Array, parallel: bool) -> tuple[float, float]:
+        """The risk there, of a sigma that is not x^2, and how far it is off, from the matrix of all pairs."""
+        return network_risk_and_rounding(self.frame, *self._network(y), self.sigma, parallel)
+
+    def _network(self, y: Array) -> tuple[Array, Array, float]:
+        """As `unpack`, with the rows that stay as they are."""
         rows, layer, c = self.unpack(y)
         if len(self.still[0]):
             rows, layer = np.vstack([rows, self.still[0]]), np.append(layer, self.still[1])
-        return population_gradient(self.frame, rows, layer, c, self.sigma, parallel)
+        return rows, layer, c
 
     def force(self, gradient: Gradient) -> Array:
         """The velocity of the state."""
@@ -100,9 +114,11 @@ class Run:
             whole = float(np.abs(layer) @ np.einsum("ij,ij->i", rows, rows))
             tau = float(np.abs(self.plain.eigenvalues).sum())
             share *= min(1.0, tau / whole) if tau > 0 and whole > 0 else 1.0
-        floor = math.sqrt(self.plain.null_risk / self.speeds[2])
+        # Rows far below the size at which they make the target, and offsets far below its own, need no more digits.
+        floor = math.sqrt((self.plain.null_risk or self.variance) / self.speeds[2])
+        shortest = _NOTHING * self.natural / math.sqrt(self.speeds[0])
         largest = 0.0
-        for part, least in ((slice(size), 0.0), (slice(size, len(y) - 1), 0.0), (slice(len(y) - 1, None), floor)):
+        for part, least in ((slice(size), shortest), (slice(size, len(y) - 1), 0.0), (slice(len(y) - 1, None), floor)):
             off = float(np.linalg.norm(error[part]))
             if not math.isfinite(off):
                 return math.inf
@@ -159,7 +175,8 @@ def start_flow(target: QuadraticFunction, N: int, sigma: Activation, choices: Ch
     speeds = 1 / alpha, 1 / (2 * tau * alpha**2), tau
     return Run(
         unit, target.b0, plain, learned, QuadraticFunction(beta / unit), N, sigma, layer, rows, second,
-        (c - target.b0) / unit, weights, a, choices.scale, speeds, sign, (rows[:0], second[:0]),
+        (c - target.b0) / unit, weights, a, choices.scale, speeds, sign, (rows[:0], second[:0]), math.sqrt(tau),
+        2 * float(np.abs(second) @ np.sum(rows**2, axis=1)) ** 2,
     )  # fmt: skip
 
 
@@ -167,6 +184,8 @@ def _general_run(
     target: QuadraticFunction, sigma: Activation, choices: Choices, start: tuple[Array, Array], sign: float
 ) -> Run:
     """The run for a sigma that is not x^2, from the network of rows and second layer *start*."""
+    from fastlazy.kernels.forces import K, own_covariances  # which loads the compiler
+
     largest = float(np.abs(target.B).max())
     if largest > 0 and not 1 / _LARGEST <= largest <= _LARGEST:
         raise ValueError(
@@ -185,9 +204,13 @@ def _general_run(
         moved = alpha * math.sqrt(float((a * lengths) ** 2 @ square_moments(sigma, lengths, derivative=1)))
         share = min(1.0, math.sqrt(target.null_risk) / moved) if target.null_risk > 0 and moved > 0 else 1.0
     c = initial_offset(target, target.mean - mean, choices.c0, _DOUBLE)
+    all_lengths = unit_rows(rows)[1]
+    variances = own_covariances(radial_moments(sigma, all_lengths, K))[1]
     _, of_a, of_c = general_companions(target, sigma, W, a, choices.second_layer == "scalar").tolist()
     return Run(
         1.0, target.b0, QuadraticFunction(target.eigenvalues), target, QuadraticFunction(target.B), N, sigma,
         choices.second_layer, rows[:N], layer[:N], c - target.b0, np.array, a, choices.scale,
-        (1 / alpha**2, of_a, of_c), sign, (rows[N:], layer[N:]), alpha, share,
+        (1 / alpha**2, of_a, of_c), sign, (rows[N:], layer[N:]),
+        float(np.linalg.norm(learned_lengths(sigma, target, W, a))),
+        float(np.abs(layer) @ np.sqrt(variances)) ** 2, alpha, share,
     )  # fmt: skip

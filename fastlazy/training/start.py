@@ -244,6 +244,22 @@ def warn_of_bend(activation: Activation, sign: float, second_layer: str, chosen:
         warnings.warn(f"activation {activation.name!r} {text}", UserWarning, stacklevel=stacklevel)
 
 
+def hidden_share(rounding: float, risk: float, null_risk: float) -> float:
+    """The *rounding* of a *risk* over the null risk, or 0 if it is small beside either."""
+    return rounding / (null_risk or 1.0) if rounding > PROMISE * max(risk, null_risk) else 0.0
+
+
+def warn_of_hidden_risk(share: float, *, stacklevel: int) -> None:
+    """Warn the caller, so many levels above, if rounding hides this share of the null risk; 0: none."""
+    if share > 0:
+        warnings.warn(
+            f"recorded risks may be off by {share:.1e} of the null risk, as neurons are so large that what they add up "
+            "to is lost in their rounding; pass smaller W0 and a0, or smaller steps",
+            RuntimeWarning,
+            stacklevel=stacklevel,
+        )
+
+
 def scaled(target: QuadraticFunction, W: Array, a: Array, scale: Any, dtype: np.dtype[Any]) -> Scaled:
     """The plain run that is training alpha (f - f_0) + c from *W* (N, d) and *a* (N,), alpha = *scale*.
 

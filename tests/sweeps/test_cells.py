@@ -97,7 +97,7 @@ def test_a_later_key_at_its_default_is_no_part_of_an_id():
     assert {name for name, key in REGIMES["NN"].keys.items() if key.later} == {
         "scale", "init", "diagnostics", "nn", "tolerance", "max_gradients"
     }  # fmt: skip
-    flow = {"tolerance": 1e-8, "max_gradients": None}
+    flow = {"tolerance": None, "max_gradients": None}
     assert identity(**NN) == identity(**NN, scale=None, init="orthogonal", diagnostics=False, nn="sgd", **flow)
     # Of a store from before these keys.
     assert identity(**NN) == "5402d41750ccb5091bbcf2cc333805450554f61df67c487c5a75a2cfc5a2dd1b"
@@ -147,6 +147,11 @@ BAD = {
     "samples of a flow": ({**NN, "nn": "flow"}, ValueError, "n_samples = 1000 is for nn = 'sgd', .*; leave n_samples"),
     "nn": ({**NN, "nn": "adam"}, ValueError, "nn = 'adam' is not known; pass one of 'sgd', 'flow'"),
     "nn of RF": ({**RF, "nn": "flow"}, ValueError, "a cell of regime RF .* has no key 'nn'"),
+    "symmetric ones": (
+        {**NN, "init": "symmetric"},
+        ValueError,
+        "init = 'symmetric' has pairs of neurons of both signs",
+    ),
     "tolerance of SGD": (
         {**NN, "tolerance": 0.1},
         ValueError,

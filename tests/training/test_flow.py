@@ -331,6 +331,37 @@ def test_a_large_scale_ends_at_the_tangent_model():
     assert fit.risk[-1] / target.null_risk == pytest.approx(ratio, abs=5e-3)
 
 
+@pytest.mark.filterwarnings("ignore:activation 'cos' bends downwards")
+@pytest.mark.parametrize(("name", "size"), [("cos", 1e-8), ("cos", 1e-20), ("softplus", 1e-12), ("exp", 1e-5)])
+def test_risks_of_small_targets_keep_their_digits(name, size):
+    """Constants of the neurons are far larger than what is learned: they cancel in means alone."""
+    target = fastlazy.QuadraticTarget(size * fastlazy.exponential_target(4, rng=0).B)
+    fit = fastlazy.nn_flow(target, 4, name, rng=0, time=0.1, n_records=3)
+    assert fit.risk[0] == pytest.approx(fastlazy.network_risk(target, fit.W0, fit.a0, fit.c0, name), rel=1e-6)
+    assert fit.risk[1] == pytest.approx((fit.risk[0] + fit.risk[2]) / 2, rel=0.3)
+
+
+@pytest.mark.parametrize("time", [None, 1.0])
+@pytest.mark.parametrize("name", ["relu", "cos"])
+def test_a_scaled_network_that_starts_at_a_zero_target(name, time):
+    target = fastlazy.QuadraticTarget(np.zeros((3, 3)))
+    fit = fastlazy.nn_flow(target, 4, name, second_layer="free", scale=2.0, rng=0, time=time)
+    assert fit.status == "finished"
+    assert fit.risk[-1] < 1e-11
+
+
+@pytest.mark.parametrize("train", ["flow", "sgd"])
+def test_rounding_that_hides_the_risk_is_told(train):
+    """Neurons of opposite signs cancel, and nothing is left of 16 digits: at the caller's line, once."""
+    target, V = fastlazy.exponential_target(4, rng=0), fastlazy.draw_weights(2, 4, rng=1)
+    start = {"second_layer": "free", "W0": np.vstack([V, V]), "a0": [1e6, 1e6, -1e6, -1e6]}
+    flow, sgd = {"time": 1e-20}, {"n_samples": 2, "step_size": 0.0, "dtype": float}
+    function, options = (fastlazy.nn_flow, flow) if train == "flow" else (fastlazy.fit_nn, sgd)
+    with pytest.warns(RuntimeWarning, match="recorded risks may be off by .* pass smaller W0 and a0") as told:
+        function(target, 4, activation="softplus", rng=0, **start, **options)
+    assert [warning.filename for warning in told] == [__file__]
+
+
 @pytest.mark.parametrize("scale", [None, 3.0])
 def test_times_of_sgd_are_sums_of_its_steps(scale, tmp_path):
     target, n, b = fastlazy.exponential_target(6, rng=0), 1003, 10
