@@ -109,8 +109,9 @@ def nn_flow(
     max_steps : int
         Steps after which the flow ends in any case; a step evaluates the gradient up to 500 times.
     max_gradients : int, optional
-        Evaluations of the gradient after which no more steps are begun. One takes some N^2 d / 10^10 seconds on one
-        core (less for x^2, where N counts as at most d), so that this bounds the time of a run. Default: no bound.
+        Evaluations of the gradient after which no more steps are begun: the budget of a run. One takes some
+        milliseconds and N^2 d / 10^10 seconds on one core, more where rows nearly agree; for x^2 N counts as at most d.
+        Default: no bound.
     parallel : bool
         False: on the calling thread alone, for use inside sweeps.
 
