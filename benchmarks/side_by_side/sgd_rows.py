@@ -32,6 +32,8 @@ CASES = [
 ]
 # Relative to the way W went: float32 leaves some 1e-6; any difference of formula, rate or sample far more.
 TOLERANCE = 1e-4
+# Of ReLU, a share of some 1e-6 of the slopes flips where float32 does not tell the sign: its root of the way.
+KINKED = 5e-3
 LIBRARIES = ["numpy", "scipy", "numba", "torch", "jax"]
 PEERS = {"numpy": NumpySgd, "torch": TorchSgd, "jax": JaxSgd}
 
@@ -203,13 +205,13 @@ def prepare(row: Row, problem: Problem) -> tuple[Callable[[int], tuple[float, fl
     """
     if row.library == "fastlazy":
         ours = FastlazySgd(problem, row.threads, reduce=row.variant != "reduce=False")
-        _check(row, ours.error())
+        _check(row, problem, ours.error())
         return ours.seconds, 1
     make = PEERS[row.library]
     peer = make(problem, row.variant, row.threads)
     shape = (2 * peer.chunk, problem.b, problem.d)
     batches = np.random.default_rng(2).standard_normal(shape).astype(problem.dtype)
-    _check(row, problem.error(peer.after(batches), batches))
+    _check(row, problem, problem.error(peer.after(batches), batches))
     peer = make(problem, row.variant, row.threads)
     peer.run(peer.chunk)
 
@@ -229,6 +231,6 @@ def steps_taking(wanted: float, seconds: Callable[[int], tuple[float, float]], c
     return max(1, round(steps * wanted / taken / chunk)) * chunk
 
 
-def _check(row: Row, error: float) -> None:
-    if not error < TOLERANCE:
+def _check(row: Row, problem: Problem, error: float) -> None:
+    if not error < (KINKED if (problem.activation, problem.dtype) == ("relu", "float32") else TOLERANCE):
         raise RuntimeError(f"{row.name} does not take the same step: relative error {error:.2g}")
