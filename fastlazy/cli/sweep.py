@@ -191,7 +191,10 @@ def _run(cells: list[dict[str, Any]], store: Path, arguments: argparse.Namespace
             ) from None
     other = table[table["status"] != "done"]
     diverged = int((table["status"] == "diverged").sum())
+    # Of older stores the column may be missing.
+    unconverged = int((table["fit_status"] == "unconverged").sum()) if "fit_status" in table else 0
     ended = f"{len(other) - diverged} failed" + f", {diverged} diverged" * (diverged > 0)
+    ended += f", {unconverged} not converged" * (unconverged > 0)
     tell(
         "\n".join(
             [*_summary(table), f"{len(table)} cells in {duration(time.perf_counter() - start)}, {ended}: {store}"]

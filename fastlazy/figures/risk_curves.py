@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogFormatter
 
 from fastlazy._support.arguments import check_count
 from fastlazy.figures.risk_table import check_one_setting, converged, not_converged
@@ -170,6 +171,7 @@ def _draw(ax: Axes, dots: pd.DataFrame, lines: pd.DataFrame | None, d: int) -> N
         ax.plot([], [], **style, label=regime.label, **_DOTS)
     ax.set_xscale("log")
     ax.xaxis.set_major_formatter("{x:g}")
+    ax.xaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1, 0.4)))  # as short, and only within a decade
     ax.set_ylim(-0.03, max(1.03, 1.03 * float(dots["measured"].max())))
     ax.set_xlabel("neurons / dimension,  N / d")
     ax.set_ylabel("risk / null risk")

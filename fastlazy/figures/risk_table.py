@@ -27,7 +27,7 @@ _ALWAYS = ["target", "d", "regime", "N", "draw", "seed"]
 # What all dots of one figure have in common.
 _SETTING = ["target", *(name for keys in FAMILY_KEYS.values() for name in keys), "d"]
 _TRAINED = [regime.name for regime in REGIMES.values() if regime.is_trained]
-_FLOW_WORK = 6e11  # multiplications N^2 d of the gradients of one flow
+_FLOW_WORK = 2.5e11  # multiplications N^2 d of the gradients of one flow
 _LATE = 0.01  # of the null risk: a network that learned more in the second half of SGD was not at its end
 
 
@@ -52,11 +52,11 @@ def quick_samples(N: int, d: int) -> int:
 
 
 def flow_gradients(N: int, d: int) -> int:
-    """Gradients that a flow of another sigma than x^2 takes for an NN dot, at most: a minute or so of one core.
+    """Gradients that a flow of another sigma than x^2 takes for an NN dot, at most: some 40 seconds of one core.
 
-    That is enough for N up to about 2 d; the dots of wider networks may be unfinished, and are marked.
+    The dots of networks wider than d may be unfinished, and are marked.
     """
-    return max(30, min(5000, int(_FLOW_WORK / (N**2 * d))))
+    return max(30, min(3000, int(_FLOW_WORK / (N**2 * d))))
 
 
 def figure_cells(

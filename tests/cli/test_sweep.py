@@ -142,6 +142,14 @@ def test_a_summary_of_cells_that_differ_in_what_some_do_not_have(capsys):
     }  # fmt: skip
 
 
+def test_flows_that_have_not_converged_are_counted(capsys):
+    Path("flow.toml").write_text(
+        '[[grid]]\nregime = "NN"\nd = 4\nN = 2\nnn = "flow"\nactivation = "relu"\nmax_gradients = [5, 6]\n'
+    )
+    assert main(["sweep", "flow.toml"]) == 0
+    assert ", 0 failed, 2 not converged: flow.sqlite" in capsys.readouterr().out
+
+
 def test_training_that_diverged_is_no_result(capsys):
     Path("bad.toml").write_text('[[grid]]\nregime = "NN"\nd = 4\nN = 2\nn_samples = 900\nstep_size = ["auto", 50.0]\n')
     with pytest.warns(RuntimeWarning, match="diverged"):
