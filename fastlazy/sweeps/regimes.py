@@ -23,6 +23,7 @@ from fastlazy.sweeps.keys import (
     Key,
     Parameters,
     check_cell_target,
+    check_name,
     check_natural,
     check_number,
     check_optional_count,
@@ -45,6 +46,15 @@ COSTLY = ("N", "d", "n_samples", "activation", "second_layer", "dtype", "nn")
 
 _SPEED = 2e10  # multiply-adds a second of one thread, roughly
 _SAMPLES = 1  # tells the stream of samples from that of weights
+
+
+def _check_activation(name: str, value: Any, known: tuple[str, ...]) -> str:
+    """*value*, if it is one of the *known* names; errors as `check_choice`, or why a name is not among them."""
+    if isinstance(value, str) and value in BUILTIN_NAMES and value not in known:
+        raise ValueError(
+            f"{name} = {value!r} jumps, so it has no derivative, which NT and NN need; pass another, or regime='RF'"
+        )
+    return check_name(name, value, known)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +111,8 @@ class Regime:
     @cached_property
     def keys(self) -> dict[str, Key]:
         """All keys of a cell but those of the family of its target."""
-        return {**COMMON, "activation": choice_key(self.activations, "square"), **self.own_keys}
+        activation = Key(partial(_check_activation, known=self.activations), str, "square")
+        return {**COMMON, "activation": activation, **self.own_keys}
 
     @property
     def is_trained(self) -> bool:

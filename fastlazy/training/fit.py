@@ -75,6 +75,11 @@ class Fit:
     times: Array | None = None
     activation: Activation = SQUARE
 
+    def __repr__(self) -> str:
+        N, d = self.W.shape
+        name, risk = self.activation.name, float(self.risk[-1])
+        return f"Fit(N={N}, d={d}, activation={name!r}, status={self.status!r}, risk={risk:.6g})"
+
     @property
     def function(self) -> QuadraticFunction:
         """What was trained, as a function of x, for sigma = x^2.

@@ -162,7 +162,7 @@ BAD = {
         ValueError,
         r"a scale with second_layer = 'scalar' is for activation='square', got 'relu'",
     ),
-    "step of NN": ({**NN, "activation": "step"}, ValueError, "activation = 'step' is not known"),
+    "step of NN": ({**NN, "activation": "step"}, ValueError, "activation = 'step' jumps, so it has no derivative"),
     "unknown": (
         {**NN, "n_sample": 3, "ridge": 0.0},
         ValueError,

@@ -60,7 +60,7 @@ def test_tangent_models_of_other_non_linearities():
     odd = found(regime="NT", activation="tanh")[0]
     assert odd["predicted"] == odd["ratio"] == 1.0
     assert found(regime="NT", activation="he2")[0]["predicted"] == found(regime="NT")[0]["predicted"]
-    with pytest.raises(ValueError, match="activation = 'step' is not known"):
+    with pytest.raises(ValueError, match="activation = 'step' jumps"):
         found(regime="NT", activation="step")
 
 

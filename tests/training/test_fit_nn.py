@@ -371,3 +371,8 @@ def test_interrupt_ends_a_run():
         word, when = out.split()
         assert word == "interrupted"
         assert float(when) - sent < 5  # far from the hours the run would take; the machine may be busy
+
+
+def test_a_fit_prints_in_one_line():
+    fit = fastlazy.fit_nn(fastlazy.exponential_target(60, rng=0), 50, n_samples=100, rng=0)
+    assert repr(fit) == f"Fit(N=50, d=60, activation='square', status='finished', risk={fit.risk[-1]:.6g})"
