@@ -9,13 +9,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogFormatter
+from matplotlib.ticker import LogLocator
 
 from fastlazy._support.arguments import check_count
 from fastlazy.figures.risk_table import check_one_setting, converged, not_converged
 from fastlazy.sweeps.regimes import REGIMES, Regime
 
 _DOTS: dict[str, Any] = {"markersize": 6.5, "markerfacecolor": "white", "markeredgewidth": 1.5}
+_NEURONS = "neurons / dimension,  N / d"
 _OPEN: dict[str, Any] = {"color": "0.55", "marker": "X"}  # not converged
 
 
@@ -96,11 +97,14 @@ def plot_activations(dots: pd.DataFrame, lines: pd.DataFrame | None = None, d: i
     size = 4.4 * columns, 0.6 + 3.6 * rows
     _, grid = plt.subplots(rows, columns, figsize=size, layout="constrained", sharex=True, sharey=True, squeeze=False)
     axes = list(grid.flat)
-    for ax, name in zip(axes, names, strict=False):
+    for k, (ax, name) in enumerate(zip(axes, names, strict=False)):
         known = None if lines is None else lines[lines["activation"] == name]
         _draw(ax, dots[dots["activation"] == name], known, d)
         ax.set_title(name, fontsize="medium")
         ax.label_outer()
+        if k + columns >= len(names):  # no panel is below
+            ax.xaxis.set_tick_params(which="both", labelbottom=True)
+            ax.set_xlabel(_NEURONS)
     for ax in axes[len(names) :]:
         ax.set_visible(False)
     _add_legend(axes[0], dots)
@@ -171,9 +175,11 @@ def _draw(ax: Axes, dots: pd.DataFrame, lines: pd.DataFrame | None, d: int) -> N
         ax.plot([], [], **style, label=regime.label, **_DOTS)
     ax.set_xscale("log")
     ax.xaxis.set_major_formatter("{x:g}")
-    ax.xaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1, 0.4)))  # as short, and only within a decade
+    if dots["N"].max() <= 10 * dots["N"].min():  # else decades are labels enough
+        ax.xaxis.set_minor_locator(LogLocator(subs=(2.0, 5.0)))
+        ax.xaxis.set_minor_formatter("{x:g}")
     ax.set_ylim(-0.03, max(1.03, 1.03 * float(dots["measured"].max())))
-    ax.set_xlabel("neurons / dimension,  N / d")
+    ax.set_xlabel(_NEURONS)
     ax.set_ylabel("risk / null risk")
     ax.grid(True, which="major", color="0.9")
     ax.spines[["top", "right"]].set_visible(False)

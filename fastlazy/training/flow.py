@@ -151,7 +151,7 @@ def nn_flow(
 
     The gradient is exact: for x^2 in closed form, for any other sigma by Hermite series. Steps are those of an explicit
     Runge-Kutta-Chebyshev method of second order, with errors of 1e-4 a step relative to the size of each of W, a and c:
-    the risk is off by some 1e-4 of the null risk on the way, and not at the end.
+    the risk is off by less than 1e-3 of the null risk on the way, and not at the end.
 
     References
     ----------

@@ -360,3 +360,15 @@ def test_panels_of_several_non_linearities():
         ("RF", "square"), ("RF", "relu"), ("NT", "square"), ("NT", "relu"), ("NN", "square"),
         ("NN", "relu"),
     }  # fmt: skip
+
+
+def test_panels_below_which_there_is_none_name_their_axis():
+    names = ["relu", "gelu", "cos", "erf"]
+    axes = plot_activations(pd.concat([table().assign(activation=name) for name in names]), d=20)
+    assert [bool(ax.get_xlabel()) for ax in axes] == [False, True, True, True]
+
+
+def test_widths_within_a_decade_have_short_labels():
+    ax = plot_risk_curves(table().query("N >= 10"), d=20)
+    ax.figure.canvas.draw()
+    assert {"0.5", "2"} <= {label.get_text() for label in ax.xaxis.get_minorticklabels()} <= {"0.2", "0.5", "2", "5"}
