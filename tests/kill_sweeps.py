@@ -23,7 +23,8 @@ import pandas as pd
 import psutil
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+PATHS = [str(ROOT), str(ROOT / "tests")]
+sys.path[:0] = PATHS
 
 from sweep_cells import CELLS  # noqa: E402  (found through the path above)
 
@@ -81,7 +82,7 @@ def live(path, whole, kinds, rng):
 
 def start(path):
     """A driver with two workers, in a process group of its own."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path[:2])}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(PATHS)}
     command = [sys.executable, "-c", PROGRAM, str(path)]
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
