@@ -10,40 +10,22 @@ eigenbasis of Gamma, where g are its eigenvalues, and B is what the target's mat
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import brentq
 
 from fastlazy._support.arguments import Array, check_count, check_flag
 from fastlazy.activations.activation import Activation
 from fastlazy.activations.builtin import check_activation
-from fastlazy.activations.moments import expansion
-from fastlazy.activations.units import in_own_unit
+from fastlazy.activations.units import in_own_unit, ridge_in_unit, times_power
+from fastlazy.risk.equivalent import BestRidge, Equivalent, check_penalty, check_sizes, finite_risks
 from fastlazy.risk.graded import check_digits
 from fastlazy.risk.nt_limit import tangent_ratio
-from fastlazy.risk.sectors import sector_ratio
+from fastlazy.risk.rf_limit import asymptotic_ratio, increasing_root, moments_at, refined_equivalent
+from fastlazy.risk.sectors import sector_equivalent
 from fastlazy.targets.quadratic import QuadraticFunction, check_target, scaled
 from fastlazy.targets.weights import cov_spectrum
-
-_ROUNDING = 1e-13  # the share of the squares of degrees 2 and above up to which a rest is rounding
-_LARGEST = 1e20  # a larger linear part counts as this, and a rest below its inverse square as zero: no ratio changes
-
-
-class _Moments(NamedTuple):
-    """Moments lam_k = E[sigma(r G) He_k(G)] in units of what sigma(r G) has of degrees 2 and above.
-
-    In these units they keep their digits, and have a limit, for rows so short that they see little but a line.
-    """
-
-    lam1: float  # its absolute value
-    lam2: float
-    tau: float  # the sum of lam_k^2 / k! over degrees k above 2
-    square: bool  # whether sigma is x^2 plus a constant
-    doubt: float  # the largest moment that rounding of sigma may hide
 
 
 def rf_risk_limit(
@@ -53,8 +35,10 @@ def rf_risk_limit(
     *,
     cov: ArrayLike | None = None,
     refined: bool = False,
-) -> float:
-    """Predicted risk of random features.
+    n_samples: float | None = None,
+    ridge: float | Literal["best"] = 0.0,
+) -> Any:
+    """Predicted risk of random features, of the population or fitted to n samples.
 
     Parameters
     ----------
@@ -65,42 +49,57 @@ def rf_risk_limit(
         A name that `get_activation` knows, or an `Activation`.
     cov : array_like, shape (d, d) or (d,), optional
         Covariance of a row of W, default I/d. Its trace is the squared length of the rows, about which they
-        concentrate if many directions share it; it does not matter to x^2, relu and the like.
+        concentrate if many directions share it; without a ridge it does not matter to x^2, relu and the like.
     refined : bool
         False: the limit N, d -> infinity with N/d fixed (Theorem 1). True: a form for finite d (ours), for the mean
         of `rf_risk` over draws. For cov a multiple of the identity it is within 3 % of that mean for ReLU, GELU and
         cos up to N = 2 d^2 (d = 16; see `fastlazy.risk.sectors`), and for x^2 within .01 of the null risk for every N
         (d = 20). For another cov it is within .025 of the null risk up to N = d^2 / 2 (d = 16, 30), and too low
-        beyond, where degrees above two, which it takes for noise, are fitted themselves.
+        beyond, where degrees above two, which it takes for noise, are fitted themselves. With n_samples or a ridge
+        the finite form is used in any case.
+    n_samples : float, optional
+        Samples that the features are fitted to, >= 1, by ridge regression with an offset; default the population.
+    ridge : float or "best"
+        Penalty ridge * |a|^2 beside the *mean* of the squared errors, >= 0; at 0 the solution of least norm. "best":
+        the one of the least predicted risk.
 
     Returns
     -------
     float
-        The risk, not divided by the null risk.
+        The risk, not divided by the null risk; infinite where as many samples as features are interpolated. For the
+        best ridge a `BestRidge`, the tuple (risk, ridge).
 
     Raises
     ------
     TypeError, ValueError
         If N is not a positive whole number, the activation is not known or has no finite moments, cov is not a
-        covariance, or refined is neither True nor False.
+        covariance, refined is neither True nor False, n_samples is below 1, or the ridge is negative or a name.
 
     Notes
     -----
-    If sigma has no component of degree 2, as no odd one has, the risk is the null risk for every N.
+    If sigma has no component of degree 2, as no odd one has, the risk of the population is the null risk for every N.
+
+    For n samples see `fastlazy.risk.equivalent`: the formulas of `rf_learning_curve`, with the mean over weights of
+    what they ask of K. For x^2 at finite n, N of the order of d and a target with a trace, where lengths and common
+    directions of samples fluctuate most, it is least exact.
 
     References
     ----------
-    arXiv:1906.08899, Theorem 1.
+    arXiv:1906.08899, Theorem 1; arXiv:2405.15699 for finite n.
     """
     g, B, length = _in_cov_basis(target, cov)
     neurons, sigma, finite = check_count("N", N), check_activation(activation), check_flag("refined", refined)
-    sigma, _ = in_own_unit(sigma)  # no ratio depends on the unit
-    moments = _moments(sigma, length)
-    _check_digits(sigma, moments)
-    if finite and _isotropic(g) and not moments.square:  # that of x^2 is `_rf_refined`, in closed form
-        return target.null_risk * sector_ratio(sigma, length, neurons, target.d, _trace_share(B))
-    ratio = _rf_refined if finite else _rf_asymptotic
-    return target.null_risk * ratio(g, B, neurons, moments)
+    n, penalty = check_sizes(math.inf if n_samples is None else n_samples, (0,)), check_penalty(ridge, (0,))
+    sigma, exponent = in_own_unit(sigma)  # no ratio depends on the unit
+    moments = moments_at(sigma, length)
+    check_digits("rf_risk_limit", sigma, np.array([moments.doubt]), "cov")
+    if penalty == 0 and np.isinf(n) and not finite:
+        return target.null_risk * asymptotic_ratio(g, B, neurons, moments)
+    if _isotropic(g) and not moments.square:  # that of x^2 is in closed form
+        features = sector_equivalent(sigma, length, neurons, target.d, _trace_share(B))
+    else:
+        features = refined_equivalent(g, B, neurons, moments)
+    return _finite(target, features, n, penalty, exponent)
 
 
 def nt_risk_limit(
@@ -170,6 +169,17 @@ def nt_risk_limit(
     return target.null_risk * _nt_asymptotic(g, B, neurons)
 
 
+def _finite(target: QuadraticFunction, features: Equivalent, n: Array, ridge: Array | None, exponent: int) -> Any:
+    """The risk for n samples, of features in units of 2^exponent, whose response is over the null risk."""
+    if target.null_risk == 0:
+        return BestRidge(0.0, 0.0) if ridge is None else 0.0
+    penalty = None if ridge is None else np.asarray(ridge_in_unit(float(ridge), exponent))
+    found, _ = finite_risks(features, n, penalty)
+    if ridge is None:
+        return BestRidge(target.null_risk * float(found.risk), float(times_power(found.ridge, 2 * exponent)))
+    return target.null_risk * float(found)
+
+
 def _isotropic(g: Array) -> bool:
     return bool(np.ptp(g) <= 1e-12 * g.max())
 
@@ -192,76 +202,6 @@ def _in_cov_basis(target: QuadraticFunction, cov: ArrayLike | None) -> tuple[Arr
     return g / g.sum(), B, 1.0 if cov is None else math.sqrt(largest) * math.sqrt(g.sum())
 
 
-@lru_cache(maxsize=256)
-def _moments(activation: Activation, length: float) -> _Moments:
-    """The moments for rows of that length."""
-    scale = np.array([length if activation.degree is None else 1.0])  # a power of the length changes no ratio
-    whole, curved = (expansion(activation, scale, 64, first=first) for first in (1, 2))
-    hn, rest = curved.table[0], float(curved.rest[0])
-    doubt = max(float(whole.doubt[0]), float(curved.doubt[0])) if hn[2] else 0.0
-    square = not (hn[1] or hn[3:].any() or rest > _ROUNDING)
-    tau = float(np.sum(hn[3:] ** 2)) + (rest if rest > _ROUNDING else 0.0)
-    lam1 = min(abs(float(hn[1])), _LARGEST)  # its sign does not matter
-    return _Moments(lam1, math.sqrt(2) * float(hn[2]), tau if tau > 1 / _LARGEST**2 else 0.0, square, doubt)
-
-
-def _check_digits(activation: Activation, moments: _Moments) -> None:
-    check_digits("rf_risk_limit", activation, np.array([moments.doubt]), "cov")
-
-
-def _rf_asymptotic(g: Array, B: Array, N: int, moments: _Moments) -> float:
-    d, norm = len(g), float(np.sum(B**2))
-    if norm == 0:
-        return 0.0
-    if moments.lam2 == 0:
-        return 1.0
-    t = d * g
-    tail = moments.tau + moments.lam2**2 / 2
-
-    def excess(psi: float) -> float:
-        # Theorem 1: the equation for psi, times psi
-        return tail * psi + float(np.mean(moments.lam1**2 * t * psi / (1 + moments.lam1**2 * t * psi))) - N / d
-
-    psi = _increasing_root(excess)
-    overlap = float(np.sum(g * np.diag(B)))  # <Gamma, B>
-    gain = moments.lam2**2 * psi * d
-    # Theorem 1
-    return 1 - gain * overlap**2 / (norm * (2 + gain * float(np.sum(g**2))))
-
-
-def _rf_refined(g: Array, B: Array, N: int, moments: _Moments) -> float:
-    """The finite-d form (ours): ratio b^T (I + M A)^{-1} b / |b|^2, b = vec B.
-
-    A = lam2^2 Gamma (x) Gamma + (lam2^2 / 2) vec(Gamma) vec(Gamma)^T, diagonal plus rank one here. M is the
-    effective number of neurons for one direction: N = M tau + the degrees of freedom that M takes up.
-    """
-    norm = float(np.sum(B**2))
-    if norm == 0:
-        return 0.0
-    if moments.lam2 == 0:
-        return 1.0
-    values, counts = np.unique(g, return_counts=True)
-    pairs = np.outer(values, values)
-    multiplicity = (np.outer(counts, counts) + np.diag(counts)) / 2  # counts the pairs j <= k
-
-    def excess(M: float) -> float:
-        linear = M * moments.lam1**2 * values
-        quadratic = M * moments.lam2**2 * pairs
-        taken = np.sum(counts * linear / (1 + linear)) + np.sum(multiplicity * quadratic / (1 + quadratic))
-        return M * moments.tau + float(taken) - N
-
-    saturated = np.sum(counts * (moments.lam1**2 * values > 0)) + np.sum(multiplicity * (pairs > 0))
-    if moments.tau == 0 and saturated <= N:  # the features span all that they can reach
-        return float(np.sum(B[np.outer(g, g) == 0] ** 2)) / norm
-    M = _increasing_root(excess)
-    shrinkage = 1 / (1 + M * moments.lam2**2 * np.outer(g, g))
-    diagonal = np.diag(shrinkage)
-    coupling = M * moments.lam2**2 / 2
-    lost = float(np.sum(shrinkage * B**2))
-    rank_one = coupling * float(np.sum(g * diagonal * np.diag(B))) ** 2 / (1 + coupling * np.sum(diagonal * g**2))
-    return (lost - float(rank_one)) / norm
-
-
 def _nt_asymptotic(g: Array, B: Array, N: int) -> float:
     norm = float(np.sum(B**2))
     if norm == 0:
@@ -273,7 +213,7 @@ def _nt_asymptotic(g: Array, B: Array, N: int) -> float:
     def excess(z: float) -> float:
         return float(np.sum(z * g / (1 + z * g))) - N
 
-    z = _increasing_root(excess)
+    z = increasing_root(excess)
     q = 1 / (1 + z * g)  # Q = (I + z Gamma)^{-1}; for Gamma = I/d it is 1 - N/d
     p = z * g * q  # the sum of p is N, so that N - sum p^2 = sum p q
     # Theorem 2 for Gamma = I/d, where it reads (1 - rho)^2 + rho (1 - rho) tr(B)^2 / (d |B|^2)
@@ -288,20 +228,3 @@ def _nt_mean(B: Array, N: int) -> float:
     k = d - N
     share = float(np.trace(B)) ** 2 / norm
     return (k * (k * d + d - 2) + k * (d - k) * share) / (d * (d - 1) * (d + 2))
-
-
-def _increasing_root(excess: Callable[[float], float]) -> float:
-    """The positive root of an increasing function that is negative at 0, to rounding."""
-
-    def of_log(log: float) -> float:
-        return excess(math.exp(log))
-
-    high = 0.0
-    while of_log(high) <= 0:
-        high += 1.4
-        if high > 709:
-            raise ValueError("cov has eigenvalues so far apart that floating point cannot tell; set the smallest to 0")
-    low = high - 1.4
-    while of_log(low) > 0:
-        low -= 1.4
-    return math.exp(brentq(of_log, low, high, xtol=1e-15, rtol=1e-15))

@@ -73,7 +73,8 @@ def tangent_ratio(activation: Activation, length: float, N: int, d: int, m: floa
 @lru_cache(maxsize=64)
 def _prices(activation: Activation, length: float, d: int | None) -> _Prices | None:
     """The prices for rows of that length, of lengths that spread as in *d* dimensions; None if none is of use."""
-    r, shares = (np.array([length]), np.ones(1)) if d is None else row_lengths(activation, length, d)
+    alike = d is None or activation.degree is not None  # a length multiplies all that counts by one number
+    r, shares = (np.array([length]), np.ones(1)) if alike else row_lengths(length, d)
     mean = expansion(activation, r, 0, derivative=1)
     # q(x) = x sigma'(r x) has the coefficients sqrt(k) g_{k-1} + sqrt(k+1) g_{k+1}: of degree 2, sqrt(2) kappa, and nu
     # is the sum of the squares of degrees 3 and above, as mu is that of g_k^2 from 2 on.

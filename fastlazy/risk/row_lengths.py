@@ -11,18 +11,12 @@ import numpy as np
 from scipy.linalg import eigh_tridiagonal
 
 from fastlazy._support.arguments import Array
-from fastlazy.activations.activation import Activation
 
 _CLASSES = 9
 
 
-def row_lengths(activation: Activation, length: float, d: int) -> tuple[Array, Array]:
-    """Lengths r (m,) of rows N(0, length^2 I / d), and the share of the rows (m,) that each stands for.
-
-    A homogeneous sigma has m = 1: there a length multiplies the feature by a number, which no risk sees.
-    """
-    if activation.degree is not None:
-        return np.ones(1), np.ones(1)
+def row_lengths(length: float, d: int) -> tuple[Array, Array]:
+    """Lengths r (m,) of rows N(0, length^2 I / d), and the share of the rows (m,) that each stands for."""
     k, order = np.arange(_CLASSES), d / 2 - 1
     nodes, vectors = eigh_tridiagonal(2 * k + 1 + order, np.sqrt(k[1:] * (k[1:] + order)))
     return length * np.sqrt(nodes * (2 / d)), vectors[0] ** 2

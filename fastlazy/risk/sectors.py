@@ -12,6 +12,9 @@ and leave of the target, which has degree k = 2 in the sectors l = 2 (B without 
 
     ratio = (1 - m) [Q_2]_22 + m [Q_0]_22,    m = (tr B)^2 / (d |B|^2).
 
+A penalty nu on the coefficients is more noise, tau(r) + nu, and 1 - nu m(r) the share of a row that is fitted. The risk
+is the penalised risk, whose ratio is the one above, less nu times its derivative.
+
 The equation for m(r) has an increasing and concave right side, so that Newton's iteration from above never leaves the
 side it came from. Exact risks of drawn weights are in `tests/risk/test_sectors.py`.
 """
@@ -27,12 +30,14 @@ import numpy as np
 from fastlazy._support.arguments import Array
 from fastlazy.activations.activation import Activation
 from fastlazy.activations.moments import expansion
+from fastlazy.risk.equivalent import Equivalent, Response
 from fastlazy.risk.row_lengths import row_lengths
 
 _DEGREES = 20  # the highest degree that is not taken for noise
 _REST = 1e-13  # the share of the squares of degrees 2 and above up to which a rest is rounding
 _LEAST_NOISE = 1e-15  # the noise that stands for none, as the iteration starts from its inverse
 _STEEPEST = 1e13  # the size of a linear part, in units of the rest, that counts as infinite
+_LARGEST = 1e100  # and the penalty in units of the noise
 
 
 class _Features(NamedTuple):
@@ -42,6 +47,7 @@ class _Features(NamedTuple):
     """
 
     shares: Array  # (C,) the shares of the rows
+    unit: Array  # (C,) the units
     tau: Array  # (C,) noise of degrees above 20
     line: Array  # (C,) v_11(r_c) / sqrt(D_1), which is much larger than v where rows are short
     v: Array  # (L, C, K) all others, v[l, c, k - 1] = v_kl(r_c) / sqrt(D_l)
@@ -49,41 +55,65 @@ class _Features(NamedTuple):
     span: float  # the dimension of the span of all features, which may be infinite
 
 
-def sector_ratio(activation: Activation, length: float, N: int, d: int, m: float) -> float:
-    """Risk over null risk for N rows N(0, length^2 I / d) and m = (tr B)^2 / (d |B|^2)."""
+@lru_cache(maxsize=64)
+def sector_equivalent(activation: Activation, length: float, N: int, d: int, m: float) -> Equivalent:
+    """The mean response of N rows N(0, length^2 I / d), over the null risk, for m = (tr B)^2 / (d |B|^2)."""
     features = _features(activation, length, d)
-    if features is None:
-        return 1.0
-    if features.span <= N:
-        return 0.0
-    m_r = _effective(features, N)
-    # [Q_l]_22 from the singular vectors, a sum of terms that are all positive
-    of_sector = []
-    for v in features.v[[0, 2]]:
-        _, s, directions = np.linalg.svd(np.sqrt(N * features.shares * m_r)[:, None] * v)
-        kept = np.ones(len(directions))
-        kept[: len(s)] = 1 / (1 + s * s)
-        of_sector.append(float(directions[:, 1] ** 2 @ kept))
-    trace, traceless = of_sector
-    return (1 - m) * traceless + m * trace
+    target = ((0, m), (2, 1 - m))  # its share in each sector
+
+    @lru_cache(maxsize=1024)  # curves ask again and again for the same nu
+    def respond(nu: float) -> Response:
+        if nu == 0 and features.span <= N:
+            lost = sum(share * float(_unreached(features.v[sector])) for sector, share in target)
+            return Response(lost, features.span, features.span)
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+            penalty = np.minimum(nu / features.unit / features.unit, _LARGEST) if nu > 0 else 0 * features.unit
+        m_r, slopes = _effective(features, N, penalty)
+        missed = penalty * m_r
+        moved = -np.linalg.solve(np.eye(len(m_r)) - slopes, m_r * missed)  # nu times the derivative of m_r
+        lost = 0.0
+        for sector, share in target:
+            # Q from its singular vectors: its entry is a sum of terms that are all positive
+            v = features.v[sector]
+            _, s, directions = np.linalg.svd(np.sqrt(N * features.shares * m_r)[:, None] * v)
+            kept = np.ones(len(directions))
+            kept[: len(s)] = 1 / (1 + s * s)
+            along = (directions[:, 1] * kept) @ directions @ v.T
+            lost += share * (float(directions[:, 1] ** 2 @ kept) + N * float(features.shares * moved @ along**2))
+        of_row = 1 - missed, 1 - 2 * missed - penalty * moved
+        return Response(lost, *(N * float(features.shares @ part) for part in of_row))
+
+    return Equivalent(respond, min(features.span, N), N * float(np.max(features.unit)) ** 2, 1.0)
 
 
-def _effective(features: _Features, N: int) -> Array:
-    """The solution m(r) (C,) of the equations."""
-    shares, tau, line, v, sizes, _ = features
-    now = 1 / tau  # a start above the solution
+def _unreached(v: Array) -> float:
+    """The share of degree two in a sector that no combination of the rows of v (C, K) reaches."""
+    _, s, directions = np.linalg.svd(v)
+    left = float(np.sum(directions[_rank(s) :, 1] ** 2))
+    return left if left > _REST else 0.0
+
+
+def _rank(s: Array) -> int:
+    return int(np.count_nonzero(s > 1e-10 * s.max(initial=0)))
+
+
+def _effective(features: _Features, N: int, penalty: Array) -> tuple[Array, Array]:
+    """The solution m(r) (C,) of the equations, and the derivatives (C, C) of their right side 1 / (...) by it."""
+    shares, line, v, sizes = features.shares, features.line, features.v, features.sizes
+    noise = features.tau + penalty
+    now = 1 / noise  # a start above the solution
     for _ in range(100):
         weight = N * shares * now
         u, s, _ = np.linalg.svd(np.sqrt(weight)[:, None] * v, full_matrices=False)
         taken = (u * (s * s / (1 + s * s))[:, None, :]) @ u.transpose(0, 2, 1)  # (L, C, C)
         taken[1] += _taken_by_line(np.sqrt(weight) * line, u[1], s[1])
-        inverse = tau + np.einsum("l,lcc->c", sizes, taken) / weight
+        inverse = noise + np.einsum("l,lcc->c", sizes, taken) / weight
         slopes = np.einsum("l,lce->ce", sizes, taken**2) / (inverse**2 * weight)[:, None] / now
         step = np.linalg.solve(np.eye(len(now)) - slopes, now - 1 / inverse)
         now = np.maximum(now - step, now / 1000)  # rounding of the last steps cannot make it negative
         if np.all(np.abs(step) <= 1e-12 * now):
             break
-    return now
+    return now, slopes
 
 
 def _taken_by_line(line: Array, u: Array, s: Array) -> Array:
@@ -97,22 +127,21 @@ def _taken_by_line(line: Array, u: Array, s: Array) -> Array:
 
 
 @lru_cache(maxsize=64)
-def _features(activation: Activation, length: float, d: int) -> _Features | None:
-    """The features, or None if nothing of them has degree two."""
-    r, shares = row_lengths(activation, length, d)
+def _features(activation: Activation, length: float, d: int) -> _Features:
+    r, shares = row_lengths(length, d)
     whole, curved = (expansion(activation, r, _DEGREES, first=first) for first in (1, 2))
-    hn = np.where(curved.present(2)[:, None], curved.table, whole.table)
-    if not hn[:, 2].any():
-        return None
+    bent = curved.present(2)
+    hn = np.where(bent[:, None], curved.table, whole.table)
     hn[:, 1] = np.clip(hn[:, 1], -_STEEPEST, _STEEPEST)
     tau = np.where(curved.rest < _REST, 0, curved.rest)
     sizes = _sizes(d)
     v = np.sqrt(_powers(d).T[:, None, 1:] / np.maximum(sizes, 1)[:, None, None]) * hn[:, 1:]
-    ranks = np.minimum(len(r), np.count_nonzero(np.any(v != 0, axis=1), axis=1))
-    span = math.inf if tau.any() else float(ranks @ sizes)  # without a rest, sigma is a polynomial
+    # Without a rest, sigma is a polynomial.
+    span = math.inf if tau.any() else float(np.array([_rank(s) for s in np.linalg.svd(v)[1]]) @ sizes)
     line = v[1, :, 0].copy()
     v[1, :, 0] = 0
-    return _Features(shares, np.maximum(tau, _LEAST_NOISE), line, v, sizes, span)
+    unit = np.where(bent, curved.scale, whole.scale)
+    return _Features(shares, unit, np.maximum(tau, _LEAST_NOISE), line, v, sizes, span)
 
 
 def _powers(d: int) -> Array:

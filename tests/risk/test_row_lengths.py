@@ -127,16 +127,20 @@ def test_the_limits_are_those_of_a_square(length):
                 assert found == pytest.approx(expected, abs=1e-6 * target.null_risk)
 
 
+def ratio(sigma, length, N, d, m):
+    return sectors.sector_equivalent(sigma, length, N, d, m).respond(0.0).lost
+
+
 def test_equations_of_sectors_are_solved_however_steep_the_line():
     """With a line of infinite size, d rows less do for x^2: N = d + n leaves what n rows of x^2 leave."""
     square = fastlazy.get_activation("he2")
     for d in (3, 20):
         for n in (1, d, d * (d + 1) // 2 - 1):
             for name in ("softplus", "exp"):
-                found = sectors.sector_ratio(fastlazy.get_activation(name), 1e-9, d + n, d, 0.4)
-                assert found == pytest.approx(sectors.sector_ratio(square, 1.0, n, d, 0.4), rel=1e-8)
-        assert sectors.sector_ratio(fastlazy.get_activation("exp"), 1e-9, d, d, 0.4) == pytest.approx(1, abs=1e-7)
-        assert sectors.sector_ratio(square, 1.0, d * (d + 1) // 2 - 1, d, 0.4) > 1e-4
+                found = ratio(fastlazy.get_activation(name), 1e-9, d + n, d, 0.4)
+                assert found == pytest.approx(ratio(square, 1.0, n, d, 0.4), rel=1e-8)
+        assert ratio(fastlazy.get_activation("exp"), 1e-9, d, d, 0.4) == pytest.approx(1, abs=1e-7)
+        assert ratio(square, 1.0, d * (d + 1) // 2 - 1, d, 0.4) > 1e-4
 
 
 @pytest.mark.sampled(4)

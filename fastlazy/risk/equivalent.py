@@ -1,0 +1,181 @@
+"""The risk of ridge regression on n samples, from the population alone: its deterministic equivalent.
+
+Fitted is f(x) = <theta, phi(x)> + c by the least (1/n) sum_s (y_s - f(x_s))^2 + ridge |theta|^2. With K and V the
+covariances of the features with themselves and with y, the fit to many samples acts as the best function of the
+population under a larger penalty, the effective ridge nu:
+
+    nu (1 - df1(nu) / n) = ridge,    risk(n) = lost(nu) / (1 - df2(nu) / n),
+
+where lost(nu) is the exact risk at the coefficients (K + nu)^-1 V, and df_k(nu) = tr (K (K + nu)^-1)^k counts the
+features that are fitted. The formula is exact as n and the number of features grow in proportion if the features are
+like Gaussian ones, and holds up to a share that falls with d for ours.
+
+What is asked of the features, the `Response` at any nu, may come from the eigenvalues of K for given weights
+(`fastlazy.risk.spectrum`), or from a prediction of its mean over weights (`fastlazy.risk.limits`).
+
+References: arXiv:2405.15699 (random features, and their mean over weights). For given weights, and NT, ours to apply.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.optimize import brentq, minimize_scalar
+
+from fastlazy._support.arguments import Array, check_array, shown
+
+Penalty: TypeAlias = "float | ArrayLike | Literal['best']"
+
+_PER_DECADE = 8  # places in a decade of nu among which the best one is bracketed
+_FLAT = 1e-12  # a gain over the mean of y below this share is rounding
+_REACH = 1e12  # above this, in units of the largest eigenvalue, and below its inverse, nothing of interest happens
+
+
+class BestRidge(NamedTuple):
+    """The least risk over all ridges, and where it is.
+
+    Attributes
+    ----------
+    risk : float or ndarray
+        The predicted risk at that ridge.
+    ridge : float or ndarray
+        The ridge, per sample mean; 0 if none is best, infinite if no function does better than the mean of y. As a
+        minimum is flat, it is good to about 1e-6 of itself.
+    """
+
+    risk: Any
+    ridge: Any
+
+
+class Response(NamedTuple):
+    """What the features do at one effective ridge."""
+
+    lost: float  # the risk of the population
+    df1: float
+    df2: float
+    errors: tuple[float, float, float] = (0.0, 0.0, 0.0)  # how far the three may be off
+
+
+class Equivalent(NamedTuple):
+    """Features as the formula knows them."""
+
+    respond: Callable[[float], Response]  # for every nu >= 0
+    span: float  # df1(0), the dimension of the span of the features
+    scale: float  # about the largest eigenvalue of K
+    null_risk: float
+
+
+def check_sizes(n_samples: ArrayLike, ndim: tuple[int, ...] = (0, 1)) -> Array:
+    """*n_samples* as an array of numbers of at least one, which may be infinite, of *ndim* dimensions.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is none.
+    """
+    try:
+        n = np.asarray(n_samples, np.float64)
+    except (TypeError, ValueError, OverflowError):
+        n = check_array("n_samples", n_samples, ndim)
+    n = np.where(np.isposinf(n), np.inf, check_array("n_samples", np.where(np.isposinf(n), 1.0, n), ndim))
+    if (n < 1).any():
+        raise ValueError(f"n_samples must be at least 1, got {n.min():g}; pass a number of samples, or several")
+    return n
+
+
+def check_penalty(ridge: Penalty, ndim: tuple[int, ...] = (0, 1)) -> Array | None:
+    """*ridge* as an array of penalties, of *ndim* dimensions, or None for the best one.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is neither.
+    """
+    if isinstance(ridge, str):
+        if ridge != "best":
+            raise ValueError(f"ridge = {shown(ridge)} is not known; pass numbers of at least 0, or 'best'")
+        return None
+    penalties = check_array("ridge", ridge, ndim)
+    if (penalties < 0).any():
+        raise ValueError(f"ridge must be at least 0, got {penalties.min():g}; pass penalties of 0 or more")
+    return penalties
+
+
+def finite_risks(features: Equivalent, n: Array, ridge: Array | None) -> tuple[Any, float]:
+    """Risks for n samples, and the largest share of itself by which one may be off.
+
+    The risks are an array of the shape of n followed by that of *ridge*; without one, `BestRidge` of the shape of n.
+    """
+    if ridge is None:
+        best = [_best(features, size) for size in n.ravel()]
+        risk, penalty, error = (np.reshape(part, n.shape)[()] for part in zip(*best, strict=True))
+        return BestRidge(risk, penalty), float(np.max(error))
+    found = [
+        _risk(features, size, effective_ridge(features, size, penalty))
+        for size in n.ravel()
+        for penalty in ridge.ravel()
+    ]
+    risks, errors = zip(*found, strict=True)
+    return np.reshape(risks, n.shape + ridge.shape)[()], max(errors)
+
+
+def effective_ridge(features: Equivalent, n: float, ridge: float) -> float:
+    """The nu that solves nu (1 - df1(nu) / n) = ridge."""
+    if math.isinf(n) or (ridge == 0 and n >= features.span):
+        return ridge
+
+    def excess(log: float) -> float:  # an increasing function, 1 at infinity
+        nu = math.exp(log)
+        return 1 - features.respond(nu).df1 / n - ridge / nu
+
+    low = high = math.log(max(ridge, features.scale * np.finfo(float).tiny))
+    if ridge == 0:
+        low = high = math.log(features.scale)
+        while excess(low) > 0:
+            low -= 4
+    while excess(high) < 0:
+        high += 4
+    return math.exp(brentq(excess, low, high, xtol=1e-15, rtol=1e-15)) if high > low else math.exp(low)
+
+
+def _risk(features: Equivalent, n: float, nu: float) -> tuple[float, float]:
+    """The risk, and the share of it by which it may be off."""
+    lost, _, df2, errors = features.respond(nu)
+    left = 1 - df2 / n
+    if left <= 0:  # as many samples as features, and no ridge
+        return (math.inf if lost > 0 else 0.0), 0.0
+    risk = lost / left
+    if not any(errors) or risk == 0:
+        return risk, 0.0
+    # An error of df1 moves nu, which solves an equation with it; to first order nu by that share of itself.
+    of_lost, of_df1, of_df2 = errors
+    other, _, other_df2, _ = features.respond(nu * math.exp(min(of_df1 / (n - df2), 1.0)))
+    moved = abs(other / (1 - other_df2 / n) - risk)
+    return risk, (moved + of_lost / left) / risk + of_df2 / (n - df2)
+
+
+def _best(features: Equivalent, n: float) -> tuple[float, float, float]:
+    """The least risk for n samples, the ridge that gives it, and the share by which the risk may be off."""
+
+    def of_log(log: float) -> float:
+        lost, _, df2, _ = features.respond(math.exp(log))
+        return lost / (1 - df2 / n) if df2 < n else math.inf
+
+    smallest = effective_ridge(features, n, 0.0)
+    decades = math.log10(_REACH)
+    grid = features.scale * np.logspace(-decades, decades, 1 + int(2 * decades * _PER_DECADE))  # the same for all n
+    logs = np.log(grid[grid > smallest])
+    k = int(np.argmin([of_log(log) for log in logs]))
+    around = logs[max(k - 1, 0)], logs[min(k + 1, len(logs) - 1)]
+    nu = math.exp(minimize_scalar(of_log, bounds=around, method="bounded", options={"xatol": 1e-9}).x)
+    risk, error = _risk(features, n, nu)
+    without, its_error = _risk(features, n, smallest)
+    if without <= risk:
+        return without, 0.0, its_error
+    if risk >= features.null_risk * (1 - _FLAT):
+        return features.null_risk, math.inf, 0.0
+    return risk, nu * (1 - features.respond(nu).df1 / n), error
