@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from fastlazy.risk.captured import captured_share as captured_share
     from fastlazy.risk.captured import nt_captured_limit as nt_captured_limit
     from fastlazy.risk.captured import rf_captured_limit as rf_captured_limit
+    from fastlazy.risk.equivalent import BestRidge as BestRidge
+    from fastlazy.risk.learning_curves import nt_learning_curve as nt_learning_curve
+    from fastlazy.risk.learning_curves import rf_learning_curve as rf_learning_curve
     from fastlazy.risk.limits import nt_risk_limit as nt_risk_limit
     from fastlazy.risk.limits import rf_risk_limit as rf_risk_limit
     from fastlazy.risk.network import network_risk as network_risk
@@ -59,6 +62,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "Activation": "activations.activation",
+    "BestRidge": "risk.equivalent",
     "Diagnostics": "training.diagnostics",
     "FeatureFunction": "training.feature_functions",
     "Fit": "training.fit",
@@ -85,6 +89,7 @@ _MODULES = {
     "nt_function": "training.linearization",
     "nt_gram": "kernels.nt_gram",
     "nt_kernel": "kernels.kernels",
+    "nt_learning_curve": "risk.learning_curves",
     "nt_risk": "risk.nt",
     "nt_risk_limit": "risk.limits",
     "plot_activations": "figures.risk_curves",
@@ -96,6 +101,7 @@ _MODULES = {
     "rf_function": "training.linearization",
     "rf_gram": "kernels.rf_gram",
     "rf_kernel": "kernels.kernels",
+    "rf_learning_curve": "risk.learning_curves",
     "rf_normal_equations": "kernels.normal_equations",
     "rf_risk": "risk.rf",
     "rf_risk_limit": "risk.limits",

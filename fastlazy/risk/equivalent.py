@@ -143,7 +143,7 @@ def effective_ridge(features: Equivalent, n: float, ridge: float) -> float:
 
 
 def _risk(features: Equivalent, n: float, nu: float) -> tuple[float, float]:
-    """The risk, and the share of it by which it may be off."""
+    """The risk, and by how much it may be off, over risk / (1 - df2 / n): its sensitivity to n is in that factor."""
     lost, _, df2, errors = features.respond(nu)
     left = 1 - df2 / n
     if left <= 0:  # as many samples as features, and no ridge
@@ -151,11 +151,11 @@ def _risk(features: Equivalent, n: float, nu: float) -> tuple[float, float]:
     risk = lost / left
     if not any(errors) or risk == 0:
         return risk, 0.0
-    # An error of df1 moves nu, which solves an equation with it; to first order nu by that share of itself.
+    # An error of df1 moves nu, which solves an equation with it, to first order by that share of itself.
     of_lost, of_df1, of_df2 = errors
     other, _, other_df2, _ = features.respond(nu * math.exp(min(of_df1 / (n - df2), 1.0)))
-    moved = abs(other / (1 - other_df2 / n) - risk)
-    return risk, (moved + of_lost / left) / risk + of_df2 / (n - df2)
+    moved = abs(other / (1 - other_df2 / n) - risk) if other_df2 < n else risk
+    return risk, (moved * left + of_lost) / risk + of_df2 / n
 
 
 def _best(features: Equivalent, n: float) -> tuple[float, float, float]:

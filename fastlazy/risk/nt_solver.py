@@ -75,12 +75,12 @@ def solve_nt_risk(
     slopes = tangent_slopes(W, activation)
     if not target_covariances(slopes.varying.table, target, slopes.unit).any():
         return null_risk
-    drowned = _drowned(slopes.varying)
-    if drowned > 0 and W.size <= _SMALL:
+    hidden_share = drowned(slopes.varying)
+    if hidden_share > 0 and W.size <= _SMALL:
         risk = _short_rows_risk(target, slopes, ridge)
         if risk is not None:
             return risk
-    warn_of_short_rows("nt_risk", drowned, 3)
+    warn_of_short_rows("nt_risk", hidden_share, 3)
     V = target_covariances(slopes.g, target, slopes.unit)
     gram = tangent_gram(slopes, np.dtype(np.float64), True, parallel)
     if W.size <= _SMALL:
@@ -144,7 +144,7 @@ def target_covariances(g: Array, target: QuadraticFunction, unit: Array) -> Arra
     return 2 * g[:, 1:2] * image + math.sqrt(6) * g[:, 3:4] * along * unit
 
 
-def _drowned(expanded: Expansion) -> float:
+def drowned(expanded: Expansion) -> float:
     """The share of the null risk that rounding of sigma'(0)^2 may drown, as short rows see little else of sigma'."""
     there = expanded.present(1)
     if (expanded.scale[there] < _TINY).any():

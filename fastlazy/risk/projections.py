@@ -81,25 +81,28 @@ def best_rf_form(B: Array, weights: Array, penalty: float, parallel: bool) -> Ar
 
 def nt_lost(weights: Array, penalty: float) -> tuple[Array, Array]:
     """A basis in rows (d, d), and the share of each entry of B in that basis that NT does not reach, (d, d)."""
-    N, d = weights.shape
-    size = float(np.abs(weights).max())
-    if size == 0:
-        return np.eye(d), np.ones((d, d))
+    size = float(np.abs(weights).max()) or 1.0
     if penalty == 0:
         unit, r = unit_rows(weights)
-        weights = unit[r > 0]
-    else:
-        weights = weights / size  # the size enters again in the strength, where nothing can overflow
+        s, basis = right_singular(unit[r > 0])
+        return basis, ((s[:, None] == 0) & (s == 0)).astype(float)
+    s, basis = right_singular(weights / size)  # the size enters again in the strength, where nothing can overflow
+    with np.errstate(over="ignore", under="ignore"):  # an infinite strength gives a share of zero, as it should
+        strength = (s * (2 / np.sqrt(penalty)) * size) ** 2
+        return basis, 1 / (1 + strength[:, None] + strength)
+
+
+def right_singular(weights: Array) -> tuple[Array, Array]:
+    """The singular values (d,) of weights (N, d), zeros among them, and the right singular vectors, in rows (d, d)."""
+    N, d = weights.shape
+    if not weights.any():
+        return np.zeros(d), np.eye(d)
     if d < N:  # the same right singular basis, from a smaller matrix
         weights = scipy.linalg.qr(weights, mode="r")[0][:d]
     _, values, basis = np.linalg.svd(weights)
     s = np.zeros(d)
     s[: len(values)] = np.where(values > zero_level(values[0], max(N, d)), values, 0.0)
-    if penalty == 0:
-        return basis, ((s[:, None] == 0) & (s == 0)).astype(float)
-    with np.errstate(over="ignore", under="ignore"):  # an infinite strength gives a share of zero, as it should
-        strength = (s * (2 / np.sqrt(penalty)) * size) ** 2
-        return basis, 1 / (1 + strength[:, None] + strength)
+    return s, basis
 
 
 def check_weights(target: QuadraticFunction, W: ArrayLike) -> Array:

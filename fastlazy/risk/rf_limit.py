@@ -114,7 +114,7 @@ def refined_equivalent(g: Array, B: Array, N: int, moments: Moments) -> Equivale
         overlap = float(np.sum(g * diagonal * np.diag(B))) / (1 + coupling * float(np.sum(diagonal * g**2)))
         left[np.diag_indices_from(left)] -= coupling * overlap * diagonal * g
         penalised, risk = float(np.sum(left * B)), float(np.sum(left**2))
-        share = penalty * M / (penalty * M + known)
+        share = penalty * M / (penalty * M + known) if penalty > 0 else 0.0
         lost = (1 - share) * penalised + share * risk
         return Response(lost / norm, taken, (1 - share) * taken + share * squares)
 

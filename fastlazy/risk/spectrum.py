@@ -8,14 +8,20 @@ import numpy as np
 
 from fastlazy._support.arguments import Array
 from fastlazy._support.singular import EPS, zero_level
+from fastlazy.activations.activation import Activation
+from fastlazy.activations.moments import expansion
+from fastlazy.activations.rf_pairs import unit_rows
 from fastlazy.risk.equivalent import Equivalent, Response
+from fastlazy.risk.graded import check_digits
+from fastlazy.risk.projections import right_singular
+from fastlazy.risk.rf_solver import feature_moments
+from fastlazy.targets.quadratic import QuadraticFunction
 
 
 class Spectrum(NamedTuple):
     """The covariance K of features, and V of the features with the target, in the eigenbasis of K."""
 
-    values: Array  # (m,) eigenvalues s_k
-    counts: Array  # (m,) how many each stands for
+    values: Array  # (m,) eigenvalues s_k >= 0
     shares: Array  # (m,) the target's part along their eigenvectors, (V^T v_k)^2 / s_k
     null_risk: float
     rounding: float = 0.0  # how far an eigenvalue may be off
@@ -23,33 +29,59 @@ class Spectrum(NamedTuple):
 
     def equivalent(self) -> Equivalent:
         """The features as the formula for finite samples knows them."""
-        s, counts, shares, null_risk, rounding, level = self
+        s, shares, null_risk, rounding, level = self
         seen = s > level
-        # Along a direction that rounding may have made, nothing is fitted unless the ridge is larger, too.
-        parts = [(s[kept], counts[kept], shares[kept]) for kept in (seen, s > 0)]
-        left = [max(null_risk - float(share.sum()), 0.0) for *_, share in parts]
+        # Along a direction that rounding may have made nothing is fitted, unless the penalty is larger, too.
+        parts = [(s[kept], shares[kept]) for kept in (seen, s > 0)]
+        left = [max(null_risk - float(part.sum()), 0.0) for _, part in parts]
 
         def respond(nu: float) -> Response:
             which = int(nu > level)
-            s, counts, shares = parts[which]
-            kept = s / (s + nu)
-            away = nu / (s + nu)
+            s, shares = parts[which]
+            inverse = 1 / (s + nu)
+            kept, away = s * inverse, nu * inverse
             lost = left[which] + float(shares @ away**2)
-            df1, df2 = float(counts @ kept), float(counts @ kept**2)
+            df1, df2 = float(kept.sum()), float(kept @ kept)
             if not rounding:
                 return Response(lost, df1, df2)
-            moved = rounding / (s + nu)
-            errors = 4 * float(shares @ (kept * moved)), float(counts @ (away * moved)), float(counts @ (2 * kept * away * moved))
-            return Response(lost, df1, df2, errors)
+            moved = float(away @ inverse), 2 * float((kept * away) @ inverse)
+            return Response(lost, df1, df2, (4 * rounding * float(shares @ (kept * inverse)), *(rounding * x for x in moved)))
 
-        return Equivalent(respond, float(counts[seen].sum()), float(s.max(initial=0)) or 1.0, null_risk)
+        return Equivalent(respond, float(np.count_nonzero(seen)), float(s.max(initial=0)) or 1.0, null_risk)
 
 
 def spectrum_of(K: Array, V: Array, null_risk: float) -> Spectrum:
     """The spectrum of a symmetric K (P, P) >= 0 with the covariances V (P,) of its features with the target."""
     values, vectors = np.linalg.eigh(K)
-    rounding = EPS * float(values[-1])
-    shares = (V @ vectors) ** 2 / np.maximum(values, rounding)
-    return Spectrum(
-        np.maximum(values, 0), np.ones(len(V)), shares, null_risk, rounding, zero_level(float(values[-1]), len(V))
-    )
+    largest = float(values[-1])
+    if not largest > 0:  # the features are constants
+        return Spectrum(np.zeros(1), np.zeros(1), null_risk)
+    shares = (V @ vectors) ** 2 / np.maximum(values, EPS * largest)
+    return Spectrum(np.maximum(values, 0), shares, null_risk, EPS * largest, zero_level(largest, len(V)))
+
+
+def rf_spectrum(target: QuadraticFunction, W: Array, sigma: Activation, parallel: bool) -> Spectrum:
+    """That of random features sigma(<w_i, x>)."""
+    _check_short("rf_learning_curve", sigma, W)
+    _, U, V = feature_moments(target, W, sigma, parallel)
+    return spectrum_of(U, V, target.null_risk)
+
+
+def square_nt_spectrum(target: QuadraticFunction, W: Array) -> Spectrum:
+    """That of the tangent features of x^2, in closed form.
+
+    In the right singular basis of W, with singular values s, the least |b|^2 for the form S is the sum over j <= k of
+    S_jk^2 / q, halved for j = k, q = s_j^2 + s_k^2, and the form's variance 2 |S|^2: an eigenvalue 4 q for each entry
+    (ours).
+    """
+    s, basis = right_singular(W)
+    B = basis @ target.B @ basis.T
+    j, k = np.triu_indices(len(s))
+    values = 4 * (s[j] ** 2 + s[k] ** 2)
+    return Spectrum(values, np.where(values > 0, np.where(j == k, 2, 4) * B[j, k] ** 2, 0), target.null_risk)
+
+
+def _check_short(name: str, sigma: Activation, W: Array) -> None:
+    """Warn of rows that hardly see what the target has, degree two."""
+    curved = expansion(sigma, unit_rows(W)[1], 2, first=2)
+    check_digits(name, sigma, curved.doubt[curved.table[:, 2] != 0])
