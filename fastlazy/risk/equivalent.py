@@ -30,8 +30,8 @@ from fastlazy._support.arguments import Array, check_array, shown
 
 Penalty: TypeAlias = "float | ArrayLike | Literal['best']"
 
-_PER_DECADE = 8  # places in a decade of nu among which the best one is bracketed
-_FLAT = 1e-12  # a gain over the mean of y below this share is rounding
+_PER_DECADE = 3  # places in a decade of nu among which the best one is bracketed
+_FLAT = 1e-12  # the share of a risk below which a gain is rounding
 _REACH = 1e12  # above this, in units of the largest eigenvalue, and below its inverse, nothing of interest happens
 
 
@@ -64,6 +64,7 @@ class Equivalent(NamedTuple):
     """Features as the formula knows them."""
 
     respond: Callable[[float], Response]  # for every nu >= 0
+    df1: Callable[[float], float]  # its df1 alone, which the equation for nu asks for many times
     span: float  # df1(0), the dimension of the span of the features
     scale: float  # about the largest eigenvalue of K
     null_risk: float
@@ -130,7 +131,7 @@ def effective_ridge(features: Equivalent, n: float, ridge: float) -> float:
 
     def excess(log: float) -> float:  # an increasing function, 1 at infinity
         nu = math.exp(log)
-        return 1 - features.respond(nu).df1 / n - ridge / nu
+        return 1 - features.df1(nu) / n - ridge / nu
 
     low = high = math.log(max(ridge, features.scale * np.finfo(float).tiny))
     if ridge == 0:
@@ -174,8 +175,8 @@ def _best(features: Equivalent, n: float) -> tuple[float, float, float]:
     nu = math.exp(minimize_scalar(of_log, bounds=around, method="bounded", options={"xatol": 1e-9}).x)
     risk, error = _risk(features, n, nu)
     without, its_error = _risk(features, n, smallest)
-    if without <= risk:
+    if without <= risk * (1 + _FLAT):
         return without, 0.0, its_error
     if risk >= features.null_risk * (1 - _FLAT):
         return features.null_risk, math.inf, 0.0
-    return risk, nu * (1 - features.respond(nu).df1 / n), error
+    return risk, nu * (1 - features.df1(nu) / n), error

@@ -21,7 +21,7 @@ from fastlazy.activations.builtin import check_activation
 from fastlazy.activations.units import in_own_unit, ridge_in_unit, times_power
 from fastlazy.risk.equivalent import BestRidge, Equivalent, check_penalty, check_sizes, finite_risks
 from fastlazy.risk.graded import check_digits
-from fastlazy.risk.nt_limit import tangent_ratio
+from fastlazy.risk.nt_limit import square_equivalent, tangent_equivalent, tangent_ratio
 from fastlazy.risk.rf_limit import asymptotic_ratio, increasing_root, moments_at, refined_equivalent
 from fastlazy.risk.sectors import sector_equivalent
 from fastlazy.targets.quadratic import QuadraticFunction, check_target, scaled
@@ -93,7 +93,7 @@ def rf_risk_limit(
     sigma, exponent = in_own_unit(sigma)  # no ratio depends on the unit
     moments = moments_at(sigma, length)
     check_digits("rf_risk_limit", sigma, np.array([moments.doubt]), "cov")
-    if penalty == 0 and np.isinf(n) and not finite:
+    if n_samples is None and penalty == 0 and not finite:
         return target.null_risk * asymptotic_ratio(g, B, neurons, moments)
     if _isotropic(g) and not moments.square:  # that of x^2 is in closed form
         features = sector_equivalent(sigma, length, neurons, target.d, _trace_share(B))
@@ -109,8 +109,10 @@ def nt_risk_limit(
     *,
     cov: ArrayLike | None = None,
     refined: bool = False,
-) -> float:
-    """Predicted risk of the neural tangent model.
+    n_samples: float | None = None,
+    ridge: float | Literal["best"] = 0.0,
+) -> Any:
+    """Predicted risk of the neural tangent model, of the population or fitted to n samples.
 
     Parameters
     ----------
@@ -120,23 +122,31 @@ def nt_risk_limit(
     activation : str or Activation
         The non-linearity sigma.
     cov : array_like, shape (d, d) or (d,), optional
-        Covariance of a row of W, default I/d. For x^2 only its shape matters, not its trace; for another sigma it
-        must be a multiple of the identity.
+        Covariance of a row of W, default I/d. For x^2 without ridge and n_samples only its shape matters, not its
+        trace; for another sigma, a ridge or n_samples it must be a multiple of the identity.
     refined : bool
         False: the limit N, d -> infinity with N/d fixed. True, for cov a multiple of the identity: for x^2 the exact
         mean over W at this d, for another sigma the limit's formula with the rows' lengths and without the row that
-        the linear part takes (ours). For another cov no finer form is known to us, and the limit is returned.
+        the linear part takes (ours). For another cov no finer form is known to us, and the limit is returned. With
+        n_samples or a ridge the finite form is used in any case.
+    n_samples : float, optional
+        Samples that the features are fitted to, >= 1, by ridge regression with an offset; default the population.
+    ridge : float or "best"
+        Penalty ridge * sum_i |b_i|^2 beside the *mean* of the squared errors, >= 0; at 0 the solution of least norm.
+        "best": the one of the least predicted risk.
 
     Returns
     -------
     float
-        The risk, not divided by the null risk; for x^2 zero for N >= d.
+        The risk, not divided by the null risk; for x^2 and the population zero for N >= d. For the best ridge a
+        `BestRidge`, the tuple (risk, ridge).
 
     Raises
     ------
     TypeError, ValueError
         If N is not a positive whole number, cov is not a covariance, the activation is not known, jumps or has no
-        finite moments, no formula is known for its cov, or refined is neither True nor False.
+        finite moments, no formula is known for its cov, refined is neither True nor False, n_samples is below 1, or
+        the ridge is negative or a name.
 
     Notes
     -----
@@ -150,23 +160,29 @@ def nt_risk_limit(
 
     References
     ----------
-    arXiv:1906.08899, Theorem 2 (x^2, Gamma = I/d); the rest ours.
+    arXiv:1906.08899, Theorem 2 (x^2, Gamma = I/d); the rest, finite n too, ours.
     """
     g, B, length = _in_cov_basis(target, cov)
     neurons, sigma, finite = check_count("N", N), check_activation(activation), check_flag("refined", refined)
-    isotropic = _isotropic(g)
-    if not sigma.is_quadratic:
-        if not isotropic:
-            raise ValueError(
-                f"for activation {sigma.name!r} no prediction is known with this cov, whose eigenvalues differ; leave "
-                "cov out, or take the mean of nt_risk over some draws"
-            )
-        share = _trace_share(B)
-        sigma, _ = in_own_unit(sigma)  # no ratio depends on the unit
+    n, penalty = check_sizes(math.inf if n_samples is None else n_samples, (0,)), check_penalty(ridge, (0,))
+    of_population = bool(np.isinf(n)) and penalty == 0
+    if not _isotropic(g) and not (sigma.is_quadratic and of_population):
+        what = f"activation {sigma.name!r}" if of_population else "finite n_samples or a ridge"
+        raise ValueError(
+            f"for {what} no prediction is known with this cov, whose eigenvalues differ; leave cov out, or take the "
+            "mean of nt_risk, or of nt_learning_curve, over some draws"
+        )
+    share, finite = _trace_share(B), finite or n_samples is not None
+    if of_population and sigma.is_quadratic:
+        return target.null_risk * (_nt_mean(B, neurons) if finite and _isotropic(g) else _nt_asymptotic(g, B, neurons))
+    sigma, exponent = in_own_unit(sigma)
+    if of_population:  # no ratio depends on the unit
         return target.null_risk * tangent_ratio(sigma, length, neurons, target.d, share, refined=finite)
-    if finite and isotropic:
-        return target.null_risk * _nt_mean(B, neurons)
-    return target.null_risk * _nt_asymptotic(g, B, neurons)
+    if sigma.is_quadratic:
+        features = square_equivalent(length, neurons, target.d, share)
+    else:
+        features = tangent_equivalent(sigma, length, neurons, target.d, share)
+    return _finite(target, features, n, penalty, exponent)
 
 
 def _finite(target: QuadraticFunction, features: Equivalent, n: Array, ridge: Array | None, exponent: int) -> Any:

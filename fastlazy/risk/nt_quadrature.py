@@ -177,7 +177,12 @@ def _probe(gram: TangentGram, known: _Known, number: int) -> _Probe:
 
 
 def _equivalent(
-    probes: list[_Probe], target: _Lanczos, known: _Known, null_risk: float, lost_at_zero: Callable[[], float], errors: Errors
+    probes: list[_Probe],
+    target: _Lanczos,
+    known: _Known,
+    null_risk: float,
+    lost_at_zero: Callable[[], float],
+    errors: Errors,
 ) -> Equivalent:
     """The response as it is known so far, with errors of that kind."""
     gauss, radau = (_stacked([probe.run.rules()[k] for probe in probes]) for k in (0, 1))
@@ -187,24 +192,40 @@ def _equivalent(
     span = float(np.mean(np.sum(np.where(gauss[0] > level, gauss[1], 0), axis=1)))
     sure = float(stdtrit(len(probes) - 1, _SURE)) / math.sqrt(len(probes))
 
+    total = np.sum(gauss[1], axis=1)
+    mean = gauss[1] / len(probes), np.mean(missed, axis=0)
+
+    def df1(nu: float) -> float:
+        if nu <= level:
+            return span
+        kept, beside = known.places / (known.places + nu), known.rest / (known.rest + nu)
+        return float(np.sum(mean[0] * (gauss[0] / (gauss[0] + nu))) + mean[1] @ (kept - beside))
+
     def respond(nu: float) -> Response:
         if nu <= level:
             return Response(lost_at_zero(), span, span)
-        lost, other_lost = (null_risk - first - nu * second for first, second in (_resolvent(own, nu), _resolvent(other, nu)))
+        lost, other_lost = (
+            null_risk - first - nu * second for first, second in (_resolvent(own, nu), _resolvent(other, nu))
+        )
         at, beside = known.places / (known.places + nu), known.rest / (known.rest + nu)
-        found, bounds = [], []
         (first, second), (one, two) = _resolvent(gauss, nu), _resolvent(radau, nu)
-        total = np.sum(gauss[1], axis=1)
-        found = total - nu * first + missed @ (at - beside), total - 2 * nu * first + nu**2 * second + missed @ (at**2 - beside**2)
+        found = (
+            total - nu * first + missed @ (at - beside),
+            total - 2 * nu * first + nu**2 * second + missed @ (at**2 - beside**2),
+        )
         bounds = nu * np.abs(one - first), 2 * nu * np.abs(one - first) + nu**2 * np.abs(two - second)
         of_signs = [sure * float(np.std(part, ddof=1)) for part in found]
         of_rules = [float(np.mean(part)) for part in bounds]
-        known_errors = {"signs": (0.0, *of_signs), "rules": (0.0, *of_rules), "target": (abs(other_lost - lost), 0.0, 0.0)}
+        known_errors = {
+            "signs": (0.0, *of_signs),
+            "rules": (0.0, *of_rules),
+            "target": (abs(other_lost - lost), 0.0, 0.0),
+        }
         known_errors["all"] = tuple(map(sum, zip(*known_errors.values(), strict=True)))
         df1, df2 = (float(np.mean(part)) for part in found)
         return Response(lost, df1, df2, known_errors[errors])
 
-    return Equivalent(respond, span, float(known.places.max()), null_risk)
+    return Equivalent(respond, df1, span, float(known.places.max()), null_risk)
 
 
 def _resolvent(rule: tuple[Array, Array], nu: float) -> tuple[Array, Array]:

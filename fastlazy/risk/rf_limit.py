@@ -82,7 +82,7 @@ def refined_equivalent(g: Array, B: Array, N: int, moments: Moments) -> Equivale
     penalised risk less nu times its derivative, and df2 = df1 + nu d df1 / d nu.
     """
     if moments.unit == 0:  # the features are constants
-        return Equivalent(lambda nu: Response(1.0, 0.0, 0.0), 0.0, 1.0, 1.0)
+        return Equivalent(lambda nu: Response(1.0, 0.0, 0.0), lambda nu: 0.0, 0.0, 1.0, 1.0)
     norm = float(np.sum(B**2)) or 1.0
     values, counts = np.unique(g, return_counts=True)
     pairs = np.outer(values, values)
@@ -94,31 +94,42 @@ def refined_equivalent(g: Array, B: Array, N: int, moments: Moments) -> Equivale
         first, second = linear / (1 + linear), quadratic / (1 + quadratic)
         return tuple(float(np.sum(counts * first**k) + np.sum(multiplicity * second**k)) for k in (1, 2))
 
-    saturated = float(np.sum(counts * (moments.lam1**2 * values > 0)) + np.sum(multiplicity * (pairs > 0) * (moments.lam2 != 0)))
+    reachable = moments.lam1**2 * values > 0, (pairs > 0) & (moments.lam2 != 0)
+    saturated = float(np.sum(counts * reachable[0]) + np.sum(multiplicity * reachable[1]))
     spans = moments.tau == 0 and saturated <= N  # all that the features can reach
     span = saturated if spans else float(N)
+
+    def effective(nu: float) -> float:
+        """M at a penalty that may be zero only if the features do not span all."""
+        noise = moments.tau + nu / moments.unit / moments.unit
+        return increasing_root(lambda M: M * noise + freedom(M)[0] - N)
+
+    def df1(nu: float) -> float:
+        if spans and nu == 0:
+            return span
+        M = effective(nu)
+        return M * moments.tau + freedom(M)[0]
 
     def respond(nu: float) -> Response:
         if spans and nu == 0:
             reached = np.outer(g, g) > 0 if moments.lam2 else np.zeros_like(B, bool)
             return Response(float(np.sum(B[~reached] ** 2)) / norm, span, span)
-        penalty = nu / moments.unit / moments.unit
-        noise = moments.tau + penalty
-        M = increasing_root(lambda M: M * noise + freedom(M)[0] - N)
-        taken, squares = freedom(M)
-        taken, known = M * moments.tau + taken, M * moments.tau + taken - squares
+        M = effective(nu)
+        first, second = freedom(M)
+        taken, known = M * moments.tau + first, M * moments.tau + first - second
         shrinkage = 1 / (1 + M * moments.lam2**2 * np.outer(g, g))
         diagonal = np.diag(shrinkage)
         coupling = M * moments.lam2**2 / 2
         left = shrinkage * B  # (I + M A)^{-1} b
         overlap = float(np.sum(g * diagonal * np.diag(B))) / (1 + coupling * float(np.sum(diagonal * g**2)))
         left[np.diag_indices_from(left)] -= coupling * overlap * diagonal * g
-        penalised, risk = float(np.sum(left * B)), float(np.sum(left**2))
-        share = penalty * M / (penalty * M + known) if penalty > 0 else 0.0
-        lost = (1 - share) * penalised + share * risk
-        return Response(lost / norm, taken, (1 - share) * taken + share * squares)
+        penalised, squares = float(np.sum(left * B)), float(np.sum(left**2))
+        of_penalty = M * (nu / moments.unit / moments.unit)
+        share = of_penalty / (of_penalty + known) if nu > 0 else 0.0
+        lost = (1 - share) * penalised + share * squares
+        return Response(lost / norm, taken, (1 - share) * taken + share * second)
 
-    return Equivalent(respond, span, N * moments.unit**2, 1.0)
+    return Equivalent(respond, df1, span, N * moments.unit**2, 1.0)
 
 
 def increasing_root(excess: Callable[[float], float]) -> float:

@@ -62,13 +62,23 @@ def sector_equivalent(activation: Activation, length: float, N: int, d: int, m: 
     target = ((0, m), (2, 1 - m))  # its share in each sector
 
     @lru_cache(maxsize=1024)  # curves ask again and again for the same nu
+    def effective(nu: float) -> tuple[Array, Array, Array]:
+        """The penalty (C,) in the units of the classes, m(r) (C,), and the derivatives of their equations (C, C)."""
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+            penalty = np.minimum(nu / features.unit / features.unit, _LARGEST) if nu > 0 else 0 * features.unit
+        return penalty, *_effective(features, N, penalty)
+
+    def df1(nu: float) -> float:
+        if nu == 0 and features.span <= N:
+            return features.span
+        penalty, m_r, _ = effective(nu)
+        return N * float(features.shares @ (1 - penalty * m_r))
+
     def respond(nu: float) -> Response:
         if nu == 0 and features.span <= N:
             lost = sum(share * float(_unreached(features.v[sector])) for sector, share in target)
             return Response(lost, features.span, features.span)
-        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-            penalty = np.minimum(nu / features.unit / features.unit, _LARGEST) if nu > 0 else 0 * features.unit
-        m_r, slopes = _effective(features, N, penalty)
+        penalty, m_r, slopes = effective(nu)
         missed = penalty * m_r
         moved = -np.linalg.solve(np.eye(len(m_r)) - slopes, m_r * missed)  # nu times the derivative of m_r
         lost = 0.0
@@ -80,10 +90,9 @@ def sector_equivalent(activation: Activation, length: float, N: int, d: int, m: 
             kept[: len(s)] = 1 / (1 + s * s)
             along = (directions[:, 1] * kept) @ directions @ v.T
             lost += share * (float(directions[:, 1] ** 2 @ kept) + N * float(features.shares * moved @ along**2))
-        of_row = 1 - missed, 1 - 2 * missed - penalty * moved
-        return Response(lost, *(N * float(features.shares @ part) for part in of_row))
+        return Response(lost, df1(nu), N * float(features.shares @ (1 - 2 * missed - penalty * moved)))
 
-    return Equivalent(respond, min(features.span, N), N * float(np.max(features.unit)) ** 2, 1.0)
+    return Equivalent(respond, df1, min(features.span, N), N * float(np.max(features.unit)) ** 2, 1.0)
 
 
 def _unreached(v: Array) -> float:

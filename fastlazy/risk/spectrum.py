@@ -35,6 +35,10 @@ class Spectrum(NamedTuple):
         parts = [(s[kept], shares[kept]) for kept in (seen, s > 0)]
         left = [max(null_risk - float(part.sum()), 0.0) for _, part in parts]
 
+        def df1(nu: float) -> float:
+            s = parts[int(nu > level)][0]
+            return float(np.sum(s / (s + nu)))
+
         def respond(nu: float) -> Response:
             which = int(nu > level)
             s, shares = parts[which]
@@ -45,9 +49,11 @@ class Spectrum(NamedTuple):
             if not rounding:
                 return Response(lost, df1, df2)
             moved = float(away @ inverse), 2 * float((kept * away) @ inverse)
-            return Response(lost, df1, df2, (4 * rounding * float(shares @ (kept * inverse)), *(rounding * x for x in moved)))
+            return Response(
+                lost, df1, df2, (4 * rounding * float(shares @ (kept * inverse)), *(rounding * x for x in moved))
+            )
 
-        return Equivalent(respond, float(np.count_nonzero(seen)), float(s.max(initial=0)) or 1.0, null_risk)
+        return Equivalent(respond, df1, float(np.count_nonzero(seen)), float(s.max(initial=0)) or 1.0, null_risk)
 
 
 def spectrum_of(K: Array, V: Array, null_risk: float) -> Spectrum:

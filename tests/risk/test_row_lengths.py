@@ -15,7 +15,7 @@ from fastlazy import Activation, QuadraticTarget
 from fastlazy.activations.moments import expansion
 from fastlazy.risk import sectors
 from fastlazy.risk.limits import nt_risk_limit, rf_risk_limit
-from fastlazy.risk.nt_limit import _prices
+from fastlazy.risk.nt_limit import _slope
 
 LENGTHS = [1e-100, 1e-30, 1e-12, 1e-8, 1e-5, 1e-3, 0.02, 0.3, 1.0]
 SMOOTH = ["cos", "exp", "softplus", "gelu", "silu"]
@@ -75,8 +75,8 @@ def test_prices_of_nt_equal_closed_forms(name, slope, length):
         ridge = (squares - g[0] ** 2 - g[1] ** 2) / g[1] ** 2
         common = (own - g[1] ** 2 - (g[0] + mp.sqrt(2) * g[2]) ** 2 - 2 * kappa**2) / kappa**2
         expected = float(ridge), float(common)
-    found = _prices(fastlazy.get_activation(name), length, None)
-    assert found[:2] == pytest.approx(expected, rel=1e-9, abs=1e-100)
+    found = _slope(fastlazy.get_activation(name), length, None)
+    assert found.prices(0.0) == pytest.approx(expected, rel=1e-9, abs=1e-100)
     assert found.linear == (name == "exp")
 
 
