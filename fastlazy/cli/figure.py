@@ -10,6 +10,7 @@ from typing import Any
 
 from fastlazy._support.arguments import check_count
 from fastlazy._support.files import replace_file, writable_folder
+from fastlazy.cli.options import parse_counts, parse_ridge
 from fastlazy.cli.output import complain, load_matplotlib, save_figure, tell
 
 _STORE = "figure.sqlite"
@@ -34,6 +35,7 @@ examples:
   fastlazy figure --d 100 --widths 10,30,100,300 --out small
   fastlazy figure --activations square,relu,gelu --out regardless
   fastlazy figure --d 40 --widths 5,20,40,120 --activations square,relu --nn flow --out flow
+  fastlazy figure --d 100 --n-samples 2000 --ridge best --out samples
   fastlazy figure --from sweep.sqlite      draw what a sweep has measured, measure nothing
   fastlazy figure --from sweep.sqlite --where target=identity --where ridge=0.1
 """
@@ -67,6 +69,14 @@ def add_figure_command(commands: Any) -> None:
         help="how NN is trained: by SGD, each sample used once, or by gradient flow of the population risk, which for "
         "other sigma than x^2 takes up to a minute a dot (default: sgd; with --from: as it was)",
     )  # fmt: skip
+    parser.add_argument(
+        "--n-samples", type=int, metavar="n",
+        help="fit RF and NT to so many samples, and train NN on as many, each used once (default: the population)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--ridge", metavar="R", help="with --n-samples: the penalty per sample mean of RF and NT, or 'best', the one of "
+        "the least predicted risk at each width (default: 0, the solution of least norm)",
+    )  # fmt: skip
     parser.add_argument("--seed", type=int, help="seed of everything that is drawn (default: 0)")
     parser.add_argument("--workers", type=int, help="processes to measure with (default: one for each core)")
     parser.add_argument(
@@ -86,20 +96,23 @@ def run_figure(arguments: argparse.Namespace) -> int:
     start = time.perf_counter()
     out = Path(arguments.out)
     try:
-        for name, minimum in (("d", 1), ("draws", 1), ("seed", 0), ("workers", 1)):
+        for name, minimum in (("d", 1), ("draws", 1), ("seed", 0), ("workers", 1), ("n_samples", 1)):
             if getattr(arguments, name) is not None:
-                check_count(f"--{name}", getattr(arguments, name), minimum)
-        widths = None if arguments.widths is None else _parse_widths(arguments.widths)
+                check_count(f"--{name.replace('_', '-')}", getattr(arguments, name), minimum)
+        widths = None if arguments.widths is None else parse_counts("--widths", arguments.widths, "30,450,4500")
         names = None if arguments.activations is None else _parse_activations(arguments.activations)
         where = parse_where(arguments.where)
         if where and arguments.store is None:
             raise ValueError("--where chooses among the cells of a store; pass --from STORE, too")
+        ridge = _parse_ridge(arguments)
+        if arguments.store is not None and arguments.n_samples is not None:
+            where = {"n_samples": arguments.n_samples, **({} if ridge is None else {"ridge": ridge}), **where}
         if arguments.nn is not None:
             where = {"nn": arguments.nn, **where}
         writable_folder(arguments.out, _FILES)
         load_matplotlib()
         table = (
-            _measured(arguments, widths, names, out)
+            _measured(arguments, widths, names, ridge, out)
             if arguments.store is None
             else _stored(arguments, widths, names, where)
         )
@@ -116,7 +129,7 @@ def run_figure(arguments: argparse.Namespace) -> int:
     if len(failed) == len(table):
         return 1
     try:
-        printed = _write(table, names, out)
+        printed = _write(table, names, ridge, out)
     except OSError as error:
         again = f"fastlazy figure --from {arguments.store or out / _STORE} --out ELSEWHERE"
         complain(f"fastlazy figure: the figure cannot be written ({error}). All dots are kept; make room, and: {again}")
@@ -125,7 +138,7 @@ def run_figure(arguments: argparse.Namespace) -> int:
     return 1 if len(failed) else 0
 
 
-def _write(table: Any, names: list[str] | None, out: Path) -> str:
+def _write(table: Any, names: list[str] | None, ridge: float | str | None, out: Path) -> str:
     """Write dots and figure into *out*; the printed table, and the number of dots."""
     from fastlazy.figures import risk_table
 
@@ -139,12 +152,23 @@ def _write(table: Any, names: list[str] | None, out: Path) -> str:
     if names is not None:  # the panels in the order asked for
         place = {name: k for k, name in enumerate(names)}
         dots = dots.sort_values("activation", key=lambda column: column.map(place), kind="stable", ignore_index=True)
-    lines = risk_table.figure_lines(target, dots)
-    save_figure(lambda: _figure(dots, lines, target.d), out, "figure")
+    fitted = risk_table.fitted_of(table)
+    if fitted is not None and ridge == "best":
+        fitted = fitted._replace(ridge="best")
+    lines = risk_table.figure_lines(target, dots, fitted)
+    if fitted is not None and fitted.n_samples is not None:  # what the cells of NN have is for any number of samples
+        dots = dots.assign(predicted=dots["predicted"].where(~dots["regime"].isin(risk_table.TRAINED)))
+    save_figure(lambda: _figure(dots, lines, target.d, fitted), out, "figure")
     return f"{_format_summary(risk_table.summary(dots), target.d)}\n{len(dots)} dots"
 
 
-def _measured(arguments: argparse.Namespace, widths: list[int] | None, activations: list[str] | None, out: Path) -> Any:
+def _measured(
+    arguments: argparse.Namespace,
+    widths: list[int] | None,
+    activations: list[str] | None,
+    ridge: float | str | None,
+    out: Path,
+) -> Any:
     """The rows of the figure's sweep, whose store is in the folder *out*."""
     # The heavy modules are loaded once the arguments are known to be good.
     from fastlazy.figures import risk_table
@@ -155,8 +179,13 @@ def _measured(arguments: argparse.Namespace, widths: list[int] | None, activatio
     draws = (10 if paper else 4) if arguments.draws is None else arguments.draws
     if widths is None:
         widths = risk_table.authors_widths(d) if paper else risk_table.geometric_widths(d, 12)
-    samples = [10_000_000 if paper else risk_table.quick_samples(N, d) for N in widths]
-    cells = risk_table.figure_cells(d, widths, draws, samples, seed, activations or ["square"], arguments.nn or "sgd")
+    n, fitted = arguments.n_samples, None
+    if n is not None:
+        fitted = risk_table.Fitted(n, ridge or 0.0)
+    samples = [n or (10_000_000 if paper else risk_table.quick_samples(N, d)) for N in widths]
+    cells = risk_table.figure_cells(
+        d, widths, draws, samples, seed, activations or ["square"], arguments.nn or "sgd", fitted
+    )
     return run_sweep(cells, out / _STORE, n_workers=arguments.workers, rerun_failed=True)
 
 
@@ -199,16 +228,19 @@ def parse_where(texts: list[str]) -> dict[str, Any]:
     return found
 
 
-def _parse_widths(text: str) -> list[int]:
-    try:
-        widths = sorted({int(part) for part in text.replace(",", " ").split()})
-    except ValueError:
-        raise ValueError(
-            f"--widths must be whole numbers separated by commas, got {text!r}; try --widths 30,450,4500"
-        ) from None
-    if not widths or widths[0] < 1:
-        raise ValueError(f"--widths must be numbers of at least 1, got {text!r}; try --widths 30,450,4500")
-    return widths
+def _parse_ridge(arguments: argparse.Namespace) -> float | str | None:
+    """The ridge that is asked for, None if none is."""
+    if arguments.n_samples is None:
+        if arguments.ridge is not None:
+            raise ValueError("--ridge is for fits to samples; pass --n-samples, too, or --where ridge=R with --from")
+        return None
+    if arguments.nn == "flow":
+        raise ValueError("--nn flow trains on the population; leave out --n-samples, or pass --nn sgd")
+    if arguments.ridge == "best" and arguments.store is not None:
+        raise ValueError("--ridge best is for dots to measure, and those of a store have ridges; pass one of them")
+    if arguments.ridge is None or arguments.ridge == "best":
+        return arguments.ridge
+    return parse_ridge("--ridge", arguments.ridge)
 
 
 def _parse_activations(text: str) -> list[str]:
@@ -223,12 +255,17 @@ def _parse_activations(text: str) -> list[str]:
     return names
 
 
-def _figure(dots: Any, lines: Any, d: int) -> Any:
+def _figure(dots: Any, lines: Any, d: int, fitted: Any) -> Any:
     from fastlazy.figures.risk_curves import plot_activations, plot_risk_curves
 
     several = dots["activation"].nunique() > 1
     ax = plot_activations(dots, lines, d)[0] if several else plot_risk_curves(dots, lines, d)
-    return ax.get_figure(root=True)
+    figure = ax.get_figure(root=True)
+    if fitted is not None:
+        what = "population" if fitted.n_samples is None else f"fits to {fitted.n_samples:g} samples"
+        ridge = f"{fitted.ridge} ridge" if isinstance(fitted.ridge, str) else f"ridge {fitted.ridge:g}"
+        figure.supxlabel(f"{what}, {ridge}, d = {d}", fontsize="small", color="0.3")
+    return figure
 
 
 def _format_summary(summary: Any, d: int) -> str:

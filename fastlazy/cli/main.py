@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 import fastlazy
+from fastlazy.cli.curves import add_curves_command
 from fastlazy.cli.figure import add_figure_command
 from fastlazy.cli.info import add_info_command
 from fastlazy.cli.lazy import add_lazy_command
@@ -21,6 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"fastlazy {fastlazy.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add_figure_command(commands)
+    add_curves_command(commands)
     add_lazy_command(commands)
     add_sweep_command(commands)
     add_info_command(commands)

@@ -17,6 +17,8 @@ from fastlazy.sweeps.regimes import REGIMES, Regime
 
 _DOTS: dict[str, Any] = {"markersize": 6.5, "markerfacecolor": "white", "markeredgewidth": 1.5}
 _NEURONS = "neurons / dimension,  N / d"
+_HIGHEST = 4.0  # the ratio above which the axis is logarithmic
+_PEAK = 60.0  # the ratio at which it ends
 _OPEN: dict[str, Any] = {"color": "0.55", "marker": "X"}  # not converged
 
 
@@ -68,6 +70,7 @@ def plot_risk_curves(
     if ax is None:
         _, ax = plt.subplots(figsize=(7.2, 4.8), layout="constrained")
     _draw(ax, dots, lines, d)
+    _set_heights(ax, dots)
     _add_legend(ax, dots)
     return ax
 
@@ -107,6 +110,7 @@ def plot_activations(dots: pd.DataFrame, lines: pd.DataFrame | None = None, d: i
             ax.set_xlabel(_NEURONS)
     for ax in axes[len(names) :]:
         ax.set_visible(False)
+    _set_heights(axes[0], dots)
     _add_legend(axes[0], dots)
     return axes[: len(names)]
 
@@ -178,11 +182,20 @@ def _draw(ax: Axes, dots: pd.DataFrame, lines: pd.DataFrame | None, d: int) -> N
     if dots["N"].max() <= 10 * dots["N"].min():  # else decades are labels enough
         ax.xaxis.set_minor_locator(LogLocator(subs=(2.0, 5.0)))
         ax.xaxis.set_minor_formatter("{x:g}")
-    ax.set_ylim(-0.03, max(1.03, 1.03 * float(dots["measured"].max())))
     ax.set_xlabel(_NEURONS)
     ax.set_ylabel("risk / null risk")
     ax.grid(True, which="major", color="0.9")
     ax.spines[["top", "right"]].set_visible(False)
+
+
+def _set_heights(ax: Axes, dots: pd.DataFrame) -> None:
+    """Set the limits of the vertical axis, which is logarithmic where a peak, of as many samples as features, is high."""
+    low, top = float(dots["measured"].min()), float(dots["measured"].max())
+    if top > _HIGHEST:
+        ax.set_yscale("log")
+        ax.set_ylim(0.7 * max(low, 1e-3), 1.5 * min(top, _PEAK))
+    else:
+        ax.set_ylim(-0.03, max(1.03, 1.03 * top))
 
 
 def _draw_dots(ax: Axes, dots: pd.DataFrame, d: int, style: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -26,9 +26,25 @@ DOT_COLUMNS = ["regime", "N", "draw", "measured", "predicted", "seconds", "seed"
 _ALWAYS = ["target", "d", "regime", "N", "draw", "seed"]
 # What all dots of one figure have in common.
 _SETTING = ["target", *(name for keys in FAMILY_KEYS.values() for name in keys), "d"]
-_TRAINED = [regime.name for regime in REGIMES.values() if regime.is_trained]
+TRAINED = [regime.name for regime in REGIMES.values() if regime.is_trained]
 _FLOW_WORK = 2.5e11  # multiplications N^2 d of the gradients of one flow
 _LATE = 0.01  # of the null risk: a network that learned more in the second half of SGD was not at its end
+
+
+class Fitted(NamedTuple):
+    """How RF and NT are fitted, where not to the population without a ridge."""
+
+    n_samples: float | None  # None: the population, with a ridge
+    ridge: float | Literal["best", "each"]
+
+    def options(self, cell: Mapping[str, Any], N: int) -> dict[str, Any]:
+        """The keys of a *cell* of this width that say so; the best ridge is the one of its prediction."""
+        keys = {"N": N, "n_samples": self.n_samples}
+        if self.ridge != "best":
+            return {**keys, "ridge": self.ridge}
+        best_ridge = REGIMES[cell["regime"]].best_ridge
+        assert best_ridge is not None
+        return {**keys, "ridge": best_ridge(cell_target(canonical_cell({**cell, **keys})), {**cell, **keys})}
 
 
 def geometric_widths(d: int, count: int) -> list[int]:
@@ -67,10 +83,12 @@ def figure_cells(
     seed: int,
     activations: Sequence[str] = ("square",),
     nn: str = "sgd",
+    fitted: Fitted | None = None,
 ) -> list[dict[str, Any]]:
     """The cells of a figure: for each width *draws* of RF and NT, with the same weights for all sigma, and one NN.
 
-    NN is trained as *nn* says, with a second layer that is trained, too, but for x^2, which needs none.
+    NN is trained as *nn* says, with a second layer that is trained, too, but for x^2, which needs none. RF and NT are
+    those of the population, unless they are *fitted* to samples, as NN then is.
     """
     common = {"d": d, "target_seed": seed, "seed": seed}
     lazy, trained = (
@@ -88,7 +106,9 @@ def figure_cells(
     check_number_of_cells(len(widths) * (draws * len(lazy) + len(trained)), f"{draws} draws at {len(widths)} widths")
     cells: list[dict[str, Any]] = []
     for N, samples in zip(widths, n_samples, strict=True):
-        cells += [{**cell, "N": N, "draw": k} for cell in lazy for k in range(draws)]
+        for cell in lazy:
+            options = {"N": N} if fitted is None else fitted.options(cell, N)
+            cells += [{**cell, **options, "draw": k} for k in range(draws)]
         for cell in trained:
             limits: dict[str, Any] = {"n_samples": samples} if nn == "sgd" else {}
             if nn == "flow" and cell["activation"] != "square":
@@ -116,7 +136,7 @@ def plain_dots(dots: pd.DataFrame) -> pd.DataFrame:
 
 def trained_by(table: pd.DataFrame) -> pd.Series:
     """The key nn of the rows of a sweep, of which older ones do not have it; empty for those that are not trained."""
-    return _column(table, "nn").fillna(KEYS["nn"].default).where(table["regime"].isin(_TRAINED))
+    return _column(table, "nn").fillna(KEYS["nn"].default).where(table["regime"].isin(TRAINED))
 
 
 def converged(table: pd.DataFrame) -> pd.Series:
@@ -289,19 +309,44 @@ def figure_target(rows: pd.DataFrame) -> QuadraticTarget:
     return cell_target(canonical_cell(_stored_cell(rows.iloc[0].to_dict())))
 
 
-def figure_lines(target: QuadraticTarget, dots: pd.DataFrame) -> pd.DataFrame:
-    """The lines of a figure with these *dots*."""
+def fitted_of(rows: pd.DataFrame) -> Fitted | None:
+    """How RF and NT of these *rows* of a sweep are fitted; the ridge is "each" if it differs among them."""
+    lazy = rows[~rows["regime"].isin(TRAINED)]
+    sizes, ridges = ([float(x) for x in _filled(lazy, name).dropna().unique()] for name in ("n_samples", "ridge"))
+    if not sizes and set(ridges) <= {0.0}:
+        return None
+    return Fitted(sizes[0] if sizes else None, ridges[0] if len(ridges) == 1 else "each")
+
+
+def figure_lines(target: QuadraticTarget, dots: pd.DataFrame, fitted: Fitted | None = None) -> pd.DataFrame:
+    """The lines of a figure with these *dots*, which are *fitted* so; with ridges of their own, through their values."""
+    if fitted is not None and fitted.ridge == "each":
+        return dots.drop_duplicates(["regime", "activation", "N"])[["regime", "activation", "N", "predicted"]]
     low, high = dots["N"].min(), dots["N"].max()
     fine = {*dots["N"], *geometric_widths(target.d, 200), *range(1, min(target.d, high) + 1)}
-    return predictions(target, [N for N in sorted(fine) if low <= N <= high], list(dots["activation"].unique()))
+    if fitted is not None:  # these lines take longer, and have no corner at d
+        fine = {*dots["N"], *geometric_widths(target.d, 40 if fitted.ridge == "best" else 120)}
+    widths = [N for N in sorted(fine) if low <= N <= high]
+    return predictions(target, widths, list(dots["activation"].unique()), fitted)
 
 
 def predictions(
-    target: QuadraticTarget, widths: Sequence[int], activations: Sequence[str] = ("square",)
+    target: QuadraticTarget,
+    widths: Sequence[int],
+    activations: Sequence[str] = ("square",),
+    fitted: Fitted | None = None,
 ) -> pd.DataFrame:
-    """Lines at these *widths*: columns regime, activation, N, predicted (ratio, empty where theory has none)."""
-    lines = [(regime.name, name) for regime in REGIMES.values() for name in regime.among(activations)]
-    rows = [(regime, name, N, predicted_ratio(target, regime, N, name)) for regime, name in lines for N in widths]
+    """Lines at these *widths*: columns regime, activation, N, predicted (ratio, empty where theory has none).
+
+    For RF and NT *fitted* to samples theory has none for NN, as its infimum is that of a network trained without end.
+    """
+    of_samples = fitted is not None and fitted.n_samples is not None
+    regimes = [regime for regime in REGIMES.values() if not (of_samples and regime.is_trained)]
+    given = {} if fitted is None else fitted._asdict()
+    lines = [(regime.name, name) for regime in regimes for name in regime.among(activations)]
+    rows = [
+        (regime, name, N, predicted_ratio(target, regime, N, name, **given)) for regime, name in lines for N in widths
+    ]
     return pd.DataFrame(rows, columns=["regime", "activation", "N", "predicted"]).astype({"predicted": float})
 
 

@@ -95,7 +95,7 @@ def _penalised(slope: _Slope, nu: float | complex, rho: float, m: float) -> Any:
     if rho == 0 or not (slope.own.gain.any() or slope.common.gain.any()):
         return np.float64(1.0)
     ridge, common = slope.prices(nu)
-    x, weights = _spectrum(rho)
+    x, weights = _spectrum(rho, *(_FINE if nu == 0 else _COARSE))
     pairs = x[:, None] + x
     lost = np.ones(pairs.shape, type(ridge))
     np.divide(ridge, ridge + pairs, out=lost, where=(ridge + pairs).real > 0)
@@ -209,9 +209,9 @@ def _gains(activation: Activation, r: Array, degree: int) -> _Gains:
     return _Gains((first.table[:, degree] * first.scale) ** 2, noise, gain, doubt)
 
 
-def _spectrum(rho: float) -> tuple[Array, Array]:
+def _spectrum(rho: float, places: Array, width: Array) -> tuple[Array, Array]:
     """Eigenvalues of G and their weights: the law of Marchenko and Pastur, and zero if rho < 1."""
-    x, weights = _continuous(rho, *_FINE)
+    x, weights = _continuous(rho, places, width)
     return np.append(x, 0.0), np.append(min(rho, 1.0) * weights, max(0.0, 1 - rho))
 
 

@@ -105,7 +105,7 @@ def refined_equivalent(g: Array, B: Array, N: int, moments: Moments) -> Equivale
         return increasing_root(lambda M: M * noise + freedom(M)[0] - N)
 
     def df1(nu: float) -> float:
-        if spans and nu == 0:
+        if nu == 0:
             return span
         M = effective(nu)
         return M * moments.tau + freedom(M)[0]
@@ -127,7 +127,7 @@ def refined_equivalent(g: Array, B: Array, N: int, moments: Moments) -> Equivale
         of_penalty = M * (nu / moments.unit / moments.unit)
         share = of_penalty / (of_penalty + known) if nu > 0 else 0.0
         lost = (1 - share) * penalised + share * squares
-        return Response(lost / norm, taken, (1 - share) * taken + share * second)
+        return Response(lost / norm, df1(nu), (1 - share) * taken + share * second if nu > 0 else span)
 
     return Equivalent(respond, df1, span, N * moments.unit**2, 1.0)
 

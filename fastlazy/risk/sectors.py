@@ -59,6 +59,7 @@ class _Features(NamedTuple):
 def sector_equivalent(activation: Activation, length: float, N: int, d: int, m: float) -> Equivalent:
     """The mean response of N rows N(0, length^2 I / d), over the null risk, for m = (tr B)^2 / (d |B|^2)."""
     features = _features(activation, length, d)
+    span = float(min(features.span, N))
     target = ((0, m), (2, 1 - m))  # its share in each sector
 
     @lru_cache(maxsize=1024)  # curves ask again and again for the same nu
@@ -69,15 +70,15 @@ def sector_equivalent(activation: Activation, length: float, N: int, d: int, m: 
         return penalty, *_effective(features, N, penalty)
 
     def df1(nu: float) -> float:
-        if nu == 0 and features.span <= N:
-            return features.span
+        if nu == 0:
+            return span
         penalty, m_r, _ = effective(nu)
         return N * float(features.shares @ (1 - penalty * m_r))
 
     def respond(nu: float) -> Response:
         if nu == 0 and features.span <= N:
             lost = sum(share * float(_unreached(features.v[sector])) for sector, share in target)
-            return Response(lost, features.span, features.span)
+            return Response(lost, span, span)
         penalty, m_r, slopes = effective(nu)
         missed = penalty * m_r
         moved = -np.linalg.solve(np.eye(len(m_r)) - slopes, m_r * missed)  # nu times the derivative of m_r
@@ -90,9 +91,11 @@ def sector_equivalent(activation: Activation, length: float, N: int, d: int, m: 
             kept[: len(s)] = 1 / (1 + s * s)
             along = (directions[:, 1] * kept) @ directions @ v.T
             lost += share * (float(directions[:, 1] ** 2 @ kept) + N * float(features.shares * moved @ along**2))
-        return Response(lost, df1(nu), N * float(features.shares @ (1 - 2 * missed - penalty * moved)))
+        return Response(
+            lost, df1(nu), N * float(features.shares @ (1 - 2 * missed - penalty * moved)) if nu > 0 else span
+        )
 
-    return Equivalent(respond, df1, min(features.span, N), N * float(np.max(features.unit)) ** 2, 1.0)
+    return Equivalent(respond, df1, span, N * float(np.max(features.unit)) ** 2, 1.0)
 
 
 def _unreached(v: Array) -> float:

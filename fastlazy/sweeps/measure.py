@@ -90,9 +90,18 @@ def measure(parameters: Parameters, checkpoint: str | None = None) -> dict[str, 
     return {"predicted": regime.predicted(target, parameters), **found, **ratios}
 
 
-def predicted_ratio(target: QuadraticTarget, regime: str, N: int, activation: str = "square") -> float | None:
-    """The height of a line at N, RF and NT without ridge and in their refined form for this d."""
-    return REGIMES[regime].predicted(target, {"N": N, "activation": activation})
+def predicted_ratio(
+    target: QuadraticTarget,
+    regime: str,
+    N: int,
+    activation: str = "square",
+    *,
+    n_samples: float | None = None,
+    ridge: float | str = 0.0,
+) -> float | None:
+    """The height of a line at N: RF and NT in their refined form for this d, n and ridge, which may be "best"."""
+    given = {"N": N, "activation": activation, "n_samples": n_samples, "ridge": ridge}
+    return REGIMES[regime].predicted(target, given)
 
 
 def cost(parameters: Parameters) -> float:

@@ -9,6 +9,7 @@ References: arXiv:1906.08899, eq. (1) for RF and NT.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -45,6 +46,7 @@ from fastlazy.targets.quadratic import QuadraticTarget
 COSTLY = ("N", "d", "n_samples", "activation", "second_layer", "dtype", "nn")
 
 _SPEED = 2e10  # multiply-adds a second of one thread, roughly
+_LARGEST_RIDGE = 1e12  # with which nothing is learned
 _SAMPLES = 1  # tells the stream of samples from that of weights
 
 
@@ -82,7 +84,7 @@ class Regime:
         (target, parameters, stream, checkpoint) to results, among them the risk.
     predicted : callable
         (target, parameters) to the ratio that theory has for a cell, or None if it has none. Where only N and
-        activation are given, the ratio is that of the population, without ridge, at the infimum.
+        activation are given, the ratio is that of the population, without ridge, at the infimum. A ridge may be "best".
     cost : callable
         Parameters to the seconds that a cell takes on one thread, within a factor of 3 or so. Multiply-adds are
         counted, and weighed by what cells of d = 20 to 450 took on one machine.
@@ -90,6 +92,8 @@ class Regime:
         Compiles what cells, given as a list of parameters, need.
     complete : callable, optional
         Checks all keys of a cell together, each of them checked by itself before: parameters to None, or ValueError.
+    best_ridge : callable, optional
+        (target, parameters) to the ridge of the least predicted risk, 0 or more.
     other_labels : dict of str to str
         The label for a value of the key nn that is not its default.
     """
@@ -106,6 +110,7 @@ class Regime:
     cost: Callable[[Parameters], float]
     warm_up: Callable[[Sequence[Parameters]], None]
     complete: Callable[[Parameters], None] | None = None
+    best_ridge: Callable[[QuadraticTarget, Parameters], float] | None = None
     other_labels: dict[str, str] = field(default_factory=dict)
 
     @cached_property
@@ -190,11 +195,20 @@ def _fitted_risk(
 def _predicted_drawn(
     functions: Callable[[], _Functions], target: QuadraticTarget, parameters: Parameters
 ) -> float | None:
-    """The prediction in its refined form for this d."""
-    if parameters.get("ridge", 0.0) > 0 or parameters.get("n_samples") is not None:
-        return None
-    limit = functions().limit
-    return limit(target, parameters["N"], parameters["activation"], refined=True) / target.null_risk
+    """The prediction in its refined form for this d, n and ridge; none at the peak, where it is infinite."""
+    found = _limit(functions, target, parameters, parameters.get("ridge", 0.0))
+    ratio = float(found.risk if parameters.get("ridge") == "best" else found) / target.null_risk
+    return ratio if math.isfinite(ratio) else None
+
+
+def _best_ridge(functions: Callable[[], _Functions], target: QuadraticTarget, parameters: Parameters) -> float:
+    """The ridge of the least predicted risk; a finite one where no function does better than a constant."""
+    return min(float(_limit(functions, target, parameters, "best").ridge), _LARGEST_RIDGE)
+
+
+def _limit(functions: Callable[[], _Functions], target: QuadraticTarget, parameters: Parameters, ridge: Any) -> Any:
+    N, activation, n = parameters["N"], parameters["activation"], parameters.get("n_samples")
+    return functions().limit(target, N, activation, refined=True, n_samples=n, ridge=ridge)
 
 
 def _rf_cost(parameters: Parameters) -> float:
@@ -264,6 +278,7 @@ RF = Regime(
     load=_rf,
     measure=partial(_measure_drawn, _rf),
     predicted=partial(_predicted_drawn, _rf),
+    best_ridge=partial(_best_ridge, _rf),
     cost=_rf_cost,
     warm_up=_warm_up_rf,
 )
@@ -277,6 +292,7 @@ NT = Regime(
     load=_nt,
     measure=partial(_measure_drawn, _nt),
     predicted=partial(_predicted_drawn, _nt),
+    best_ridge=partial(_best_ridge, _nt),
     cost=_nt_cost,
     warm_up=_warm_up_nt,
 )

@@ -1,0 +1,41 @@
+"""Options of more than one verb, from the text that came."""
+
+from __future__ import annotations
+
+import math
+
+
+def parse_ridge(name: str, text: str) -> float:
+    """A penalty, from the *text* of the option *name*.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise ValueError(f"{name} must be a number of at least 0, or 'best', got {text!r}; try {name} 0.01")
+    return value
+
+
+def parse_counts(name: str, text: str, example: str) -> list[int]:
+    """Different whole numbers of at least 1, in order, from the *text* of the option *name*.
+
+    Raises
+    ------
+    ValueError
+        If it holds something else.
+    """
+    try:
+        counts = sorted({int(part) for part in text.replace(",", " ").split()})
+    except ValueError:
+        raise ValueError(
+            f"{name} must be whole numbers separated by commas, got {text!r}; try {name} {example}"
+        ) from None
+    if not counts or counts[0] < 1:
+        raise ValueError(f"{name} must be numbers of at least 1, got {text!r}; try {name} {example}")
+    return counts
