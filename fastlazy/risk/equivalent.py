@@ -79,10 +79,12 @@ def check_sizes(n_samples: ArrayLike, ndim: tuple[int, ...] = (0, 1)) -> Array:
         If it is none.
     """
     try:
-        n = np.asarray(n_samples, np.float64)
-    except (TypeError, ValueError, OverflowError):
-        n = check_array("n_samples", n_samples, ndim)
-    n = np.where(np.isposinf(n), np.inf, check_array("n_samples", np.where(np.isposinf(n), 1.0, n), ndim))
+        infinite = np.isposinf(np.asarray(n_samples, np.float64)) & (np.asarray(n_samples).dtype.kind == "f")
+    except (TypeError, ValueError, OverflowError):  # which check_array says better
+        infinite = np.zeros(1, bool)
+    given = np.where(infinite, 1.0, n_samples) if infinite.any() else n_samples  # type: ignore[arg-type]
+    n = check_array("n_samples", given, ndim)
+    n = np.where(infinite, np.inf, n) if infinite.any() else n
     if (n < 1).any():
         raise ValueError(f"n_samples must be at least 1, got {n.min():g}; pass a number of samples, or several")
     return n

@@ -24,16 +24,17 @@ class Spectrum(NamedTuple):
     values: Array  # (m,) eigenvalues s_k >= 0
     shares: Array  # (m,) the target's part along their eigenvectors, (V^T v_k)^2 / s_k
     null_risk: float
+    unreached: float | None = None  # what no combination of features reaches; None: what the shares leave
     rounding: float = 0.0  # how far an eigenvalue may be off
     level: float = 0.0  # up to which one counts as zero
 
     def equivalent(self) -> Equivalent:
         """The features as the formula for finite samples knows them."""
-        s, shares, null_risk, rounding, level = self
+        s, shares, null_risk, unreached, rounding, level = self
         seen = s > level
         # Along a direction that rounding may have made nothing is fitted, unless the penalty is larger, too.
         parts = [(s[kept], shares[kept]) for kept in (seen, s > 0)]
-        left = [max(null_risk - float(part.sum()), 0.0) for _, part in parts]
+        left = [max(null_risk - float(part.sum()), 0.0) if unreached is None else unreached for _, part in parts]
 
         def df1(nu: float) -> float:
             s = parts[int(nu > level)][0]
@@ -63,7 +64,7 @@ def spectrum_of(K: Array, V: Array, null_risk: float) -> Spectrum:
     if not largest > 0:  # the features are constants
         return Spectrum(np.zeros(1), np.zeros(1), null_risk)
     shares = (V @ vectors) ** 2 / np.maximum(values, EPS * largest)
-    return Spectrum(np.maximum(values, 0), shares, null_risk, EPS * largest, zero_level(largest, len(V)))
+    return Spectrum(np.maximum(values, 0), shares, null_risk, None, EPS * largest, zero_level(largest, len(V)))
 
 
 def rf_spectrum(target: QuadraticFunction, W: Array, sigma: Activation, parallel: bool) -> Spectrum:
@@ -83,8 +84,9 @@ def square_nt_spectrum(target: QuadraticFunction, W: Array) -> Spectrum:
     s, basis = right_singular(W)
     B = basis @ target.B @ basis.T
     j, k = np.triu_indices(len(s))
-    values = 4 * (s[j] ** 2 + s[k] ** 2)
-    return Spectrum(values, np.where(values > 0, np.where(j == k, 2, 4) * B[j, k] ** 2, 0), target.null_risk)
+    values, parts = 4 * (s[j] ** 2 + s[k] ** 2), np.where(j == k, 2, 4) * B[j, k] ** 2
+    reached = values > 0
+    return Spectrum(values[reached], parts[reached], target.null_risk, float(parts[~reached].sum()))
 
 
 def _check_short(name: str, sigma: Activation, W: Array) -> None:
