@@ -1,4 +1,4 @@
-"""Slow twins of learning curves: matrices and bisection, and the theorem for the mean over weights in its own symbols."""
+"""Slow twins of learning curves: matrices and bisection, and the theorem for the mean over weights as published."""
 
 from __future__ import annotations
 

@@ -74,8 +74,9 @@ def add_figure_command(commands: Any) -> None:
         help="fit RF and NT to so many samples, and train NN on as many, each used once (default: the population)",
     )  # fmt: skip
     parser.add_argument(
-        "--ridge", metavar="R", help="with --n-samples: the penalty per sample mean of RF and NT, or 'best', the one of "
-        "the least predicted risk at each width (default: 0, the solution of least norm)",
+        "--ridge", metavar="R",
+        help="with --n-samples: the penalty per sample mean of RF and NT, or 'best', the one of the least predicted "
+        "risk at each width (default: 0, the solution of least norm)",
     )  # fmt: skip
     parser.add_argument("--seed", type=int, help="seed of everything that is drawn (default: 0)")
     parser.add_argument("--workers", type=int, help="processes to measure with (default: one for each core)")
@@ -138,7 +139,7 @@ def run_figure(arguments: argparse.Namespace) -> int:
     return 1 if len(failed) else 0
 
 
-def _write(table: Any, names: list[str] | None, ridge: float | str | None, out: Path) -> str:
+def _write(table: Any, names: list[str] | None, ridge: Any, out: Path) -> str:
     """Write dots and figure into *out*; the printed table, and the number of dots."""
     from fastlazy.figures import risk_table
 
@@ -166,7 +167,7 @@ def _measured(
     arguments: argparse.Namespace,
     widths: list[int] | None,
     activations: list[str] | None,
-    ridge: float | str | None,
+    ridge: Any,
     out: Path,
 ) -> Any:
     """The rows of the figure's sweep, whose store is in the folder *out*."""
@@ -261,6 +262,7 @@ def _figure(dots: Any, lines: Any, d: int, fitted: Any) -> Any:
     several = dots["activation"].nunique() > 1
     ax = plot_activations(dots, lines, d)[0] if several else plot_risk_curves(dots, lines, d)
     figure = ax.get_figure(root=True)
+    assert figure is not None
     if fitted is not None:
         what = "population" if fitted.n_samples is None else f"fits to {fitted.n_samples:g} samples"
         ridge = f"{fitted.ridge} ridge" if isinstance(fitted.ridge, str) else f"ridge {fitted.ridge:g}"

@@ -13,7 +13,8 @@ from fastlazy.figures.curve_runs import Setting
 from fastlazy.sweeps.regimes import NN, REGIMES
 
 _DOT: dict[str, Any] = {
-    "linestyle": "none", "markersize": 6, "markerfacecolor": "white", "markeredgewidth": 1.4, "capsize": 2.5, "zorder": 3
+    "linestyle": "none", "markersize": 6, "markerfacecolor": "white", "markeredgewidth": 1.4, "capsize": 2.5,
+    "zorder": 3,
 }  # fmt: skip
 _HIGHEST = 60.0  # where the axis ends: the means of peaks are above it
 

@@ -189,7 +189,7 @@ def _draw(ax: Axes, dots: pd.DataFrame, lines: pd.DataFrame | None, d: int) -> N
 
 
 def _set_heights(ax: Axes, dots: pd.DataFrame) -> None:
-    """Set the limits of the vertical axis, which is logarithmic where a peak, of as many samples as features, is high."""
+    """Set the limits of the vertical axis, logarithmic for the peak of as many samples as features, in place."""
     low, top = float(dots["measured"].min()), float(dots["measured"].max())
     if top > _HIGHEST:
         ax.set_yscale("log")

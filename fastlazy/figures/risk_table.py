@@ -319,7 +319,7 @@ def fitted_of(rows: pd.DataFrame) -> Fitted | None:
 
 
 def figure_lines(target: QuadraticTarget, dots: pd.DataFrame, fitted: Fitted | None = None) -> pd.DataFrame:
-    """The lines of a figure with these *dots*, which are *fitted* so; with ridges of their own, through their values."""
+    """The lines of a figure with these *dots*, *fitted* so; through their predictions if each has its own ridge."""
     if fitted is not None and fitted.ridge == "each":
         return dots.drop_duplicates(["regime", "activation", "N"])[["regime", "activation", "N", "predicted"]]
     low, high = dots["N"].min(), dots["N"].max()

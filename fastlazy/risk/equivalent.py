@@ -31,6 +31,7 @@ from fastlazy._support.arguments import Array, check_array, shown
 Penalty: TypeAlias = "float | ArrayLike | Literal['best']"
 
 _PER_DECADE = 3  # places in a decade of nu among which the best one is bracketed
+_LOWEST = math.log(1e-300)
 _FLAT = 1e-12  # the share of a risk below which a gain is rounding
 _REACH = 1e12  # above this, in units of the largest eigenvalue, and below its inverse, nothing of interest happens
 
@@ -82,7 +83,7 @@ def check_sizes(n_samples: ArrayLike, ndim: tuple[int, ...] = (0, 1)) -> Array:
         infinite = np.isposinf(np.asarray(n_samples, np.float64)) & (np.asarray(n_samples).dtype.kind == "f")
     except (TypeError, ValueError, OverflowError):  # which check_array says better
         infinite = np.zeros(1, bool)
-    given = np.where(infinite, 1.0, n_samples) if infinite.any() else n_samples  # type: ignore[arg-type]
+    given = np.where(infinite, 1.0, n_samples) if infinite.any() else n_samples
     n = check_array("n_samples", given, ndim)
     n = np.where(infinite, np.inf, n) if infinite.any() else n
     if (n < 1).any():
@@ -114,13 +115,13 @@ def finite_risks(features: Equivalent, n: Array, ridge: Array | None) -> tuple[A
     The risks are an array of the shape of n followed by that of *ridge*; without one, `BestRidge` of the shape of n.
     """
     if ridge is None:
-        best = [_best(features, size) for size in n.ravel()]
+        best = [_best(features, size) for size in n.ravel().tolist()]
         risk, penalty, error = (np.reshape(part, n.shape)[()] for part in zip(*best, strict=True))
         return BestRidge(risk, penalty), float(np.max(error))
     found = [
         _risk(features, size, effective_ridge(features, size, penalty))
-        for size in n.ravel()
-        for penalty in ridge.ravel()
+        for size in n.ravel().tolist()
+        for penalty in ridge.ravel().tolist()
     ]
     risks, errors = zip(*found, strict=True)
     return np.reshape(risks, n.shape + ridge.shape)[()], max(errors)
@@ -135,11 +136,9 @@ def effective_ridge(features: Equivalent, n: float, ridge: float) -> float:
         nu = math.exp(log)
         return 1 - features.df1(nu) / n - ridge / nu
 
-    low = high = math.log(max(ridge, features.scale * np.finfo(float).tiny))
-    if ridge == 0:
-        low = high = math.log(features.scale)
-        while excess(low) > 0:
-            low -= 4
+    low = high = math.log(ridge if ridge > 0 else features.scale)
+    while ridge == 0 and low > _LOWEST and excess(low) > 0:
+        low -= 4
     while excess(high) < 0:
         high += 4
     return math.exp(brentq(excess, low, high, xtol=1e-15, rtol=1e-15)) if high > low else math.exp(low)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -13,10 +12,11 @@ from fastlazy._support.arguments import Array, check_count, check_flag, check_re
 from fastlazy._support.blas import same_bits
 from fastlazy.activations.activation import Activation
 from fastlazy.activations.builtin import check_activation
+from fastlazy.activations.slopes import slopes_at
 from fastlazy.activations.units import in_own_unit, ridge_in_unit, times_power
 from fastlazy.risk.equivalent import BestRidge, Equivalent, Penalty, check_penalty, check_sizes, finite_risks
 from fastlazy.risk.projections import check_weights
-from fastlazy.risk.spectrum import rf_spectrum, spectrum_of, square_nt_spectrum
+from fastlazy.risk.spectrum import rf_spectrum, square_nt_spectrum
 from fastlazy.targets.quadratic import QuadraticFunction, scaled
 
 _ROUNDED = 1e-6  # the share of a risk up to which rounding is not worth a word
@@ -97,7 +97,7 @@ def rf_learning_curve(
     weights, sigma = check_weights(target, W), check_activation(activation)
     n, penalty, together = check_sizes(n_samples), check_penalty(ridge), check_flag("parallel", parallel)
     size, unit = scaled(target)
-    if size == 0 or not unit.B.any():
+    if not unit.B.any():
         return _nothing(n, penalty)
     weights, lengths = _in_unit_of_rows(weights, sigma)
     sigma, exponent = in_own_unit(sigma)
@@ -175,6 +175,8 @@ def nt_learning_curve(
     goal, most = check_real("tolerance", tolerance, 0.0), check_count("max_iterations", max_iterations)
     size, unit = scaled(target)
     if not unit.B.any():
+        if not sigma.is_quadratic:
+            slopes_at(weights, sigma, 0)  # which refuses what has no tangent model
         return _nothing(n, penalty)
     if sigma.is_quadratic:
         weights, lengths = _in_unit_of_rows(weights, sigma)
@@ -189,7 +191,7 @@ def nt_learning_curve(
         if small:
             features = dense_equivalent(unit, weights, sigma, together)
         else:
-            in_unit = None if penalty is None else np.vectorize(ridge_in_unit)(penalty, exponent)
+            in_unit = _in_unit(penalty, exponent)
             features = large_equivalent(unit, weights, sigma, n, in_unit, goal, most, together)
         return _curve("nt_learning_curve", features, size, n, penalty, exponent, _ROUNDED if small else goal)
 
@@ -209,12 +211,18 @@ def _in_unit_of_rows(W: Array, sigma: Activation) -> tuple[Array, int]:
     return np.ldexp(W, -exponent), exponent
 
 
+def _in_unit(ridge: Array | None, exponent: int) -> Array | None:
+    """Penalties beside features in units of 2^exponent."""
+    if ridge is None:
+        return None
+    return np.reshape([ridge_in_unit(float(penalty), exponent) for penalty in ridge.ravel()], ridge.shape)
+
+
 def _curve(
     name: str, features: Equivalent, size: float, n: Array, ridge: Array | None, exponent: int, promise: float
 ) -> Any:
-    """The risks of features in units of 2^exponent and of a target in units of *size*, and a warning if they are off."""
-    penalty = None if ridge is None else np.vectorize(ridge_in_unit, otypes=[float])(ridge, exponent)
-    found, error = finite_risks(features, n, penalty)
+    """The risks of features in units of 2^exponent and a target in units of *size*, and a warning if they are off."""
+    found, error = finite_risks(features, n, _in_unit(ridge, exponent))
     if error > promise:
         warnings.warn(
             f"{name}: a risk may be off by {min(error, 1.0):.1e} of itself, more than {promise:.0e}; pass a ridge, a "

@@ -131,9 +131,9 @@ def tangent_equivalent(activation: Activation, length: float, N: int, d: int, m:
 
     @lru_cache(maxsize=1024)  # curves ask again and again for the same nu
     def respond(nu: float) -> Response:
-        if nu == 0:
-            return Response(float(_penalised(slope, nu, rho, m).real), span, span)
         step = nu * 1e-30
+        if step == 0:
+            return Response(float(_penalised(slope, 0.0, rho, m).real), span, span)
         ratio = _penalised(slope, complex(nu, step), rho, m)
         kept = places / (places + nu)
         return Response(float(ratio.real) - nu * float(ratio.imag) / step, df1(nu), float(counts @ kept**2))
@@ -145,7 +145,8 @@ def tangent_equivalent(activation: Activation, length: float, N: int, d: int, m:
 def square_equivalent(length: float, N: int, d: int, m: float) -> Equivalent:
     """The same for x^2, where the basis of G is independent of B: exact but for the law of its eigenvalues.
 
-    An entry of the form, j <= k, has the eigenvalue 4 (x_j + x_k), and of B the mean square that a random basis gives it.
+    An entry of the form, j <= k, has the eigenvalue 4 (x_j + x_k), and of B the mean square that it has in a random
+    basis.
     """
     r, k = min(N, d), max(d - N, 0)
     x, w = _continuous(N / d, *_COARSE)
@@ -202,7 +203,7 @@ def _gains(activation: Activation, r: Array, degree: int) -> _Gains:
     )
     there, bent = first.table[:, degree] != 0, above.present(degree + 1)
     gain = np.clip(above.table[:, degree], -_LARGEST, _LARGEST) ** 2
-    gain[there & ~bent] = math.inf
+    gain[there & np.logical_not(bent)] = math.inf
     # An error of the noise changes a ratio by that error over the gain, so a large gain hides it.
     doubt = np.where(there, np.maximum(first.doubt, above.doubt / np.maximum(gain, 1)), 0)
     noise = np.where(bent, above.scale, 0) ** 2

@@ -28,6 +28,7 @@ from fastlazy._support.singular import EPS, zero_level
 from fastlazy.kernels.nt_gram import TangentGram, tangent_product
 from fastlazy.risk.equivalent import Equivalent, Response, finite_risks
 
+_SMALLEST = 1e-12  # the share of K's size below which what is left of a vector is rounding
 _FIRST, _MORE = 12, 6  # steps at first, and at a time
 _FEWEST = 4  # vectors of signs
 _PLACES = 256  # for the eigenvalues of the known part
@@ -107,7 +108,7 @@ class _Lanczos:
             image -= self.alphas[-1] * self._now
             image -= (self.betas[-1] if self.betas else 0.0) * self._before
             self.betas.append(float(np.linalg.norm(image)))
-            self.exhausted = not self.betas[-1] > 10 * EPS * max(self.alphas)
+            self.exhausted = not self.betas[-1] > _SMALLEST * max(self.alphas)
             self._before, self._now = self._now, image / (self.betas[-1] or 1.0)
         return len(self.alphas) - before
 
@@ -191,39 +192,35 @@ def _equivalent(
     level = zero_level(float(gauss[0].max()), missed.size)
     span = float(np.mean(np.sum(np.where(gauss[0] > level, gauss[1], 0), axis=1)))
     sure = float(stdtrit(len(probes) - 1, _SURE)) / math.sqrt(len(probes))
-
     total = np.sum(gauss[1], axis=1)
-    mean = gauss[1] / len(probes), np.mean(missed, axis=0)
+    mean_weights, mean_missed = gauss[1] / len(probes), np.mean(missed, axis=0)
 
     def df1(nu: float) -> float:
         if nu <= level:
             return span
         kept, beside = known.places / (known.places + nu), known.rest / (known.rest + nu)
-        return float(np.sum(mean[0] * (gauss[0] / (gauss[0] + nu))) + mean[1] @ (kept - beside))
+        return float(np.sum(mean_weights * (gauss[0] / (gauss[0] + nu))) + mean_missed @ (kept - beside))
 
     def respond(nu: float) -> Response:
         if nu <= level:
             return Response(lost_at_zero(), span, span)
-        lost, other_lost = (
-            null_risk - first - nu * second for first, second in (_resolvent(own, nu), _resolvent(other, nu))
+        lost, upper = (
+            null_risk - float(first + nu * second) for first, second in (_resolvent(rule, nu) for rule in (own, other))
         )
         at, beside = known.places / (known.places + nu), known.rest / (known.rest + nu)
-        (first, second), (one, two) = _resolvent(gauss, nu), _resolvent(radau, nu)
-        found = (
-            total - nu * first + missed @ (at - beside),
-            total - 2 * nu * first + nu**2 * second + missed @ (at**2 - beside**2),
-        )
-        bounds = nu * np.abs(one - first), 2 * nu * np.abs(one - first) + nu**2 * np.abs(two - second)
-        of_signs = [sure * float(np.std(part, ddof=1)) for part in found]
-        of_rules = [float(np.mean(part)) for part in bounds]
-        known_errors = {
-            "signs": (0.0, *of_signs),
-            "rules": (0.0, *of_rules),
-            "target": (abs(other_lost - lost), 0.0, 0.0),
+        (first, second), (other_first, other_second) = _resolvent(gauss, nu), _resolvent(radau, nu)
+        ones = total - nu * first + missed @ (at - beside)
+        squares = total - 2 * nu * first + nu**2 * second + missed @ (at**2 - beside**2)
+        of_rules = float(np.mean(nu * np.abs(other_first - first)))
+        of_squares = 2 * of_rules + float(np.mean(nu**2 * np.abs(other_second - second)))
+        found = {
+            "signs": (0.0, sure * float(np.std(ones, ddof=1)), sure * float(np.std(squares, ddof=1))),
+            "rules": (0.0, of_rules, of_squares),
+            "target": (abs(upper - lost), 0.0, 0.0),
         }
-        known_errors["all"] = tuple(map(sum, zip(*known_errors.values(), strict=True)))
-        df1, df2 = (float(np.mean(part)) for part in found)
-        return Response(lost, df1, df2, known_errors[errors])
+        chosen = list(found.values()) if errors == "all" else [found[errors]]
+        a, b, c = (sum(parts) for parts in zip(*chosen, strict=True))
+        return Response(lost, float(np.mean(ones)), float(np.mean(squares)), (a, b, c))
 
     return Equivalent(respond, df1, span, float(known.places.max()), null_risk)
 
@@ -237,4 +234,5 @@ def _resolvent(rule: tuple[Array, Array], nu: float) -> tuple[Array, Array]:
 def _stacked(rules: list[tuple[Array, Array]]) -> tuple[Array, Array]:
     """Rules as rows (m, k); shorter ones are filled up with weights of zero."""
     longest = max(len(places) for places, _ in rules)
-    return tuple(np.stack([np.pad(rule[k], (0, longest - len(rule[k]))) for rule in rules]) for k in (0, 1))
+    places, weights = (np.stack([np.pad(rule[k], (0, longest - len(rule[k]))) for rule in rules]) for k in (0, 1))
+    return places, weights

@@ -89,10 +89,11 @@ def refined_equivalent(g: Array, B: Array, N: int, moments: Moments) -> Equivale
     multiplicity = (np.outer(counts, counts) + np.diag(counts)) / 2  # counts the pairs j <= k
 
     def freedom(M: float) -> tuple[float, float]:
-        """The degrees of freedom that M takes up: the sum of the shares of directions that are, and of their squares."""
+        """The degrees of freedom that M takes up: the sum of what is of each direction, and of its square."""
         linear, quadratic = M * moments.lam1**2 * values, M * moments.lam2**2 * pairs
         first, second = linear / (1 + linear), quadratic / (1 + quadratic)
-        return tuple(float(np.sum(counts * first**k) + np.sum(multiplicity * second**k)) for k in (1, 2))
+        one, two = (float(np.sum(counts * first**k) + np.sum(multiplicity * second**k)) for k in (1, 2))
+        return one, two
 
     reachable = moments.lam1**2 * values > 0, (pairs > 0) & (moments.lam2 != 0)
     saturated = float(np.sum(counts * reachable[0]) + np.sum(multiplicity * reachable[1]))

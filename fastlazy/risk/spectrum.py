@@ -17,6 +17,8 @@ from fastlazy.risk.projections import right_singular
 from fastlazy.risk.rf_solver import feature_moments
 from fastlazy.targets.quadratic import QuadraticFunction
 
+_LEAST = 1e-280  # the largest variance of features whose eigenvalues keep no digits
+
 
 class Spectrum(NamedTuple):
     """The covariance K of features, and V of the features with the target, in the eigenbasis of K."""
@@ -49,10 +51,9 @@ class Spectrum(NamedTuple):
             df1, df2 = float(kept.sum()), float(kept @ kept)
             if not rounding:
                 return Response(lost, df1, df2)
-            moved = float(away @ inverse), 2 * float((kept * away) @ inverse)
-            return Response(
-                lost, df1, df2, (4 * rounding * float(shares @ (kept * inverse)), *(rounding * x for x in moved))
-            )
+            of_lost, of_df1, of_df2 = 4 * shares @ (kept * inverse), away @ inverse, 2 * (kept * away) @ inverse
+            errors = rounding * float(of_lost), rounding * float(of_df1), rounding * float(of_df2)
+            return Response(lost, df1, df2, errors)
 
         return Equivalent(respond, df1, float(np.count_nonzero(seen)), float(s.max(initial=0)) or 1.0, null_risk)
 
@@ -63,6 +64,11 @@ def spectrum_of(K: Array, V: Array, null_risk: float) -> Spectrum:
     largest = float(values[-1])
     if not largest > 0:  # the features are constants
         return Spectrum(np.zeros(1), np.zeros(1), null_risk)
+    if largest < _LEAST:
+        raise ValueError(
+            f"the features have a variance of {largest:.1e}, of which floating point loses the squares; multiply W, or "
+            "the activation, by a number"
+        )
     shares = (V @ vectors) ** 2 / np.maximum(values, EPS * largest)
     return Spectrum(np.maximum(values, 0), shares, null_risk, None, EPS * largest, zero_level(largest, len(V)))
 

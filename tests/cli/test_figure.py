@@ -243,7 +243,7 @@ def test_unknown_arguments(arguments, message, capsys):
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["figure"], ["lazy"], ["sweep"], ["info"]], ids=lambda command: " ".join(command)
+    "command", [[], ["figure"], ["curves"], ["lazy"], ["sweep"], ["info"]], ids=lambda command: " ".join(command)
 )
 def test_help(command, capsys):
     with pytest.raises(SystemExit) as ended:
@@ -252,7 +252,20 @@ def test_help(command, capsys):
     printed = capsys.readouterr().out
     assert printed.startswith(f"usage: {' '.join(['fastlazy', *command])} ")
     for option in {
-        "figure": ["--preset", "--out", "--d", "--widths", "--draws", "--seed", "--workers", "--from", "--nn"],
+        "figure": [
+            "--preset",
+            "--out",
+            "--d",
+            "--widths",
+            "--draws",
+            "--seed",
+            "--workers",
+            "--from",
+            "--nn",
+            "--n-samples",
+            "--ridge",
+        ],
+        "curves": ["--out", "--d", "--N", "--activation", "--ridges", "--sizes", "--draws", "--seed", "--workers"],
         "lazy": ["--out", "--d", "--scales", "--ratio", "--seed", "--only"],
         "sweep": ["--store", "--executor", "--workers", "--export", "--rerun-failed", "--dry-run"],
     }.get(*command or ["none"], []):
@@ -260,7 +273,7 @@ def test_help(command, capsys):
         assert line, option
         assert "default" in line.group(), option
     if not command:
-        assert re.search(r"\n +figure +\w.*\n +lazy +\w.*\n +sweep +\w.*\n +info +\w", printed)
+        assert re.search(r"\n +figure +\w.*\n +curves +\w.*\n +lazy +\w.*\n +sweep +\w.*\n +info +\w", printed)
 
 
 def test_version(capsys):

@@ -32,7 +32,19 @@ def command(draw: Draw) -> Call:
     flags = {
         "info": ["--nothing"],
         "sweep": ["--workers", "--export", "--store", "--executor", "--dry-run", "--rerun-failed"],
-        "figure": ["--d", "--widths", "--draws", "--activations", "--seed", "--workers", "--from", "--out", "--preset"],
+        "figure": [
+            "--d",
+            "--widths",
+            "--draws",
+            "--activations",
+            "--seed",
+            "--workers",
+            "--from",
+            "--out",
+            "--preset",
+            "--n-samples",
+            "--ridge",
+        ],
         "lazy": ["--d", "--scales", "--ratio", "--seed", "--only", "--out"],
     }[verb]
     if verb == "sweep" and draw.chance(0.6):

@@ -51,6 +51,8 @@ class Call(NamedTuple):
         What a clear error may name, beside the arguments.
     allowed : tuple of exception types
         What is documented, beside TypeError and ValueError.
+    infinite : bool
+        Whether a result may be infinite.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Call(NamedTuple):
     check: Callable[[Any], str | None] | None = None
     names: tuple[str, ...] = ()
     allowed: tuple[type[BaseException], ...] = ()
+    infinite: bool = False
 
 
 class Outcome(NamedTuple):
@@ -92,7 +95,8 @@ def judge(call: Call) -> Outcome:
         return Outcome("silent", f"accepted a bad {', '.join(bad)}: {short(values[bad[0]])}")
     foreign = [text for text in told if _FOREIGN.search(text)]
     told = [text for text in told if text not in foreign]
-    wrong = next((f"{where} = {value}" for where, value in numbers_of(result) if not np.isfinite(value)), None)
+    good = (lambda value: not np.isnan(value)) if call.infinite else np.isfinite
+    wrong = next((f"{where} = {value}" for where, value in numbers_of(result) if not good(value)), None)
     if wrong is None and call.check is not None:
         with np.errstate(all="ignore"):
             wrong = call.check(result)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import naive
+import naive_curves
 import naive_fits
 import naive_lazy
 import naive_moments
@@ -254,6 +255,29 @@ def nt_risk(B: Any, W: Any, twin: Twin | None, ridge: float, got: float) -> str 
     if want - 1e-7 * null <= got <= want + 1e-5 * null:
         return None
     return f"is {got:.10g} for {want:.10g}, the null risk {null:.6g}"
+
+
+def learning_curve(
+    regime: str, B: Any, W: Any, twin: Twin | None, n: np.ndarray, ridge: np.ndarray, got: np.ndarray
+) -> str | None:
+    """Against the formula in matrices, where the covariances are known and K is regular."""
+    null = 2 * float(np.sum(B**2))
+    few = twin is not None and null > 0 and not (regime == "NT" and len(W) > 3)
+    found = (moments if regime == "RF" else tangent_moments)(twin, W, B) if few and twin is not None else None
+    if found is None:
+        return None
+    _, K, V = found
+    values = np.linalg.eigvalsh(K) if np.isfinite(K).all() else np.zeros(1)
+    if not values[0] > 1e-6 * values[-1] or not 1e-6 < values[-1] < 1e6:
+        return None
+    wanted = np.array(got, copy=True)
+    for place, _ in np.ndenumerate(got):
+        size, penalty = float(n[place[: n.ndim]]), float(ridge[place[n.ndim :]])
+        usual = np.isfinite(size) and size < 1e9 and (penalty == 0 or 1e-9 < penalty < 1e9)
+        if usual and abs(size - len(K)) > 0.1 and (penalty > 0 or size < len(K)):
+            wanted[place] = naive_curves.curve(K, V, null, size, penalty)
+    finite = np.isfinite(got)
+    return differs(got[finite], wanted[finite], 1e-5, np.maximum(wanted[finite], null))
 
 
 def tangent_risk(B: Any, b0: float, W: Any, b: Any, c: float, twin: Twin | None, got: float) -> str | None:

@@ -12,7 +12,7 @@ from fastlazy import QuadraticTarget
 from fastlazy.kernels.nt_gram import nt_gram
 from fastlazy.kernels.rf_gram import rf_gram
 from fastlazy.ridge.linear_models import fit_nt, fit_rf
-from fastlazy.risk.nt_solver import target_covariances, tangent_slopes
+from fastlazy.risk.nt_solver import tangent_slopes, target_covariances
 from fastlazy.risk.rf_solver import feature_moments
 
 CURVES = {"RF": fastlazy.rf_learning_curve, "NT": fastlazy.nt_learning_curve}
@@ -119,7 +119,9 @@ def test_the_best_ridge_beats_all_others(regime, activation):
     grid = CURVES[regime](target, W, n, activation, ridge=np.append(np.geomspace(1e-8, 1e8, 800), 0.0))
     assert np.all(best.risk <= grid.min(axis=1) * (1 + 1e-12))
     np.testing.assert_allclose(best.risk, grid.min(axis=1), rtol=1e-3)
-    again = [CURVES[regime](target, W, size, activation, ridge=ridge) for size, ridge in zip(n, best.ridge, strict=True)]
+    again = [
+        CURVES[regime](target, W, size, activation, ridge=ridge) for size, ridge in zip(n, best.ridge, strict=True)
+    ]
     np.testing.assert_allclose(again, best.risk, rtol=1e-9)
 
 
@@ -184,6 +186,12 @@ def test_nothing_to_learn(regime):
     target = drawn_target(3)
     for risk in CURVES[regime](target, np.zeros((4, 3)), [1, 4, math.inf]):
         assert risk == pytest.approx(target.null_risk)
+
+
+def test_features_too_small_for_floating_point_are_refused():
+    tiny = fastlazy.Activation("tiny", lambda x: np.exp(1e-150 * x) - 1, lambda x: 1e-150 * np.exp(1e-150 * x))
+    with pytest.raises(ValueError, match="multiply W, or the activation"):
+        fastlazy.nt_learning_curve(drawn_target(3), 1e-5 * np.eye(3), 10, tiny)
 
 
 def test_rows_that_agree_to_rounding_are_told():

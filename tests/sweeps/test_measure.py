@@ -37,8 +37,8 @@ def test_lazy_regimes(regime, ridge):
     risk = {"RF": rf_risk, "NT": nt_risk}[regime](target, W, ridge=ridge)
     assert (results["risk"], results["null_risk"]) == (risk, target.null_risk)
     assert results["ratio"] == risk / target.null_risk
-    limit = {"RF": rf_risk_limit, "NT": nt_risk_limit}[regime](target, 5, refined=True) / target.null_risk
-    assert results["predicted"] == (None if ridge else limit)
+    limit = {"RF": rf_risk_limit, "NT": nt_risk_limit}[regime]
+    assert results["predicted"] == limit(target, 5, refined=True, ridge=ridge) / target.null_risk
     assert set(results) <= set(measure.RESULTS)
 
 
@@ -54,7 +54,7 @@ def test_tangent_models_of_other_non_linearities():
     results, target, stream = found(regime="NT", activation="relu", ridge=0.1)
     assert stream == found(regime="RF")[2]
     assert results["risk"] == nt_risk(target, draw_weights(5, 8, rng=stream), "relu", ridge=0.1)
-    assert results["predicted"] is None
+    assert results["predicted"] == nt_risk_limit(target, 5, "relu", ridge=0.1) / target.null_risk
     without = found(regime="NT", activation="relu")[0]
     assert without["predicted"] == nt_risk_limit(target, 5, "relu", refined=True) / target.null_risk
     odd = found(regime="NT", activation="tanh")[0]
@@ -79,7 +79,11 @@ def test_fits_to_samples(regime, activation):
     whole, target, stream = found(**options)
     several = [found(**options, n_samples=n)[0] for n in (10, 300, 30_000)]
     assert found(**options, n_samples=10)[2] == stream
-    assert [results["predicted"] for results in several] == [None] * 3
+    limit = {"RF": rf_risk_limit, "NT": nt_risk_limit}[regime]
+    predicted = [limit(target, 5, activation, n_samples=n, ridge=0.1) for n in (10, 300, 30_000)]
+    assert [results["predicted"] for results in several] == [risk / target.null_risk for risk in predicted]
+    peak = found(regime=regime, activation="relu", n_samples=5 if regime == "RF" else 40)[0]
+    assert peak["predicted"] is None
     losses = [results["risk"] / whole["risk"] - 1 for results in several]
     assert losses[0] > losses[1] > abs(losses[2])
     assert abs(losses[2]) < 0.01
