@@ -38,7 +38,7 @@ BENCHMARKS = [
 
 @pytest.fixture
 def _small(monkeypatch):
-    from benchmarks import bench_gram, bench_sgd, bench_sweep
+    from benchmarks import bench_curves, bench_gram, bench_sgd, bench_sweep
 
     monkeypatch.setattr(machine, "_TURNS", 100)
     for name, value in {"D": 6, "FLOPS": 1e5, "NORMALS": 10_000, "FIRST_STEP": "import fastlazy"}.items():
@@ -48,6 +48,8 @@ def _small(monkeypatch):
         monkeypatch.setattr(bench_sweep, name, value)
     for name, value in {"D": 6, "N": 30, "SAMPLES": 20, "STREAMED": 50}.items():
         monkeypatch.setattr(bench_gram, name, value)
+    for name, value in {"D": 6, "N": 9, "LARGE": 8, "SIZES": 4}.items():
+        monkeypatch.setattr(bench_curves, name, value)
 
 
 @pytest.mark.sampled(5)
