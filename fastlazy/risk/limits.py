@@ -24,9 +24,11 @@ from fastlazy.activations.builtin import check_activation
 from fastlazy.activations.moments import expansion
 from fastlazy.activations.units import in_own_unit
 from fastlazy.risk.graded import check_digits
+from fastlazy.risk.mixture import check_learned, mixture_solver
 from fastlazy.risk.nt_limit import tangent_ratio
 from fastlazy.risk.sectors import sector_ratio
-from fastlazy.targets.quadratic import QuadraticFunction, check_target, scaled
+from fastlazy.targets.mixture import GaussianMixture
+from fastlazy.targets.quadratic import QuadraticFunction, scaled
 from fastlazy.targets.weights import cov_spectrum
 
 _ROUNDING = 1e-13  # the share of the squares of degrees 2 and above up to which a rest is rounding
@@ -47,7 +49,7 @@ class _Moments(NamedTuple):
 
 
 def rf_risk_limit(
-    target: QuadraticFunction,
+    target: QuadraticFunction | GaussianMixture,
     N: int,
     activation: str | Activation = "square",
     *,
@@ -58,7 +60,7 @@ def rf_risk_limit(
 
     Parameters
     ----------
-    target : QuadraticTarget
+    target : QuadraticTarget or GaussianMixture
     N : int
         Neurons.
     activation : str or Activation
@@ -88,12 +90,19 @@ def rf_risk_limit(
     -----
     If sigma has no component of degree 2, as no odd one has, the risk is the null risk for every N.
 
+    For a `GaussianMixture` it is 1 / (1 + q / 4), q what random features gain of a quadratic target with the
+    eigenvalues delta_j, the generalised ones of (Delta, Sigma) (`fastlazy.risk.mixture_limits`): only asymptotic, for
+    delta_j of the order of d^(-1/2), refined or not.
+
     References
     ----------
-    arXiv:1906.08899, Theorem 1.
+    arXiv:1906.08899, Theorem 1, and Theorem 4 for the mixture.
     """
-    g, B, length = _in_cov_basis(target, cov)
+    check_learned(target)
     neurons, sigma, finite = check_count("N", N), check_activation(activation), check_flag("refined", refined)
+    if isinstance(target, GaussianMixture):
+        return mixture_solver("rf_risk_limit")(target, neurons, sigma, cov, finite)
+    g, B, length = _in_cov_basis(target, cov)
     sigma, _ = in_own_unit(sigma)  # no ratio depends on the unit
     moments = _moments(sigma, length)
     _check_digits(sigma, moments)
@@ -104,7 +113,7 @@ def rf_risk_limit(
 
 
 def nt_risk_limit(
-    target: QuadraticFunction,
+    target: QuadraticFunction | GaussianMixture,
     N: int,
     activation: str | Activation = "square",
     *,
@@ -115,7 +124,7 @@ def nt_risk_limit(
 
     Parameters
     ----------
-    target : QuadraticTarget
+    target : QuadraticTarget or GaussianMixture
     N : int
         Neurons.
     activation : str or Activation
@@ -149,12 +158,20 @@ def nt_risk_limit(
     then lower than predicted; for a sigma whose noise is mostly of degree three, as He_2 + He_3, it is so by more
     than 1 / d at N = 3 d already.
 
+    For a `GaussianMixture` it is 1 / (1 + q / 4), q what the tangent model gains of a quadratic target with the
+    eigenvalues delta_j, the generalised ones of (Delta, Sigma) (`fastlazy.risk.mixture_limits`): only asymptotic, for
+    delta_j of the order of d^(-1/2), refined or not. The covariance of a row is then cov times Sigma, which for another
+    sigma than x^2 must be a multiple of the identity.
+
     References
     ----------
-    arXiv:1906.08899, Theorem 2 (x^2, Gamma = I/d); the rest ours.
+    arXiv:1906.08899, Theorem 2 (x^2, Gamma = I/d) and Theorem 5 (x^2, mixture); the rest ours.
     """
-    g, B, length = _in_cov_basis(target, cov)
+    check_learned(target)
     neurons, sigma, finite = check_count("N", N), check_activation(activation), check_flag("refined", refined)
+    if isinstance(target, GaussianMixture):
+        return mixture_solver("nt_risk_limit")(target, neurons, sigma, cov, finite)
+    g, B, length = _in_cov_basis(target, cov)
     isotropic = _isotropic(g)
     if not sigma.is_quadratic:
         if not isotropic:
@@ -182,7 +199,6 @@ def _trace_share(B: Array) -> float:
 
 def _in_cov_basis(target: QuadraticFunction, cov: ArrayLike | None) -> tuple[Array, Array, float]:
     """Eigenvalues g of cov, scaled to sum 1, B in its eigenbasis and of size one, and the root of cov's trace."""
-    check_target(target)
     g, basis = cov_spectrum(cov, target.d)
     B = scaled(target)[1].B
     if basis is not None:

@@ -1,0 +1,77 @@
+"""Risks of a mixture of two Gaussians that need no weights: predictions, and the infimum of the trained network.
+
+If the modes delta_j are small, the classes' moments are those of z ~ N(0, I) and differ by a first-order term: with the
+quadratic target <z, diag(delta) z>, whose covariances with the features are -2 V, <V, H^{-1} V> is a quarter of what
+the features gain of the target's null risk. So each prediction follows from that of this target (ours; for RF, for NT
+with x^2 and for NN it is Theorems 4 to 6 of arXiv:1906.08899):
+
+    risk = 1 / (1 + (null_risk - prediction) / 4).
+
+The terms left out are of relative order delta^2, which is 1 / d in the paper's regime.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastlazy._support.arguments import Array
+from fastlazy._support.blas import same_bits
+from fastlazy.activations.activation import Activation
+from fastlazy.risk import limits, nn
+from fastlazy.targets.mixture import GaussianMixture
+from fastlazy.targets.quadratic import QuadraticFunction
+from fastlazy.targets.weights import cov_spectrum
+
+
+def nn_risk(mixture: GaussianMixture, N: int) -> float:
+    """The infimum over quadratic networks of width N (the exact form is ours).
+
+    T = diag(t) in the modes has the gain sum_j t_j delta_j and the variance 2 sum_j t_j^2 (1 + delta_j^2). By Cauchy's
+    interlacing no other T of rank N does better than the N modes that are largest in modulus.
+    """
+    squares = np.sort(mixture.modes.delta**2)[::-1][:N]
+    return 1 / (1 + float(np.sum(squares / (1 + squares))) / 2)
+
+
+def nn_risk_limit(mixture: GaussianMixture, N: int) -> float:
+    """The prediction for NN, Theorem 6: the modes' squares are small beside one."""
+    return _from_quadratic(mixture, lambda target: nn.nn_risk_limit(target, N))
+
+
+def rf_risk_limit(
+    mixture: GaussianMixture, N: int, activation: Activation, cov: ArrayLike | None, refined: bool
+) -> float:
+    """The prediction for RF, Theorem 4."""
+    inner = _cov_in_modes(mixture, cov)
+    return _from_quadratic(
+        mixture, lambda target: limits.rf_risk_limit(target, N, activation, cov=inner, refined=refined)
+    )
+
+
+def nt_risk_limit(
+    mixture: GaussianMixture, N: int, activation: Activation, cov: ArrayLike | None, refined: bool
+) -> float:
+    """The prediction for NT, Theorem 5 for x^2."""
+    inner = _cov_in_modes(mixture, cov)
+    return _from_quadratic(
+        mixture, lambda target: limits.nt_risk_limit(target, N, activation, cov=inner, refined=refined)
+    )
+
+
+def _from_quadratic(mixture: GaussianMixture, prediction: Callable[[QuadraticFunction], float]) -> float:
+    """The risk that follows from the *prediction* for the quadratic target <z, diag(delta) z>."""
+    target = QuadraticFunction(mixture.modes.delta)
+    return 1 / (1 + max(target.null_risk - prediction(target), 0.0) / 4)
+
+
+def _cov_in_modes(mixture: GaussianMixture, cov: ArrayLike | None) -> Array:
+    """The covariance A^T Gamma A (k, k) of a row of W A; Gamma is I / d, or *cov* of a row of W."""
+    A = mixture.modes.A
+    variances, basis = cov_spectrum(cov, mixture.d)
+    with same_bits(*A.shape):
+        half = A * np.sqrt(variances)[:, None] if basis is None else (basis * np.sqrt(variances)).T @ A
+        inner = half.T @ half
+    return (inner + inner.T) / 2

@@ -1,0 +1,131 @@
+"""The exact risk of random features for a mixture of two Gaussians, and any non-linearity.
+
+The features' moments of each class are those of the rows W A times the class's standard deviations, for inputs N(0, I);
+`fastlazy.risk.mixture` has the risk of these moments. For x^2 V_i = -<w_i, Delta w_i> and H_ij = 2 <w_i, Sigma w_j>^2 +
+2 <w_i, Delta w_j>^2.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import scipy.linalg
+
+from fastlazy._support.arguments import Array
+from fastlazy._support.rounding import check_risk, check_size
+from fastlazy._support.singular import (
+    EPS,
+    PROMISE,
+    WELL,
+    distinct_rows,
+    solve_positive,
+    warn_of_rounding,
+    zero_level,
+)
+from fastlazy.activations.activation import Activation
+from fastlazy.activations.builtin import get_activation
+from fastlazy.activations.moments import hermite_coefficients
+from fastlazy.activations.rf_pairs import unit_rows
+from fastlazy.activations.units import in_own_unit, ridge_in_unit
+from fastlazy.risk.mixture import rows_in_modes
+from fastlazy.targets.mixture import GaussianMixture, Modes
+
+_TOO_LARGE = "W or the ridge is too large; divide it by a number"
+_FEATURE_ENTRIES = 20_000_000  # the 2 N k^2 up to which a singular problem of x^2 is solved by least squares
+_MEAN_ERROR = 50 * EPS  # the error of a feature's mean, over the root of its mean square
+
+
+class FeatureMoments(NamedTuple):
+    """Moments of features of N neurons; their covariance over both classes is H + V V^T."""
+
+    mean: Array  # (N,) over both classes
+    H: Array  # (N, N) the mean of the classes' covariances
+    V: Array  # (N,) half the mean given y = 1 less the mean given y = -1: the covariance with y
+    error: Array  # (N,) how far off V may be
+
+
+def rf_risk(mixture: GaussianMixture, W: Array, activation: Activation, ridge: float, parallel: bool) -> float:
+    """The risk of random features for checked arguments, as the public `rf_risk` describes it."""
+    rows = rows_in_modes(mixture, W)
+    if ridge == 0:
+        if activation.is_quadratic or activation.degree is not None:  # a length multiplies a feature by a number
+            rows = unit_rows(rows)[0]
+        rows = distinct_rows(rows)
+    elif activation.is_quadratic:
+        check_size(rows, 1e75, "ridge by its fourth power")
+    sigma, exponent = in_own_unit(activation)
+    ridge = ridge_in_unit(ridge, exponent)
+    moments = feature_moments(mixture.modes, rows, sigma, parallel)
+    if not moments.V.any():
+        return 1.0
+    spread = np.sqrt(moments.H.diagonal() + moments.V**2)
+    size = np.hypot(spread, math.sqrt(ridge))
+    size[size == 0] = 1
+    U, V = moments.H, moments.V / size
+    U /= size
+    U /= size[:, None]
+    U += np.outer(V, V)
+    np.fill_diagonal(U, 1)  # with the ridge; a feature that is constant is by itself
+    a, condition, hidden = solve_positive(U, V)
+    if condition <= WELL and activation.is_quadratic and 2 * rows.size * rows.shape[1] <= _FEATURE_ENTRIES:
+        risk, error = _solve_features(mixture.modes, rows, size, ridge)
+    else:
+        np.fill_diagonal(U, (spread / size) ** 2)
+        risk = check_risk("rf_risk", 1 - 2 * float(a @ V) + float(a @ U @ a), _TOO_LARGE)
+        n = len(U)
+        error = 4 * EPS * float(a @ a) * (1 + 100 * n * EPS / max(condition, zero_level(1.0, n))) + min(hidden, risk)
+    error += 2 * float(np.linalg.norm(a * moments.error / size))
+    warn_of_rounding("risk of random features", error, PROMISE, 3)
+    return risk
+
+
+def feature_moments(modes: Modes, rows: Array, sigma: Activation, parallel: bool) -> FeatureMoments:
+    """The moments of sigma(<w, z>) for the *rows* W A (N, k), in units of an ordinary sigma.
+
+    Raises
+    ------
+    ValueError
+        If the activation has no finite Gaussian moments, or a moment overflows.
+    """
+    from fastlazy.kernels.rf_gram import rf_gram  # which loads the compiler
+
+    classes = [rows * spread for spread in modes.spreads]
+    if sigma.is_quadratic:  # what a constant adds to x^2, an offset takes in
+        square = get_activation("square")
+        H, other = (rf_gram(part, square, center=True, parallel=parallel) for part in classes)
+        squares = rows**2
+        constant = float(sigma.known.constant or 0.0)
+        mean, V = squares.sum(axis=1) + constant, -(squares @ modes.delta)
+        error = EPS * (squares @ np.abs(modes.delta))
+    else:
+        H, other = (rf_gram(part, sigma, center=True, parallel=parallel) for part in classes)
+        first, second = (hermite_coefficients(sigma, unit_rows(part)[1], 0)[:, 0] for part in classes)
+        mean, V = (first + second) / 2, (first - second) / 2
+        error = _MEAN_ERROR * np.sqrt((first**2 + second**2 + H.diagonal() + other.diagonal()) / 2)
+        V[np.abs(V) <= error / 10] = 0
+    H += other
+    H /= 2
+    return FeatureMoments(mean, H, V, np.where(V == 0, 0, error))
+
+
+def _solve_features(modes: Modes, rows: Array, size: Array, ridge: float) -> tuple[float, float]:
+    """The risk of x^2, and by how much it may be off: least squares in the features, over their *size*.
+
+    The variance of <z, T z> in a class of standard deviations s is 2 |s T s|_F^2, so the risk is a sum of squares of
+    linear functions of a, and no condition number is squared.
+    """
+    j, k = np.triu_indices(rows.shape[1])
+    weight = np.where(j == k, 1.0, math.sqrt(2))
+    parts = [rows[:, j] * rows[:, k] * (weight * spread[j] * spread[k]) for spread in modes.spreads]
+    F = np.column_stack([*parts, rows**2 @ modes.delta]) / size[:, None]
+    wanted = np.zeros(F.shape[1])
+    wanted[-1] = -1
+    A, b = F.T, wanted
+    if ridge > 0:
+        A, b = np.vstack([A, np.diag(math.sqrt(ridge) / size)]), np.append(b, np.zeros(len(rows)))
+    a = scipy.linalg.lstsq(A, b, cond=10 * zero_level(1.0, max(A.shape)), lapack_driver="gelsy")[0]
+    residual = F.T @ a - wanted
+    moved = EPS * float(np.abs(a).sum())
+    return float(residual @ residual), 4 * moved * float(np.linalg.norm(residual)) + 2 * moved**2
