@@ -38,33 +38,48 @@ def nn_risk(mixture: GaussianMixture, N: int) -> float:
 
 def nn_risk_limit(mixture: GaussianMixture, N: int) -> float:
     """The prediction for NN, Theorem 6: the modes' squares are small beside one."""
-    return _from_quadratic(mixture, lambda target: nn.nn_risk_limit(target, N))
+    target = _quadratic(mixture)
+    return _from_gain(target.null_risk - nn.nn_risk_limit(target, N))
 
 
 def rf_risk_limit(
     mixture: GaussianMixture, N: int, activation: Activation, cov: ArrayLike | None, refined: bool
 ) -> float:
     """The prediction for RF, Theorem 4."""
-    inner = _cov_in_modes(mixture, cov)
-    return _from_quadratic(
-        mixture, lambda target: limits.rf_risk_limit(target, N, activation, cov=inner, refined=refined)
-    )
+    return _from_lazy(limits.rf_risk_limit, mixture, N, activation, cov, refined)
 
 
 def nt_risk_limit(
     mixture: GaussianMixture, N: int, activation: Activation, cov: ArrayLike | None, refined: bool
 ) -> float:
     """The prediction for NT, Theorem 5 for x^2."""
+    return _from_lazy(limits.nt_risk_limit, mixture, N, activation, cov, refined)
+
+
+def _from_lazy(
+    prediction: Callable[..., float],
+    mixture: GaussianMixture,
+    N: int,
+    activation: Activation,
+    cov: ArrayLike | None,
+    refined: bool,
+) -> float:
+    """The risk that follows from the *prediction* of RF or NT."""
     inner = _cov_in_modes(mixture, cov)
-    return _from_quadratic(
-        mixture, lambda target: limits.nt_risk_limit(target, N, activation, cov=inner, refined=refined)
-    )
+    if not inner.any():  # the rows see only directions in which x is zero
+        return 1.0
+    target = _quadratic(mixture)
+    return _from_gain(target.null_risk - prediction(target, N, activation, cov=inner, refined=refined))
 
 
-def _from_quadratic(mixture: GaussianMixture, prediction: Callable[[QuadraticFunction], float]) -> float:
-    """The risk that follows from the *prediction* for the quadratic target <z, diag(delta) z>."""
-    target = QuadraticFunction(mixture.modes.delta)
-    return 1 / (1 + max(target.null_risk - prediction(target), 0.0) / 4)
+def _quadratic(mixture: GaussianMixture) -> QuadraticFunction:
+    """The quadratic target <z, diag(delta) z>."""
+    return QuadraticFunction(mixture.modes.delta)
+
+
+def _from_gain(gain: float) -> float:
+    """The risk that follows from what is gained of the null risk of the quadratic target."""
+    return 1 / (1 + max(gain, 0.0) / 4)
 
 
 def _cov_in_modes(mixture: GaussianMixture, cov: ArrayLike | None) -> Array:

@@ -92,7 +92,7 @@ def nt_risk(
                 return risk
         if ridge == 0 and any(merged(part.unit) for part in classes):
             hidden = math.inf
-        error = _rounding(classes, frame, b) + min(hidden, risk)
+        error = 0.0 if drowned > PROMISE else _rounding(classes, frame, b) + min(hidden, risk)
         warn_of_rounding("risk of the tangent model", error, max(tolerance * risk, PROMISE), 3)
         return risk
 
@@ -125,13 +125,13 @@ class _Class(NamedTuple):
 
 def _classes(modes: Modes, rows: Array, sigma: Activation, parallel: bool) -> tuple[list[_Class], float]:
     """Both classes, and the share of the null risk that short rows may drown."""
-    classes, drowned = [], 0.0
+    classes, drowned = [], 1.0
     for spread in modes.spreads:
         if not spread.any():  # x = 0, and so are the features
             classes.append(_Class(None, spread, np.zeros_like(rows), np.zeros_like(rows)))
             continue
         slopes = tangent_slopes(rows * spread, sigma)
-        drowned = max(drowned, drowned_share(slopes.varying))
+        drowned = min(drowned, drowned_share(slopes.varying))  # a class that sees sigma' vary is enough
         gram = tangent_gram(slopes, np.dtype(np.float64), True, parallel)
         classes.append(_Class(gram, spread, gram.mean, slopes.unit))
     return classes, drowned

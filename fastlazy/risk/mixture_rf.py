@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.linalg
+import scipy.special
 
 from fastlazy._support.arguments import Array
 from fastlazy._support.rounding import check_risk, check_size
@@ -22,18 +23,23 @@ from fastlazy._support.singular import (
     distinct_rows,
     solve_positive,
     warn_of_rounding,
+    warn_of_short_rows,
     zero_level,
 )
 from fastlazy.activations.activation import Activation
 from fastlazy.activations.builtin import get_activation
+from fastlazy.activations.kinks import power_series
 from fastlazy.activations.moments import hermite_coefficients
 from fastlazy.activations.rf_pairs import unit_rows
+from fastlazy.activations.short_rows import short
 from fastlazy.activations.units import in_own_unit, ridge_in_unit
 from fastlazy.risk.mixture import rows_in_modes
 from fastlazy.targets.mixture import GaussianMixture, Modes
 
 _TOO_LARGE = "W or the ridge is too large; divide it by a number"
 _FEATURE_ENTRIES = 20_000_000  # the 2 N k^2 up to which a singular problem of x^2 is solved by least squares
+_TINY = 1e-75  # the length of a row below which squares of moments may underflow
+_SERIES_ERROR = 1e-12  # the error of a coefficient of a power series, over its size
 _MEAN_ERROR = 50 * EPS  # the error of a feature's mean, over the root of its mean square
 
 
@@ -57,6 +63,9 @@ def rf_risk(mixture: GaussianMixture, W: Array, activation: Activation, ridge: f
         check_size(rows, 1e75, "ridge by its fourth power")
     sigma, exponent = in_own_unit(activation)
     ridge = ridge_in_unit(ridge, exponent)
+    length = unit_rows(rows)[1]
+    tiny = not activation.has_closed_gram and bool(np.any((length > 0) & (length < _TINY)))
+    warn_of_short_rows("rf_risk", float(tiny), 3)
     moments = feature_moments(mixture.modes, rows, sigma, parallel)
     if not moments.V.any():
         return 1.0
@@ -77,7 +86,7 @@ def rf_risk(mixture: GaussianMixture, W: Array, activation: Activation, ridge: f
         n = len(U)
         error = 4 * EPS * float(a @ a) * (1 + 100 * n * EPS / max(condition, zero_level(1.0, n))) + min(hidden, risk)
     error += 2 * float(np.linalg.norm(a * moments.error / size))
-    warn_of_rounding("risk of random features", error, PROMISE, 3)
+    warn_of_rounding("risk of random features", 0.0 if tiny else error, PROMISE, 3)
     return risk
 
 
@@ -101,13 +110,30 @@ def feature_moments(modes: Modes, rows: Array, sigma: Activation, parallel: bool
         error = EPS * (squares @ np.abs(modes.delta))
     else:
         H, other = (rf_gram(part, sigma, center=True, parallel=parallel) for part in classes)
-        first, second = (hermite_coefficients(sigma, unit_rows(part)[1], 0)[:, 0] for part in classes)
+        lengths = [unit_rows(part)[1] for part in classes]
+        first, second = (hermite_coefficients(sigma, r, 0)[:, 0] for r in lengths)
         mean, V = (first + second) / 2, (first - second) / 2
         error = _MEAN_ERROR * np.sqrt((first**2 + second**2 + H.diagonal() + other.diagonal()) / 2)
         V[np.abs(V) <= error / 10] = 0
+        few = np.all([short(sigma, r, 0) for r in lengths], axis=0)
+        V[few], error[few] = _short_gaps(sigma, *(r[few] for r in lengths))
     H += other
     H /= 2
     return FeatureMoments(mean, H, V, np.where(V == 0, 0, error))
+
+
+def _short_gaps(sigma: Activation, first: Array, second: Array) -> tuple[Array, Array]:
+    """V (n,) for rows of these lengths (n,) in the two classes, and its error: by the power series of sigma.
+
+    E sigma(r G) is a sum of terms r^j E|G|^j, whose differences keep their digits however short the rows are: those of
+    the means would be lost in the rounding of sigma(0).
+    """
+    _, even, odd, _ = power_series(sigma, 0)
+    j = np.arange(1, 16)
+    terms = np.where(j % 2 == 0, even[1:], odd[1:]) * 2.0 ** (j / 2) * scipy.special.gamma((j + 1) / 2)
+    terms /= 2 * math.sqrt(math.pi)
+    one, other = first[:, None] ** j, second[:, None] ** j
+    return (one - other) @ terms, _SERIES_ERROR * (one + other) @ np.abs(terms)
 
 
 def _solve_features(modes: Modes, rows: Array, size: Array, ridge: float) -> tuple[float, float]:

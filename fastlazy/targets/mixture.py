@@ -121,21 +121,19 @@ class GaussianMixture:
         variances, basis = eigenbasis(self.Sigma)
         # What rounding left of eigenvalues that are zero is not kept.
         kept = np.flatnonzero(variances > (0.0 if basis is None else _rounding(variances)))
-        roots = np.sqrt(variances[kept])
-        A: Array = np.zeros((self.d, len(kept)))
-        A[kept, np.arange(len(kept))] = roots
-        with same_bits(*A.shape):
-            if basis is not None:
-                A = basis[:, kept] * roots
-            inverse = A / roots**2  # A^T inverse = I
-            whitened = inverse.T @ self.Delta @ inverse
-            delta, vectors = eigenbasis((whitened + whitened.T) / 2)
-            if vectors is not None:
+        variances = variances[kept]
+        with same_bits(self.d, self.d):
+            A = (np.eye(self.d) if basis is None else basis)[:, kept] * np.sqrt(variances)
+            if basis is None and _is_diagonal(self.Delta):
+                delta = self.Delta.diagonal()[kept] / variances
+            else:
+                inverse = A / variances  # A^T inverse = I
+                whitened = inverse.T @ self.Delta @ inverse
+                delta, vectors = np.linalg.eigh((whitened + whitened.T) / 2)
                 A = A @ vectors
-        exact = basis is None and vectors is None
-        # A class that has no spread in a direction has none, not one of the size of rounding.
-        whole = np.abs(delta) >= 1 - (0 if exact else 8 * self.d * _EPS)
-        delta = np.where(whole, np.sign(delta), delta)
+                # A class that has no spread in a direction has none, not one of the size of rounding.
+                delta = np.where(np.abs(delta) >= 1 - 8 * self.d * _EPS, np.sign(delta), delta)
+        A, delta = np.ascontiguousarray(A), np.clip(delta, -1, 1)
         A.flags.writeable = delta.flags.writeable = False
         return Modes(A, delta)
 
