@@ -8,6 +8,7 @@ The features' moments of each class are those of the rows W A times the class's 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -29,10 +30,11 @@ from fastlazy._support.singular import (
 from fastlazy.activations.activation import Activation
 from fastlazy.activations.builtin import get_activation
 from fastlazy.activations.kinks import power_series
-from fastlazy.activations.moments import hermite_coefficients
+from fastlazy.activations.moments import expansion, hermite_coefficients, square_moments
 from fastlazy.activations.rf_pairs import unit_rows
 from fastlazy.activations.short_rows import short
 from fastlazy.activations.units import in_own_unit, ridge_in_unit
+from fastlazy.risk.graded import SHORT, check_digits, graded_gain
 from fastlazy.risk.mixture import rows_in_modes
 from fastlazy.targets.mixture import GaussianMixture, Modes
 
@@ -63,9 +65,14 @@ def rf_risk(mixture: GaussianMixture, W: Array, activation: Activation, ridge: f
         check_size(rows, 1e75, "ridge by its fourth power")
     sigma, exponent = in_own_unit(activation)
     ridge = ridge_in_unit(ridge, exponent)
-    length = unit_rows(rows)[1]
-    tiny = not activation.has_closed_gram and bool(np.any((length > 0) & (length < _TINY)))
-    warn_of_short_rows("rf_risk", float(tiny), 3)
+    if not activation.has_closed_gram:
+        length = unit_rows(rows)[1]
+        if np.any((length > 0) & (length < _TINY)):
+            warn_of_short_rows("rf_risk", 1.0, 3)
+            return 1.0
+        parts = _curved_parts(mixture.modes, rows, sigma)
+        if parts is not None:
+            return check_risk("rf_risk", 1 - _short_rows_gain(parts, sigma, ridge, parallel), _TOO_LARGE)
     moments = feature_moments(mixture.modes, rows, sigma, parallel)
     if not moments.V.any():
         return 1.0
@@ -86,7 +93,7 @@ def rf_risk(mixture: GaussianMixture, W: Array, activation: Activation, ridge: f
         n = len(U)
         error = 4 * EPS * float(a @ a) * (1 + 100 * n * EPS / max(condition, zero_level(1.0, n))) + min(hidden, risk)
     error += 2 * float(np.linalg.norm(a * moments.error / size))
-    warn_of_rounding("risk of random features", 0.0 if tiny else error, PROMISE, 3)
+    warn_of_rounding("risk of random features", error, PROMISE, 3)
     return risk
 
 
@@ -106,20 +113,27 @@ def feature_moments(modes: Modes, rows: Array, sigma: Activation, parallel: bool
         H, other = (rf_gram(part, square, center=True, parallel=parallel) for part in classes)
         squares = rows**2
         constant = float(sigma.known.constant or 0.0)
-        mean, V = squares.sum(axis=1) + constant, -(squares @ modes.delta)
-        error = EPS * (squares @ np.abs(modes.delta))
+        mean: Array = squares.sum(axis=1) + constant
+        V: Array = -(squares @ modes.delta)
+        error: Array = EPS * (squares @ np.abs(modes.delta))
     else:
         H, other = (rf_gram(part, sigma, center=True, parallel=parallel) for part in classes)
-        lengths = [unit_rows(part)[1] for part in classes]
-        first, second = (hermite_coefficients(sigma, r, 0)[:, 0] for r in lengths)
-        mean, V = (first + second) / 2, (first - second) / 2
-        error = _MEAN_ERROR * np.sqrt((first**2 + second**2 + H.diagonal() + other.diagonal()) / 2)
-        V[np.abs(V) <= error / 10] = 0
-        few = np.all([short(sigma, r, 0) for r in lengths], axis=0)
-        V[few], error[few] = _short_gaps(sigma, *(r[few] for r in lengths))
+        mean, V, error = _means(classes, sigma)
     H += other
     H /= 2
-    return FeatureMoments(mean, H, V, np.where(V == 0, 0, error))
+    return FeatureMoments(mean, H, V, error)
+
+
+def _means(classes: Sequence[Array], sigma: Activation) -> tuple[Array, Array, Array]:
+    """The means (N,) of the features, V (N,), and how far off that may be (N,), for the rows of both *classes*."""
+    lengths = [unit_rows(part)[1] for part in classes]
+    first, second = (hermite_coefficients(sigma, r, 0)[:, 0] for r in lengths)
+    size = np.max([np.sqrt(square_moments(sigma, r)) for r in lengths], axis=0)
+    V, error = (first - second) / 2, _MEAN_ERROR * size
+    V[np.abs(V) <= error / 10] = 0
+    few = np.all([short(sigma, r, 0) for r in lengths], axis=0)
+    V[few], error[few] = _short_gaps(sigma, *(r[few] for r in lengths))
+    return (first + second) / 2, V, np.where(V == 0, 0, error)
 
 
 def _short_gaps(sigma: Activation, first: Array, second: Array) -> tuple[Array, Array]:
@@ -134,6 +148,49 @@ def _short_gaps(sigma: Activation, first: Array, second: Array) -> tuple[Array, 
     terms /= 2 * math.sqrt(math.pi)
     one, other = first[:, None] ** j, second[:, None] ** j
     return (one - other) @ terms, _SERIES_ERROR * (one + other) @ np.abs(terms)
+
+
+class _Curved(NamedTuple):
+    """Both classes of features of short rows, in units of what they have of degrees two and above."""
+
+    rows: Sequence[Array]  # (N, k) times the standard deviations of a class
+    unit: Array  # (N,) the larger one of what a feature has of these degrees in the classes
+    linear: Sequence[Array]  # (N, k) the linear functions of the features
+    V: Array  # (N,)
+
+
+def _curved_parts(modes: Modes, rows: Array, sigma: Activation) -> _Curved | None:
+    """The features of the *rows* W A (N, k), if some see so little but a line that moments would lose their digits."""
+    classes = [rows * spread for spread in modes.spreads]
+    polar = [unit_rows(part) for part in classes]
+    whole, curved = ([expansion(sigma, r, 2, first=first) for _, r in polar] for first in (1, 2))
+    size, unit = (np.max([part.scale for part in parts], axis=0) for parts in (whole, curved))
+    if not (unit < SHORT * size).any():
+        return None
+    for part in curved:
+        check_digits("rf_risk", sigma, part.doubt[part.table[:, 2] != 0])
+    unit = np.where(unit > 0, unit, np.where(size > 0, size, 1))
+    linear = [
+        (part.scale * part.table[:, 1] / unit)[:, None] * direction
+        for part, (direction, _) in zip(whole, polar, strict=True)
+    ]
+    _, V, error = _means(classes, sigma)
+    warn_of_short_rows("rf_risk", float((error / unit).max()), 4)
+    return _Curved(classes, unit, linear, V / unit)
+
+
+def _short_rows_gain(parts: _Curved, sigma: Activation, ridge: float, parallel: bool) -> float:
+    """What the features gain: `graded_gain` keeps their linear parts, which learn nothing, apart from the rest."""
+    from fastlazy.kernels.rf_gram import rf_correlations  # which loads the compiler
+
+    R = np.outer(parts.V, parts.V)
+    for rows in parts.rows:
+        correlations, expanded = rf_correlations(rows, sigma, 2, parallel)
+        share = expanded.scale / parts.unit
+        R += correlations * np.outer(share, share) / 2
+    with np.errstate(over="ignore"):  # a feature whose penalty is infinite is not used
+        penalty = ridge / parts.unit / parts.unit
+    return graded_gain("rf_risk", np.column_stack(parts.linear) / math.sqrt(2), R, parts.V, penalty, 1.0)
 
 
 def _solve_features(modes: Modes, rows: Array, size: Array, ridge: float) -> tuple[float, float]:

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
-from fuzz import grammar, grammar_command, grammar_estimators, grammar_risks, grammar_sweeps, grammar_training
+from fuzz import (
+    grammar,
+    grammar_command,
+    grammar_estimators,
+    grammar_mixture,
+    grammar_risks,
+    grammar_sweeps,
+    grammar_training,
+)
 from fuzz.grammar import Entry
 from fuzz.judge import Call
 from fuzz.values import Draw
 
-_PARTS = [grammar, grammar_risks, grammar_training, grammar_estimators, grammar_sweeps, grammar_command]
+_PARTS = [
+    grammar,
+    grammar_mixture,
+    grammar_risks,
+    grammar_training,
+    grammar_estimators,
+    grammar_sweeps,
+    grammar_command,
+]
 ENTRIES: dict[str, Entry] = {name: entry for part in _PARTS for name, entry in part.ENTRIES.items()}
 # These take some tenths of a second each, and are called a fifth as often as the others.
 SLOW = {*grammar_sweeps.ENTRIES, *grammar_command.ENTRIES} - {"grid"}

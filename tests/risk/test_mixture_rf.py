@@ -65,35 +65,48 @@ def test_a_singular_problem_is_solved_in_the_features(monkeypatch):
         assert rf_risk(mixture, np.vstack([W, W + 1e-7 * step])) < 1
 
 
-def test_rows_too_short_for_rounding_are_named():
-    """What tanh(x + 1/2) has of degree two in such rows is below the rounding of what it has of degree one."""
-    mixture, shifted = drawn_mixture(2), Activation("shifted", lambda x: np.tanh(x + 0.5))
-    W = draw_weights(6, 2, rng=0)
-    for scale, says in ((1e-5, "may be off by"), (1e-9, "may be off by"), (1e-90, "rows of W are so short")):
-        with pytest.warns(RuntimeWarning, match=says):
-            assert 0 <= rf_risk(mixture, scale * W, shifted) <= 1
+@pytest.mark.parametrize("name", ["shifted", "softplus"])
+def test_short_rows_see_a_quadratic_function(name):
+    """As they get shorter, what a smooth sigma has left beside constants and lines is x^2.
 
-
-def test_short_rows_see_a_quadratic_function():
-    """As they get shorter, what a smooth sigma has left beside constants and lines is x^2."""
+    Of four rows in two dimensions two combinations are free of lines: the third and the fourth less what the first two
+    make of them.
+    """
     mixture, W = drawn_mixture(2), draw_weights(4, 2, rng=0)
-    shifted = Activation("shifted", lambda x: np.tanh(x + 0.5))
-    found = [rf_risk(mixture, scale * W, shifted) for scale in (1e-1, 1e-2)]
-    lines = W - np.linalg.lstsq(W[:2].T, W.T, rcond=None)[0].T @ W[:2]
-    np.testing.assert_allclose(lines, 0, atol=1e-12)
-    # Of four rows in two dimensions two combinations are free of lines: their forms are those of rows three and four,
-    # less the same combination of the first two.
-    mix = np.linalg.lstsq(W[:2].T, W[2:].T, rcond=None)[0].T
-    forms = [
-        np.outer(w, w) - sum(m * np.outer(v, v) for m, v in zip(part, W[:2], strict=True))
-        for w, part in zip(W[2:], mix, strict=True)
-    ]
-    classes = [
-        naive_mixture.form_moments(C, forms) for C in (mixture.Sigma - mixture.Delta, mixture.Sigma + mixture.Delta)
-    ]
+    sigma = Activation("shifted", lambda x: np.tanh(x + 0.5)) if name == "shifted" else name
+    forms = np.array([np.outer(w, w) for w in W])
+    shares = np.linalg.solve(W[:2].T, W[2:].T)
+    free = forms[2:] - np.einsum("ij,ikl->jkl", shares, forms[:2])
+    classes = [naive_mixture.form_moments(mixture.Sigma - y * mixture.Delta, free) for y in (1, -1)]
     wanted = naive_mixture.best_risk(*classes)
-    assert abs(found[1] - wanted) < abs(found[0] - wanted) < 0.1
-    assert found[1] == pytest.approx(wanted, abs=1e-2)
+    found = {scale: rf_risk(mixture, scale * W, sigma) for scale in (1e-1, 1e-2, 1e-5, 1e-9, 1e-30, 1e-70)}
+    assert abs(found[1e-2] - wanted) < abs(found[1e-1] - wanted) / 3
+    for scale in (1e-9, 1e-30, 1e-70):
+        assert found[scale] == pytest.approx(wanted, rel=1e-9)
+
+
+def test_short_rows_with_a_ridge():
+    """Coefficients of x^2 are larger by 1 / r^2, so a ridge of r^4 is that of rows of length one."""
+    mixture, W = drawn_mixture(2), draw_weights(4, 2, rng=0)
+    found = [rf_risk(mixture, r * W, "softplus", ridge=1e-3 * r**4) for r in (1e-5, 1e-30)]
+    assert found[0] == pytest.approx(found[1], rel=1e-6)
+    assert found[1] > rf_risk(mixture, 1e-30 * W, "softplus") + 1e-3
+
+
+@pytest.mark.parametrize("ridge", [0.0, 0.1])
+def test_short_rows_and_long_ones(monkeypatch, ridge):
+    """The way of short rows, at lengths at which the twin has its digits."""
+    monkeypatch.setattr(mixture_rf, "SHORT", 1.0)
+    Sigma, Delta = drawn_covariances(2)
+    W = np.array([[0.1], [1.0], [0.2], [2.0], [0.0]]) * draw_weights(5, 2, rng=0)
+    wanted = naive_mixture.best_risk(*naive_moments_of("softplus", Sigma, Delta, W[:4]), ridge)
+    found = rf_risk(GaussianMixture(Sigma, Delta), W, "softplus", ridge=ridge)
+    assert found == pytest.approx(wanted, rel=1e-9)
+
+
+def test_rows_too_short_for_floating_point_are_named():
+    with pytest.warns(RuntimeWarning, match="rows of W are so short"):
+        assert rf_risk(drawn_mixture(2), 1e-90 * draw_weights(6, 2, rng=0), "softplus") == 1
 
 
 def test_large_rows_with_a_ridge():
