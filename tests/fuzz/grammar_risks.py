@@ -23,6 +23,8 @@ def _risk(draw: Draw, **options: Any) -> tuple[dict[str, Value], Twin | None, in
     maybe(draw, arguments, "parallel", lambda: values.flag(draw))
     if options.get("tangent"):
         excuse_jumps(arguments, twin)
+        if isinstance(arguments["target"].plain, Pair) and twin is not None and twin.jumps:  # which Sigma may hide
+            arguments["activation"] = arguments["activation"]._replace(kind="odd")
     return arguments, twin, N, d
 
 

@@ -25,7 +25,7 @@ def _of_classes(pair: Pair, W: Any, twin: Twin | None, moments: Any) -> list[Mom
     found = []
     for covariance in (pair.Sigma - pair.Delta, pair.Sigma + pair.Delta):
         values = np.linalg.eigvalsh(covariance)
-        if twin is None or values[0] < 1e-3 * values[-1] or not np.all(np.abs(W) < 1e100):
+        if twin is None or not values[0] > 1e-3 * values[-1] or not np.all(np.abs(W) < 1e100):
             return None
         L = np.linalg.cholesky(covariance)
         got = moments(twin, W @ L, np.eye(len(L)))
@@ -82,7 +82,7 @@ def nn_risk(pair: Pair, N: int, got: float, exact: bool) -> str | None:
     values = np.linalg.eigvalsh(pair.Sigma)
     if not 1 / (1 + len(values) / (4 if exact else 2)) - 1e-12 <= got <= 1:
         return f"is {got:.6g}, outside what any mixture has"
-    if values[0] < 1e-3 * values[-1]:
+    if not values[0] > 1e-3 * values[-1]:
         return None
     L = np.linalg.inv(np.linalg.cholesky(pair.Sigma))
     squares = np.sort(np.linalg.eigvalsh(L @ pair.Delta @ L.T) ** 2)[::-1][:N]
