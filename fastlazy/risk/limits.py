@@ -24,6 +24,7 @@ from fastlazy.activations.builtin import check_activation
 from fastlazy.activations.moments import expansion
 from fastlazy.activations.units import in_own_unit
 from fastlazy.risk.graded import check_digits
+from fastlazy.risk.inputs import cov_through, root_of, whitened
 from fastlazy.risk.mixture import check_learned, mixture_solver
 from fastlazy.risk.nt_limit import tangent_ratio
 from fastlazy.risk.sectors import sector_ratio
@@ -107,7 +108,7 @@ def rf_risk_limit(
     moments = _moments(sigma, length)
     _check_digits(sigma, moments)
     if finite and _isotropic(g) and not moments.square:  # that of x^2 is `_rf_refined`, in closed form
-        return target.null_risk * sector_ratio(sigma, length, neurons, target.d, _trace_share(B))
+        return target.null_risk * sector_ratio(sigma, length, neurons, len(g), _trace_share(B))
     ratio = _rf_refined if finite else _rf_asymptotic
     return target.null_risk * ratio(g, B, neurons, moments)
 
@@ -181,7 +182,7 @@ def nt_risk_limit(
             )
         share = _trace_share(B)
         sigma, _ = in_own_unit(sigma)  # no ratio depends on the unit
-        return target.null_risk * tangent_ratio(sigma, length, neurons, target.d, share, refined=finite)
+        return target.null_risk * tangent_ratio(sigma, length, neurons, len(g), share, refined=finite)
     if finite and isotropic:
         return target.null_risk * _nt_mean(B, neurons)
     return target.null_risk * _nt_asymptotic(g, B, neurons)
@@ -199,6 +200,11 @@ def _trace_share(B: Array) -> float:
 
 def _in_cov_basis(target: QuadraticFunction, cov: ArrayLike | None) -> tuple[Array, Array, float]:
     """Eigenvalues g of cov, scaled to sum 1, B in its eigenbasis and of size one, and the root of cov's trace."""
+    root = root_of(target)
+    if root is not None:  # the rows see z, x = A z, as rows of the covariance A^T Gamma A
+        target, cov = whitened(target), cov_through(root, cov)
+        if not cov.any():
+            raise ValueError("cov has rows of W that see only directions in which x is zero; pass another cov")
     g, basis = cov_spectrum(cov, target.d)
     B = scaled(target)[1].B
     if basis is not None:

@@ -16,11 +16,9 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from fastlazy._support.arguments import Array, check_array, check_columns
-from fastlazy.risk.projections import check_weights
 from fastlazy.targets.mixture import GaussianMixture
 from fastlazy.targets.quadratic import QuadraticFunction
 
@@ -53,24 +51,4 @@ def check_learned(target: QuadraticFunction | GaussianMixture) -> None:
 def check_learned_weights(target: QuadraticFunction | GaussianMixture, W: ArrayLike) -> Array:
     """W as a finite (N, d) array for the d of a quadratic function or a mixture, or TypeError or ValueError."""
     check_learned(target)
-    if isinstance(target, GaussianMixture):
-        return check_columns("W", check_array("W", W, 2), target.d)
-    return check_weights(target, W)
-
-
-def rows_in_modes(mixture: GaussianMixture, W: Array) -> Array:
-    """W A (N, k): the rows that see z as the rows of W see x = A z.
-
-    Raises
-    ------
-    ValueError
-        If an entry overflows.
-    """
-    with np.errstate(over="ignore", invalid="ignore"):  # looked for below
-        rows = W @ mixture.modes.A
-    if not np.isfinite(rows).all():
-        raise ValueError(
-            f"W has entries of size {np.abs(W).max():.3g}, whose products with Sigma^(1/2), of size "
-            f"{np.abs(mixture.modes.A).max():.3g}, overflow; divide W by a number"
-        )
-    return rows
+    return check_columns("W", check_array("W", W, 2), target.d)

@@ -17,13 +17,11 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastlazy._support.arguments import Array
-from fastlazy._support.blas import same_bits
 from fastlazy.activations.activation import Activation
 from fastlazy.risk import limits, nn
+from fastlazy.risk.inputs import cov_through
 from fastlazy.targets.mixture import GaussianMixture
 from fastlazy.targets.quadratic import QuadraticFunction
-from fastlazy.targets.weights import cov_spectrum
 
 
 def nn_risk(mixture: GaussianMixture, N: int) -> float:
@@ -65,7 +63,7 @@ def _from_lazy(
     refined: bool,
 ) -> float:
     """The risk that follows from the *prediction* of RF or NT."""
-    inner = _cov_in_modes(mixture, cov)
+    inner = cov_through(mixture.modes.A, cov)
     if not inner.any():  # the rows see only directions in which x is zero
         return 1.0
     target = _quadratic(mixture)
@@ -80,13 +78,3 @@ def _quadratic(mixture: GaussianMixture) -> QuadraticFunction:
 def _from_gain(gain: float) -> float:
     """The risk that follows from what is gained of the null risk of the quadratic target."""
     return 1 / (1 + max(gain, 0.0) / 4)
-
-
-def _cov_in_modes(mixture: GaussianMixture, cov: ArrayLike | None) -> Array:
-    """The covariance A^T Gamma A (k, k) of a row of W A; Gamma is I / d, or *cov* of a row of W."""
-    A = mixture.modes.A
-    variances, basis = cov_spectrum(cov, mixture.d)
-    with same_bits(*A.shape):
-        half = A * np.sqrt(variances)[:, None] if basis is None else (basis * np.sqrt(variances)).T @ A
-        inner = half.T @ half
-    return (inner + inner.T) / 2

@@ -14,7 +14,7 @@ from fastlazy._support.rounding import check_finite, check_size
 from fastlazy._support.singular import EPS
 from fastlazy.activations.activation import Activation
 from fastlazy.activations.units import in_own_unit, times_power
-from fastlazy.risk.mixture import rows_in_modes
+from fastlazy.risk.inputs import rows_through
 from fastlazy.risk.mixture_rf import feature_moments
 from fastlazy.risk.projections import symmetric_form
 from fastlazy.targets.mixture import GaussianMixture
@@ -27,7 +27,7 @@ def network_risk(
 ) -> tuple[float, float]:
     """The risk of sum_i a_i sigma(<w_i, x>) + c for checked arguments, and what rounding may have done to it."""
     with same_bits(*W.shape), np.errstate(over="ignore", invalid="ignore"):  # check_finite looks for infinities
-        rows = rows_in_modes(mixture, W)
+        rows = rows_through(mixture.modes.A, W)
         if activation.is_square:
             return _form_risk("network_risk", mixture, symmetric_form(rows, a), c), 0.0
         check_size(rows, 1e150, "argument of sigma by its inverse")
@@ -45,7 +45,7 @@ def tangent_risk(
 ) -> tuple[float, float]:
     """The risk of sum_i <b_i, x> sigma'(<w_i, x>) + c for checked arguments, and what rounding may have done to it."""
     with same_bits(*W.shape), np.errstate(over="ignore", invalid="ignore"):  # check_finite looks for infinities
-        rows, moves = rows_in_modes(mixture, W), b @ mixture.modes.A
+        rows, moves = rows_through(mixture.modes.A, W), b @ mixture.modes.A
         if activation.is_square:
             S = moves.T @ rows
             return _form_risk("tangent_risk", mixture, S + S.T, c), 0.0

@@ -35,7 +35,7 @@ from fastlazy.activations.rf_pairs import unit_rows
 from fastlazy.activations.short_rows import short
 from fastlazy.activations.units import in_own_unit, ridge_in_unit
 from fastlazy.risk.graded import SHORT, check_digits, graded_gain
-from fastlazy.risk.mixture import rows_in_modes
+from fastlazy.risk.inputs import rows_through
 from fastlazy.targets.mixture import GaussianMixture, Modes
 
 _TOO_LARGE = "W or the ridge is too large; divide it by a number"
@@ -56,7 +56,7 @@ class FeatureMoments(NamedTuple):
 
 def rf_risk(mixture: GaussianMixture, W: Array, activation: Activation, ridge: float, parallel: bool) -> float:
     """The risk of random features for checked arguments, as the public `rf_risk` describes it."""
-    rows = rows_in_modes(mixture, W)
+    rows = rows_through(mixture.modes.A, W)
     if ridge == 0:
         if activation.is_quadratic or activation.degree is not None:  # a length multiplies a feature by a number
             rows = unit_rows(rows)[0]

@@ -14,6 +14,7 @@ from fastlazy._support.singular import EPS, PROMISE
 from fastlazy.activations.activation import Activation
 from fastlazy.activations.builtin import check_activation
 from fastlazy.activations.units import in_own_unit, times_power
+from fastlazy.risk.inputs import root_of, whitened, whitened_rows
 from fastlazy.risk.mixture import check_learned_weights, mixture_solver
 from fastlazy.risk.projections import form_risk, symmetric_form
 from fastlazy.risk.rf_solver import feature_moments
@@ -81,6 +82,7 @@ def network_risk(
         risk, rounding = mixture_solver("network_risk")(target, weights, layer, offset, sigma, together)
         _warn_of_rounding("network_risk", target, risk, rounding)
         return risk
+    weights, target = whitened_rows(target, weights), whitened(target)
     if sigma.is_square:
         # _form_distance looks for infinities.
         with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):
@@ -162,6 +164,11 @@ def tangent_risk(
         risk, rounding = mixture_solver("tangent_risk")(target, weights, moves, offset, sigma, together)
         _warn_of_rounding("tangent_risk", target, risk, rounding)
         return risk
+    root = root_of(target)
+    if root is not None:
+        with np.errstate(over="ignore", invalid="ignore"):  # _distance looks for infinities
+            moves = moves @ root
+    weights, target = whitened_rows(target, weights), whitened(target)
     if sigma.is_square:
         # _form_distance looks for infinities.
         with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):

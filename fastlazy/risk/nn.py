@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastlazy._support.arguments import check_count
+from fastlazy.risk.inputs import whitened
 from fastlazy.risk.mixture import check_learned, mixture_solver
 from fastlazy.targets.mixture import GaussianMixture
 from fastlazy.targets.quadratic import QuadraticFunction
@@ -75,6 +76,6 @@ def nn_risk_limit(target: QuadraticFunction | GaussianMixture, N: int) -> float:
     check_learned(target)
     if isinstance(target, GaussianMixture):
         return mixture_solver("nn_risk_limit")(target, check_count("N", N))
-    squares = np.sort(target.eigenvalues**2)
+    squares = np.sort(whitened(target).eigenvalues ** 2)
     # Theorem 3
-    return 2 * float(np.sum(squares[: max(target.d - check_count("N", N), 0)]))
+    return 2 * float(np.sum(squares[: max(len(squares) - check_count("N", N), 0)]))

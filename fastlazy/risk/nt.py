@@ -11,10 +11,11 @@ from fastlazy.activations.activation import Activation
 from fastlazy.activations.builtin import check_activation
 from fastlazy.activations.rf_pairs import unit_rows
 from fastlazy.activations.units import in_own_unit, ridge_in_unit
+from fastlazy.risk.inputs import whitened, whitened_rows
 from fastlazy.risk.mixture import check_learned_weights, mixture_solver
 from fastlazy.risk.projections import nt_lost
 from fastlazy.targets.mixture import GaussianMixture
-from fastlazy.targets.quadratic import QuadraticFunction, scaled
+from fastlazy.targets.quadratic import QuadraticFunction, QuadraticTarget, scaled
 
 
 def nt_risk(
@@ -92,6 +93,11 @@ def nt_risk(
     most = check_count("max_iterations", max_iterations)
     if isinstance(target, GaussianMixture):
         return mixture_solver("nt_risk")(target, weights, sigma, penalty, goal, most, together)
+    if isinstance(target, QuadraticTarget) and target.root is not None and penalty > 0:
+        from fastlazy.risk import nt_inputs  # which loads the compiler
+
+        return nt_inputs.nt_risk(target, weights, sigma, penalty, goal, most, together)
+    weights, target = whitened_rows(target, weights), whitened(target)
     size, unit = scaled(target)
     if sigma.is_quadratic:
         with same_bits(*weights.shape):

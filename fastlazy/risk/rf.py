@@ -10,6 +10,7 @@ from fastlazy.activations.activation import Activation
 from fastlazy.activations.builtin import check_activation
 from fastlazy.activations.rf_pairs import unit_rows
 from fastlazy.activations.units import in_own_unit, ridge_in_unit
+from fastlazy.risk.inputs import whitened, whitened_rows
 from fastlazy.risk.mixture import check_learned_weights, mixture_solver
 from fastlazy.risk.projections import best_rf_form, form_risk
 from fastlazy.risk.rf_solver import solve_rf_risk
@@ -88,6 +89,7 @@ def rf_risk(
     if isinstance(target, GaussianMixture):
         with same_bits(*weights.shape):
             return mixture_solver("rf_risk")(target, weights, sigma, penalty, together)
+    weights, target = whitened_rows(target, weights), whitened(target)
     size, unit = scaled(target)
     with same_bits(*weights.shape):
         if sigma.is_quadratic:

@@ -24,7 +24,7 @@ from fastlazy._support.arguments import (
     check_symmetric,
 )
 from fastlazy._support.blas import same_bits
-from fastlazy.targets.quadratic import LARGEST, SMALLEST, eigenbasis
+from fastlazy.targets.quadratic import LARGEST, SMALLEST, covariance_root, eigenvalue_rounding, in_dtype
 
 _EPS = float(np.finfo(float).eps)
 
@@ -118,14 +118,12 @@ class GaussianMixture:
     @cached_property
     def modes(self) -> Modes:
         """The matrix A (d, k) and delta (k,), the generalised eigenvalues of (Delta, Sigma); k is the rank of Sigma."""
-        variances, basis = eigenbasis(self.Sigma)
-        # What rounding left of eigenvalues that are zero is not kept.
-        kept = np.flatnonzero(variances > (0.0 if basis is None else _rounding(variances)))
-        variances = variances[kept]
         with same_bits(self.d, self.d):
-            A = (np.eye(self.d) if basis is None else basis)[:, kept] * np.sqrt(variances)
-            if basis is None and _is_diagonal(self.Delta):
-                delta = self.Delta.diagonal()[kept] / variances
+            A = covariance_root(self.Sigma)
+            variances = np.sum(A**2, axis=0)
+            if _is_diagonal(self.Sigma) and _is_diagonal(self.Delta):
+                kept = self.Sigma.diagonal() > 0
+                delta = self.Delta.diagonal()[kept] / self.Sigma.diagonal()[kept]
             else:
                 inverse = A / variances  # A^T inverse = I
                 whitened = inverse.T @ self.Delta @ inverse
@@ -164,13 +162,7 @@ class GaussianMixture:
         z = generator.standard_normal((count, len(delta))) * np.sqrt(1 - y[:, None] * delta)
         with same_bits(count, self.d):
             X = z @ A.T
-        largest, limits = float(np.abs(X).max()), np.finfo(kind)
-        if largest > float(limits.max) or 0 < largest < limits.tiny:
-            raise ValueError(
-                f"x has entries of size {largest:.3g}, beyond the range of dtype {kind}; pass dtype=np.float64, or "
-                "multiply Sigma and Delta by a number"
-            )
-        return X.astype(kind), y.astype(kind)
+        return in_dtype(X, kind), y.astype(kind)
 
     def _check_classes(self) -> None:
         """Raise ValueError if a class has a variance that is negative beyond rounding."""
@@ -184,7 +176,7 @@ class GaussianMixture:
             else:
                 with same_bits(*covariance.shape):
                     values = np.linalg.eigvalsh(covariance)
-                allowed = np.full(self.d, _rounding(values))
+                allowed = np.full(self.d, eigenvalue_rounding(values))
             worst = int(np.argmin(values + allowed))
             if values[worst] < -allowed[worst]:
                 raise ValueError(
@@ -236,11 +228,6 @@ def exponential_mixture(d: int, *, strength: float = 1.0, rng: Seed = None) -> G
         )
     spectrum = check_rng(rng).exponential(size=dimension)
     return GaussianMixture(np.ones(dimension), factor * spectrum / max(dimension**0.5, float(spectrum.max())))
-
-
-def _rounding(eigenvalues: Array) -> float:
-    """The size up to which an eigenvalue of a matrix with these *eigenvalues* (d,) is rounding."""
-    return 4 * len(eigenvalues) * _EPS * float(np.abs(eigenvalues).max())
 
 
 def _is_diagonal(matrix: Array) -> bool:

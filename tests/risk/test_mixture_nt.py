@@ -8,7 +8,7 @@ import pytest
 from drawn_mixtures import SIGMAS, drawn_covariances, drawn_mixture, naive_moments_of
 
 from fastlazy import Activation, GaussianMixture, draw_weights, exponential_mixture, nt_risk
-from fastlazy.risk import mixture_nt
+from fastlazy.risk import nt_classes
 
 ITERATE = pytest.mark.parametrize("iterate", [False, True], ids=["dense", "iteration"])
 
@@ -16,7 +16,7 @@ ITERATE = pytest.mark.parametrize("iterate", [False, True], ids=["dense", "itera
 @pytest.fixture
 def solver(monkeypatch, iterate):
     if iterate:
-        monkeypatch.setattr(mixture_nt, "SMALL", 0)
+        monkeypatch.setattr(nt_classes, "SMALL", 0)
 
 
 @ITERATE
@@ -48,12 +48,12 @@ def test_any_square_is_the_square(ridge, iterate):
 def test_both_solvers_agree(monkeypatch, sigma, ridge):
     mixture, W = drawn_mixture(20), draw_weights(50, 20, rng=0)
     wanted = nt_risk(mixture, W, sigma, ridge=ridge)
-    monkeypatch.setattr(mixture_nt, "SMALL", 0)
+    monkeypatch.setattr(nt_classes, "SMALL", 0)
     assert nt_risk(mixture, W, sigma, ridge=ridge) == pytest.approx(wanted, rel=3e-8)
 
 
 def test_iteration_without_convergence_warns_and_is_an_upper_bound(monkeypatch):
-    monkeypatch.setattr(mixture_nt, "SMALL", 0)
+    monkeypatch.setattr(nt_classes, "SMALL", 0)
     mixture, W = exponential_mixture(30, rng=0), draw_weights(60, 30, rng=0)
     exact = nt_risk(mixture, W, "relu")
     for sigma, least in (("relu", exact), ("square", nt_risk(mixture, W[:20]))):
@@ -70,7 +70,7 @@ def test_preconditioning_spares_products(monkeypatch):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         nt_risk(mixture, W, "relu", max_iterations=40)
-    monkeypatch.setattr(mixture_nt, "inverse", lambda *_: np.copy)
+    monkeypatch.setattr(nt_classes, "inverse", lambda *_: np.copy)
     with pytest.warns(RuntimeWarning, match="did not converge in 60 iterations"):
         nt_risk(mixture, W, "relu", max_iterations=60)
 
