@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastlazy import GaussianMixture
+from fastlazy import GaussianMixture, QuadraticTarget
 from fuzz import grammar, oracles, values
 from fuzz.grammar import Entry, call, maybe
 from fuzz.judge import Call
@@ -40,8 +40,26 @@ def _pair(draw: Draw, d: int, odd: bool) -> Pair:
     return Pair(Sigma / 2 + Sigma.T / 2, Delta / 2 + Delta.T / 2)
 
 
+class Inputs(NamedTuple):
+    """A target whose inputs have a covariance L L^T."""
+
+    B: np.ndarray
+    b0: float
+    L: np.ndarray
+
+    def whiten(self, plain: dict[str, Any]) -> dict[str, Any]:
+        """The plain arguments of the same call for inputs N(0, I)."""
+        other = {name: plain[name] @ self.L for name in ("W", "b") if name in plain}
+        return {**plain, **other, "target": (self.L.T @ self.B @ self.L, self.b0)}
+
+
 def learned(draw: Draw, d: int) -> Value:
-    """A target or a mixture; plain is (B, b0) or the pair of matrices."""
+    """A target, with or without a covariance of its inputs, or a mixture; plain is (B, b0), Inputs, or a Pair."""
+    if draw.chance(0.15):
+        A = draw.rng.standard_normal((d, d))
+        B, cov, b0 = A + A.T, A @ A.T + 0.1 * np.eye(d), draw.pick([0.0, 1.5])
+        cov = draw.pick([cov, np.diag(np.diag(cov))])
+        return Value(QuadraticTarget(B, b0, input_cov=cov), "good", Inputs(B, b0, np.linalg.cholesky(cov)))
     if not draw.chance(0.3):
         return grammar.target(draw, d)
     kind = "odd" if draw.kind() != "good" else "good"
