@@ -79,6 +79,9 @@ def nt_risk(
     one to three dozen products with K. sigma odd: V = 0, nothing is learned. Memory: 4 N^2 numbers and some (N, d).
     Rows within 1e-7 of each other, but not equal, count as parallel, which a warning says.
 
+    If the target has an input_cov, the ridge is on the coefficients of x, not of whitened inputs; x^2 with such a ridge
+    is solved by iteration, to 1e-13.
+
     For a `GaussianMixture` K and V are the covariances of the features over both classes, and with y. x^2 is then
     solved by iteration, too, to 1e-13. The memory is three times as much.
 
