@@ -13,11 +13,12 @@ from fastlazy._support.arguments import Array
 from fastlazy._support.blas import same_bits
 from fastlazy._support.singular import distinct_rows
 from fastlazy.activations.activation import Activation
+from fastlazy.activations.builtin import get_activation
 from fastlazy.activations.rf_pairs import unit_rows
 from fastlazy.activations.units import in_own_unit, ridge_in_unit
 from fastlazy.risk.inputs import rows_through
-from fastlazy.risk.nt_classes import best_risk, tangent_features
-from fastlazy.risk.nt_forms import FormProblem, least_risk
+from fastlazy.risk.mixture_nt_square import square_risk
+from fastlazy.risk.nt_classes import best_risk, square_rows, tangent_features
 from fastlazy.targets.mixture import GaussianMixture, Modes
 
 
@@ -34,10 +35,9 @@ def nt_risk(
     with same_bits(W.size, 1):
         rows, modes = rows_through(mixture.modes.A, W), mixture.modes
         if activation.is_quadratic:
-            if ridge == 0:  # in the modes, where Sigma = I
-                problem = FormProblem(np.eye(len(modes.delta)), np.diag(modes.delta), -np.diag(modes.delta), 1.0)
-                return least_risk(problem, rows, 0.0, max_iterations)
-            return least_risk(FormProblem(mixture.Sigma, mixture.Delta, -mixture.Delta, 1.0), W, ridge, max_iterations)
+            if ridge == 0:
+                return square_risk(modes, rows, max_iterations)
+            activation, rows = get_activation("square"), rows_through(modes.A, square_rows(W))
         if ridge == 0:
             if activation.degree is not None:  # a length multiplies features by a number, which no risk sees
                 rows = unit_rows(rows)[0]

@@ -49,8 +49,8 @@ def nt_risk(
     Returns
     -------
     float
-        The population squared error, not divided by the null risk. For x^2 exact to rounding, and zero once the rows
-        span the space.
+        The population squared error, not divided by the null risk. For x^2 exact to rounding, and for a quadratic
+        target zero once the rows span the space.
 
         For a general sigma that of coefficients found by iteration, so without a ridge never below the exact one. How
         far it is above is estimated from how the steps gain, to be at most the tolerance, or 1e-13 of the null risk.
@@ -80,10 +80,10 @@ def nt_risk(
     Rows within 1e-7 of each other, but not equal, count as parallel, which a warning says.
 
     If the target has an input_cov, the ridge is on the coefficients of x, not of whitened inputs; x^2 with such a ridge
-    is solved by iteration, to 1e-13.
+    is solved as any sigma.
 
     For a `GaussianMixture` K and V are the covariances of the features over both classes, and with y. x^2 is then
-    solved by iteration, too, to 1e-13. The memory is three times as much.
+    solved by iteration, too: to 1e-13, or with a ridge as any sigma. The memory is three times as much.
 
     References
     ----------

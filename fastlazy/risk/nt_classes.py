@@ -116,6 +116,14 @@ def tangent_features(
     return features._replace(between=(means[0] - means[1]) / 2)
 
 
+def square_rows(W: Array) -> Array:
+    """At most d rows (m, d) with which x^2 has the risk of the rows W (N, d), with any ridge.
+
+    With W = Q R, W^T b + b^T W = R^T Q^T b + (Q^T b)^T R, and |Q^T b| is at most |b|.
+    """
+    return W if len(W) <= W.shape[1] else np.asarray(np.linalg.qr(W, mode="r"))
+
+
 def best_risk(
     features: Features,
     V: Array,
@@ -162,17 +170,23 @@ def best_risk(
 def _preconditioner(
     features: Features, rows: Array, sigma: Activation, ridge: float, parallel: bool
 ) -> tuple[Callable[[Array], Array], float]:
-    """The inverse of what the covariance nearly is if z ~ N(0, I) in all classes, and the margin of the iteration."""
+    """The inverse of what the covariance nearly is if z ~ N(0, I) in all classes, and the margin of the iteration.
+
+    With a frame L = V sqrt(s) Z^T and coefficients over (s + ridge / c)^(1/2), c the noise of a feature, the operator
+    along V is (s K + ridge) / (s + ridge / c), between K and c whatever s is. The mean share of c stands for all.
+    """
     gram = features.classes[0].gram
     if gram is None or len(features.classes) > 1:
         gram = tangent_gram(tangent_slopes(rows, sigma), np.dtype(np.float64), True, parallel)
-    back = None if features.frame is None else np.linalg.inv(features.frame)
-    model = model_of(gram, ridge if back is None else ridge * float(np.sum(back**2)) / len(back))
+    if features.frame is None:
+        model = model_of(gram, ridge)
+        undo = inverse(model, gram.unit @ model.basis)
+        return lambda R: undo(R @ model.basis) @ model.basis.T, model.margin
+    V, root, Z = np.linalg.svd(features.frame)
+    noise = max(float(np.mean(gram.squares - gram.g[:, 0] ** 2)), EPS * float(np.max(gram.squares)))
+    weight = root**2 + ridge / noise
+    share = min(float(np.mean(ridge / noise / weight)), 1 - EPS)
+    model = model_of(gram, noise * share / (1 - share))
     undo = inverse(model, gram.unit @ model.basis)
-
-    def precondition(R: Array) -> Array:
-        if back is None:
-            return undo(R @ model.basis) @ model.basis.T
-        return undo(R @ back.T @ model.basis) @ model.basis.T @ back
-
-    return precondition, model.margin
+    turned = (V / np.sqrt(weight)) @ Z @ model.basis
+    return lambda R: undo(R @ turned) @ turned.T, model.margin

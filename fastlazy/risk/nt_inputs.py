@@ -10,10 +10,10 @@ import numpy as np
 from fastlazy._support.arguments import Array
 from fastlazy._support.blas import same_bits
 from fastlazy.activations.activation import Activation
+from fastlazy.activations.builtin import get_activation
 from fastlazy.activations.units import in_own_unit, ridge_in_unit
 from fastlazy.risk.inputs import rows_through
-from fastlazy.risk.nt_classes import best_risk, tangent_features
-from fastlazy.risk.nt_forms import FormProblem, least_risk
+from fastlazy.risk.nt_classes import best_risk, square_rows, tangent_features
 from fastlazy.risk.nt_solver import target_covariances
 from fastlazy.targets.quadratic import QuadraticFunction, QuadraticTarget, scaled
 
@@ -29,13 +29,10 @@ def nt_risk(
 ) -> float:
     """The risk of the best tangent model for checked arguments, as the public `nt_risk` describes it."""
     assert target.root is not None
-    assert target.input_cov is not None
     with same_bits(W.size, 1):
         size, unit = scaled(target.whitened)
         if activation.is_quadratic:
-            B, cov = target.B / size, target.input_cov
-            problem = FormProblem(cov, None, 2 * cov @ B @ cov, unit.null_risk)
-            return size**2 * least_risk(problem, W, ridge, max_iterations)
+            activation, W = get_activation("square"), square_rows(W)
         rows = rows_through(target.root, W)
         sigma, exponent = in_own_unit(activation)
         ridge = ridge_in_unit(ridge, exponent)

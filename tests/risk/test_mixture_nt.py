@@ -75,6 +75,21 @@ def test_preconditioning_spares_products(monkeypatch):
         nt_risk(mixture, W, "relu", max_iterations=60)
 
 
+@pytest.mark.parametrize("ridge", [0.1, 1.0])
+@pytest.mark.parametrize("sigma", ["square", "softplus"])
+def test_preconditioning_knows_the_ridge(monkeypatch, sigma, ridge):
+    """Variances of the inputs from 1e-6 to 1: their smallest are below the ridge, their largest above."""
+    monkeypatch.setattr(nt_classes, "SMALL", 0)
+    d = 20
+    Q, R = np.linalg.qr(np.random.default_rng(0).standard_normal((2, d, d)))[0]
+    root = Q * np.geomspace(1e-3, 1, d)
+    Delta = (root @ R * np.linspace(0, 0.5, d)) @ (root @ R).T
+    mixture = GaussianMixture(root @ root.T, Delta)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert 0 < nt_risk(mixture, draw_weights(60, d, rng=0), sigma, ridge=ridge, max_iterations=120) < 1
+
+
 @pytest.mark.parametrize("most", [25])
 def test_the_square_takes_few_steps(most):
     mixture, W = exponential_mixture(60, rng=0), draw_weights(30, 60, rng=0)
