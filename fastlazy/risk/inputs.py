@@ -38,7 +38,7 @@ def rows_through(A: Array, W: Array) -> Array:
     ValueError
         If an entry overflows.
     """
-    with np.errstate(over="ignore", invalid="ignore"):  # looked for below
+    with same_bits(max(W.shape), max(A.shape)), np.errstate(over="ignore", invalid="ignore"):  # looked for below
         rows = W @ A
     if not np.isfinite(rows).all():
         raise ValueError(

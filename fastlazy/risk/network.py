@@ -166,7 +166,7 @@ def tangent_risk(
         return risk
     root = root_of(target)
     if root is not None:
-        with np.errstate(over="ignore", invalid="ignore"):  # _distance looks for infinities
+        with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):  # _distance looks for infinities
             moves = moves @ root
     weights, target = whitened_rows(target, weights), whitened(target)
     if sigma.is_square:
