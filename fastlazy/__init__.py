@@ -1,8 +1,8 @@
 """Lazy training of two-layer networks, fast and exact on CPUs: RF, NT and NN side by side.
 
-Random features, the neural tangent model and the trained network, for the quadratic target of Ghorbani,
-Mei, Misiakiewicz, Montanari, "Limitations of Lazy Training of Two-layers Neural Networks" (NeurIPS 2019,
-arXiv:1906.08899). Each name below is loaded when it is first used.
+Random features, the neural tangent model and the trained network, for the quadratic target and the mixture of two
+Gaussians of Ghorbani, Mei, Misiakiewicz, Montanari, "Limitations of Lazy Training of Two-layers Neural Networks"
+(NeurIPS 2019, arXiv:1906.08899). Each name below is loaded when it is first used.
 """
 
 from __future__ import annotations
