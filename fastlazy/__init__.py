@@ -1,8 +1,8 @@
 """Lazy training of two-layer networks, fast and exact on CPUs: RF, NT and NN side by side.
 
-Random features, the neural tangent model and the trained network, for the quadratic target of Ghorbani,
-Mei, Misiakiewicz, Montanari, "Limitations of Lazy Training of Two-layers Neural Networks" (NeurIPS 2019,
-arXiv:1906.08899). Each name below is loaded when it is first used.
+Random features, the neural tangent model and the trained network, for the quadratic target and the mixture of two
+Gaussians of Ghorbani, Mei, Misiakiewicz, Montanari, "Limitations of Lazy Training of Two-layers Neural Networks"
+(NeurIPS 2019, arXiv:1906.08899). Each name below is loaded when it is first used.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from fastlazy.targets.library import identity_target as identity_target
     from fastlazy.targets.library import power_law_target as power_law_target
     from fastlazy.targets.library import rank_one_target as rank_one_target
+    from fastlazy.targets.mixture import GaussianMixture as GaussianMixture
+    from fastlazy.targets.mixture import exponential_mixture as exponential_mixture
     from fastlazy.targets.quadratic import QuadraticFunction as QuadraticFunction
     from fastlazy.targets.quadratic import QuadraticTarget as QuadraticTarget
     from fastlazy.targets.weights import draw_weights as draw_weights
@@ -66,11 +68,13 @@ _MODULES = {
     "Diagnostics": "training.diagnostics",
     "FeatureFunction": "training.feature_functions",
     "Fit": "training.fit",
+    "GaussianMixture": "targets.mixture",
     "Linearization": "training.linearization",
     "QuadraticFunction": "targets.quadratic",
     "QuadraticTarget": "targets.quadratic",
     "captured_share": "risk.captured",
     "draw_weights": "targets.weights",
+    "exponential_mixture": "targets.mixture",
     "exponential_target": "targets.library",
     "fit_nn": "training.fit_nn",
     "gap_target": "targets.gap",

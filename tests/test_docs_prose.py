@@ -123,7 +123,7 @@ def test_the_size_of_the_tangent_model():
     assert 450 * 4500 == 2_025_000
     assert f"{8 * 2_025_000**2 / 1e12:.1f}" == "32.8"
     said("docs/activations.md", "Up to 1500 unknowns the matrix is factorized.")
-    assert nt_solver._SMALL == 1500
+    assert nt_solver.SMALL == 1500
     said("docs/activations.md", "below `tolerance` (1e-8 of the risk)")
     assert inspect.signature(fastlazy.nt_risk).parameters["tolerance"].default == 1e-8
 

@@ -68,6 +68,18 @@ def fill_normals(key, stream, out):
             out[whole + i] = last[i]
 
 
+@jit_exact
+def fill_signs(key, stream, out):
+    """Fill *out* (4,) in place with fair signs, 1 or -1, of a stream: the same four for either dtype.
+
+    They are bits of the last counter there is, which no array of normals is long enough to reach.
+    """
+    key, stream = _U(key), _U(stream)
+    word, _ = philox(_LOW, _LOW, stream & _LOW, stream >> _WORD, key & _LOW, key >> _WORD)
+    for s in range(4):
+        out[s] = np.int64((word >> _U(s)) & _U(1)) * 2 - 1
+
+
 @jit_exact_inline
 def philox(c0, c1, c2, c3, k0, k1):
     """Philox4x32-7 of a counter under a key: output words 0 and 1, and 2 and 3, as two uint64.

@@ -1,7 +1,7 @@
 """SGD of the network f(x) = gain sum_i a_i sigma(<w_i, x>) + c, in place.
 
 Samples are given, or those of the target y = sum_i beta_i x_i^2 + b0 with x ~ N(0, I): in the eigenbasis of B, which
-costs nothing since x is rotation invariant. A step on b samples with errors e = f(x) - y and loss mean(e^2) is
+costs nothing since x is rotation invariant; or those of two Gaussian classes, in the modes of the pair. A step on b samples with errors e = f(x) - y and loss mean(e^2) is
 
     W     <- W     - eta_W (2 gain / b) sum_k e_k (a o sigma'(W x_k)) x_k^T
     a     <- a     - eta_a (2 / b)      sum_k e_k sigma(W x_k)                 ("free")
@@ -148,8 +148,13 @@ def unpack(network: Network, N: int, d: int) -> State:
     return State(rows.copy(), network.a[int(turn)].astype(np.float64).ravel()[:N], float(gain), float(c))
 
 
-def allocate(network: Network, beta: np.ndarray, b0: float, shape: Shape) -> tuple[Samples, Work]:
-    """Scratch for blocks of that *shape*; samples that are drawn are those of the target *beta* (d,), *b0*."""
+def allocate(
+    network: Network, beta: np.ndarray, b0: float, shape: Shape, spreads: np.ndarray | None = None
+) -> tuple[Samples, Work]:
+    """Scratch for blocks of that *shape*.
+
+    Samples that are drawn are those of the target *beta* (d,), *b0*, or of two classes with *spreads* (2, d).
+    """
     (panels, _, width), dtype = network.W.shape, network.W.dtype
     groups = groups_of(shape.size)
     work = Work(
@@ -166,7 +171,7 @@ def allocate(network: Network, beta: np.ndarray, b0: float, shape: Shape) -> tup
             errors=np.zeros(shape.members, np.int64),
         ),
     )
-    return allocate_samples(beta, b0, shape.size, width if shape.several else 0, dtype), work
+    return allocate_samples(beta, b0, shape.size, width if shape.several else 0, dtype, spreads), work
 
 
 @jit

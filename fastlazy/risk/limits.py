@@ -21,15 +21,18 @@ from fastlazy.activations.builtin import check_activation
 from fastlazy.activations.units import in_own_unit, ridge_in_unit, times_power
 from fastlazy.risk.equivalent import BestRidge, Equivalent, check_penalty, check_sizes, finite_risks
 from fastlazy.risk.graded import check_digits
+from fastlazy.risk.inputs import cov_through, root_of, whitened
+from fastlazy.risk.mixture import check_learned, mixture_solver
 from fastlazy.risk.nt_limit import square_equivalent, tangent_equivalent, tangent_ratio
 from fastlazy.risk.rf_limit import asymptotic_ratio, increasing_root, moments_at, refined_equivalent
 from fastlazy.risk.sectors import sector_equivalent
-from fastlazy.targets.quadratic import QuadraticFunction, check_target, scaled
+from fastlazy.targets.mixture import GaussianMixture
+from fastlazy.targets.quadratic import QuadraticFunction, scaled
 from fastlazy.targets.weights import cov_spectrum
 
 
 def rf_risk_limit(
-    target: QuadraticFunction,
+    target: QuadraticFunction | GaussianMixture,
     N: int,
     activation: str | Activation = "square",
     *,
@@ -42,7 +45,7 @@ def rf_risk_limit(
 
     Parameters
     ----------
-    target : QuadraticTarget
+    target : QuadraticTarget or GaussianMixture
     N : int
         Neurons.
     activation : str or Activation
@@ -83,27 +86,34 @@ def rf_risk_limit(
     what they ask of K. For x^2 at finite n, N of the order of d and a target with a trace, where lengths and common
     directions of samples fluctuate most, it is least exact.
 
+    For a `GaussianMixture` it is 1 / (1 + q / 4), q what random features gain of a quadratic target with the
+    eigenvalues delta_j, the generalised ones of (Delta, Sigma) (`fastlazy.risk.mixture_limits`): only asymptotic, for
+    delta_j of the order of d^(-1/2), refined or not.
+
     References
     ----------
-    arXiv:1906.08899, Theorem 1; arXiv:2405.15699 for finite n.
+    arXiv:1906.08899, Theorem 1, and Theorem 4 for the mixture; arXiv:2405.15699 for finite n.
     """
-    g, B, length = _in_cov_basis(target, cov)
+    check_learned(target)
     neurons, sigma, finite = check_count("N", N), check_activation(activation), check_flag("refined", refined)
     n, penalty = check_sizes(math.inf if n_samples is None else n_samples, (0,)), check_penalty(ridge, (0,))
+    if isinstance(target, GaussianMixture):
+        return mixture_solver("rf_risk_limit")(target, neurons, sigma, cov, finite, n, penalty)
+    g, B, length = _in_cov_basis(target, cov)
     sigma, exponent = in_own_unit(sigma)  # no ratio depends on the unit
     moments = moments_at(sigma, length)
     check_digits("rf_risk_limit", sigma, np.array([moments.doubt]), "cov")
     if n_samples is None and penalty == 0 and not finite:
         return target.null_risk * asymptotic_ratio(g, B, neurons, moments)
     if _isotropic(g) and not moments.square:  # that of x^2 is in closed form
-        features = sector_equivalent(sigma, length, neurons, target.d, _trace_share(B))
+        features = sector_equivalent(sigma, length, neurons, len(g), _trace_share(B))
     else:
         features = refined_equivalent(g, B, neurons, moments)
     return _finite(target, features, n, penalty, exponent)
 
 
 def nt_risk_limit(
-    target: QuadraticFunction,
+    target: QuadraticFunction | GaussianMixture,
     N: int,
     activation: str | Activation = "square",
     *,
@@ -116,7 +126,7 @@ def nt_risk_limit(
 
     Parameters
     ----------
-    target : QuadraticTarget
+    target : QuadraticTarget or GaussianMixture
     N : int
         Neurons.
     activation : str or Activation
@@ -158,14 +168,27 @@ def nt_risk_limit(
     then lower than predicted; for a sigma whose noise is mostly of degree three, as He_2 + He_3, it is so by more
     than 1 / d at N = 3 d already.
 
+    For a `GaussianMixture` it is 1 / (1 + q / 4), q what the tangent model gains of a quadratic target with the
+    eigenvalues delta_j, the generalised ones of (Delta, Sigma) (`fastlazy.risk.mixture_limits`): only asymptotic, for
+    delta_j of the order of d^(-1/2), refined or not. The covariance of a row is then cov times Sigma, which for another
+    sigma than x^2 must be a multiple of the identity.
+
     References
     ----------
-    arXiv:1906.08899, Theorem 2 (x^2, Gamma = I/d); the rest, finite n too, ours.
+    arXiv:1906.08899, Theorem 2 (x^2, Gamma = I/d) and Theorem 5 (x^2, mixture); the rest, finite n too, ours.
     """
-    g, B, length = _in_cov_basis(target, cov)
+    check_learned(target)
     neurons, sigma, finite = check_count("N", N), check_activation(activation), check_flag("refined", refined)
     n, penalty = check_sizes(math.inf if n_samples is None else n_samples, (0,)), check_penalty(ridge, (0,))
+    if isinstance(target, GaussianMixture):
+        return mixture_solver("nt_risk_limit")(target, neurons, sigma, cov, finite, n, penalty)
+    g, B, length = _in_cov_basis(target, cov)
     of_population = bool(np.isinf(n)) and penalty == 0
+    if root_of(target) is not None and not of_population:
+        raise ValueError(
+            "for a target with an input_cov no prediction is known with a finite n_samples or a ridge, which is on the "
+            "coefficients of x; leave both out, or take the mean of nt_risk with that ridge over some draws"
+        )
     if not _isotropic(g) and not (sigma.is_quadratic and of_population):
         what = f"activation {sigma.name!r}" if of_population else "finite n_samples or a ridge"
         raise ValueError(
@@ -177,11 +200,11 @@ def nt_risk_limit(
         return target.null_risk * (_nt_mean(B, neurons) if finite and _isotropic(g) else _nt_asymptotic(g, B, neurons))
     sigma, exponent = in_own_unit(sigma)
     if of_population:  # no ratio depends on the unit
-        return target.null_risk * tangent_ratio(sigma, length, neurons, target.d, share, refined=finite)
+        return target.null_risk * tangent_ratio(sigma, length, neurons, len(g), share, refined=finite)
     if sigma.is_quadratic:
-        features = square_equivalent(length, neurons, target.d, share)
+        features = square_equivalent(length, neurons, len(g), share)
     else:
-        features = tangent_equivalent(sigma, length, neurons, target.d, share)
+        features = tangent_equivalent(sigma, length, neurons, len(g), share)
     return _finite(target, features, n, penalty, exponent)
 
 
@@ -208,7 +231,11 @@ def _trace_share(B: Array) -> float:
 
 def _in_cov_basis(target: QuadraticFunction, cov: ArrayLike | None) -> tuple[Array, Array, float]:
     """Eigenvalues g of cov, scaled to sum 1, B in its eigenbasis and of size one, and the root of cov's trace."""
-    check_target(target)
+    root = root_of(target)
+    if root is not None:  # the rows see z, x = A z, as rows of the covariance A^T Gamma A
+        target, cov = whitened(target), cov_through(root, cov)
+        if not cov.any():
+            raise ValueError("cov has rows of W that see only directions in which x is zero; pass another cov")
     g, basis = cov_spectrum(cov, target.d)
     B = scaled(target)[1].B
     if basis is not None:

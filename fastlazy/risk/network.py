@@ -14,19 +14,18 @@ from fastlazy._support.singular import EPS, PROMISE
 from fastlazy.activations.activation import Activation
 from fastlazy.activations.builtin import check_activation
 from fastlazy.activations.units import in_own_unit, times_power
-from fastlazy.risk.projections import (
-    check_weights,
-    form_risk,
-    symmetric_form,
-)
+from fastlazy.risk.inputs import root_of, whitened, whitened_rows
+from fastlazy.risk.mixture import check_learned_weights, mixture_solver
+from fastlazy.risk.projections import form_risk, symmetric_form
 from fastlazy.risk.rf_solver import feature_moments
+from fastlazy.targets.mixture import GaussianMixture
 from fastlazy.targets.quadratic import QuadraticFunction
 
 _TOO_LARGE = "W, the coefficients, the offset or the target are too large; divide them by a number"
 
 
 def network_risk(
-    target: QuadraticFunction,
+    target: QuadraticFunction | GaussianMixture,
     W: ArrayLike,
     a: ArrayLike = 1.0,
     c: float = 0.0,
@@ -38,7 +37,7 @@ def network_risk(
 
     Parameters
     ----------
-    target : QuadraticTarget
+    target : QuadraticTarget or GaussianMixture
     W : array_like, shape (N, d)
         First-layer weights, one neuron per row.
     a : array_like, shape (N,) or a scalar
@@ -55,7 +54,8 @@ def network_risk(
     float
         E (f(x) - y)^2. For x^2 it is 2 |S - B|_F^2 + (tr(S - B) + c - b0)^2, S = W^T diag(a) W; for any other sigma
         2 |B|^2 - 2 <a, V> + <a, U a> + (E f + c - E y)^2 with U and V as `rf_risk` has them, or 0 if rounding makes
-        it negative.
+        it negative. For a `GaussianMixture` the null risk 1 takes the place of 2 |B|^2, and x^2 has
+        (1 + <S, Delta>)^2 + 2 tr(S Sigma S Sigma) + 2 tr(S Delta S Delta) + (<S, Sigma> + c)^2.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def network_risk(
     RuntimeWarning
         If coefficients are so large that their rounding may cost more than 1e-9 of the risk and of the null risk.
     """
-    weights = check_weights(target, W)
+    weights = check_learned_weights(target, W)
     sigma, offset = check_activation(activation), check_real("c", c)
     together = check_flag("parallel", parallel)
     second = check_array("a", a, (0, 1))
@@ -78,6 +78,11 @@ def network_risk(
             "pass one entry per row, or a scalar"
         )
     layer = np.broadcast_to(second, len(weights))
+    if isinstance(target, GaussianMixture):
+        risk, rounding = mixture_solver("network_risk")(target, weights, layer, offset, sigma, together)
+        _warn_of_rounding("network_risk", target, risk, rounding)
+        return risk
+    weights, target = whitened_rows(target, weights), whitened(target)
     if sigma.is_square:
         # _form_distance looks for infinities.
         with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):
@@ -107,7 +112,7 @@ def network_risk_and_rounding(
 
 
 def tangent_risk(
-    target: QuadraticFunction,
+    target: QuadraticFunction | GaussianMixture,
     W: ArrayLike,
     b: ArrayLike,
     c: float = 0.0,
@@ -119,7 +124,7 @@ def tangent_risk(
 
     Parameters
     ----------
-    target : QuadraticTarget
+    target : QuadraticTarget or GaussianMixture
     W : array_like, shape (N, d)
         Weights at the initialisation, one neuron per row.
     b : array_like, shape (N, d)
@@ -136,7 +141,7 @@ def tangent_risk(
     float
         E (f(x) - y)^2. For x^2 it is 2 |S - B|_F^2 + (tr(S - B) + c - b0)^2, S = W^T b + b^T W; for any other sigma
         2 |B|^2 - 2 <b, V> + <b, K b> + (E f - E y)^2 with K and V as `nt_risk` has them, or 0 if rounding makes it
-        negative.
+        negative. For a `GaussianMixture` as in `network_risk`.
 
     Raises
     ------
@@ -149,12 +154,21 @@ def tangent_risk(
     RuntimeWarning
         As `network_risk`.
     """
-    weights = check_weights(target, W)
+    weights = check_learned_weights(target, W)
     sigma, offset = check_activation(activation), check_real("c", c)
     together = check_flag("parallel", parallel)
     moves = check_array("b", b, 2)
     if moves.shape != weights.shape:
         raise ValueError(f"b has shape {moves.shape}, but W {weights.shape}; pass one row of b for each of W")
+    if isinstance(target, GaussianMixture):
+        risk, rounding = mixture_solver("tangent_risk")(target, weights, moves, offset, sigma, together)
+        _warn_of_rounding("tangent_risk", target, risk, rounding)
+        return risk
+    root = root_of(target)
+    if root is not None:
+        with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):  # _distance looks for infinities
+            moves = moves @ root
+    weights, target = whitened_rows(target, weights), whitened(target)
     if sigma.is_square:
         # _form_distance looks for infinities.
         with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):
@@ -185,7 +199,7 @@ def _distance(name: str, target: QuadraticFunction, mean: float, covariance: flo
     return check_finite(name, spread + off * off, _TOO_LARGE)
 
 
-def _warn_of_rounding(name: str, target: QuadraticFunction, risk: float, rounding: float) -> None:
+def _warn_of_rounding(name: str, target: QuadraticFunction | GaussianMixture, risk: float, rounding: float) -> None:
     """Warn the caller of the function called *name* if the *risk* may be off by too much."""
     if rounding > PROMISE * max(risk, target.null_risk):
         warnings.warn(

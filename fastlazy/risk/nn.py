@@ -5,22 +5,27 @@ from __future__ import annotations
 import numpy as np
 
 from fastlazy._support.arguments import check_count
-from fastlazy.targets.quadratic import QuadraticFunction, check_target
+from fastlazy.risk.inputs import whitened
+from fastlazy.risk.mixture import check_learned, mixture_solver
+from fastlazy.targets.mixture import GaussianMixture
+from fastlazy.targets.quadratic import QuadraticFunction
 
 
-def nn_risk(target: QuadraticFunction, N: int) -> float:
+def nn_risk(target: QuadraticFunction | GaussianMixture, N: int) -> float:
     """The infimum of the risk over quadratic networks of width N, all weights trained, signs a_i free.
 
     Parameters
     ----------
-    target : QuadraticTarget
+    target : QuadraticTarget or GaussianMixture
     N : int
         Neurons.
 
     Returns
     -------
     float
-        2 sum_{i > N} lambda_i(B)^2, the eigenvalues ordered by modulus; not divided by the null risk.
+        2 sum_{i > N} lambda_i(B)^2, the eigenvalues ordered by modulus; not divided by the null risk. For a
+        `GaussianMixture` 1 / (1 + (1/2) sum_{i <= N} delta_i^2 / (1 + delta_i^2)), delta the generalised eigenvalues of
+        (Delta, Sigma), ordered likewise.
 
     Raises
     ------
@@ -34,17 +39,20 @@ def nn_risk(target: QuadraticFunction, N: int) -> float:
 
     References
     ----------
-    arXiv:1906.08899, Theorem 3.
+    arXiv:1906.08899, Theorem 3; that of the mixture is ours.
     """
+    check_learned(target)
+    if isinstance(target, GaussianMixture):
+        return mixture_solver("nn_risk")(target, check_count("N", N))
     return nn_risk_limit(target, N)
 
 
-def nn_risk_limit(target: QuadraticFunction, N: int) -> float:
+def nn_risk_limit(target: QuadraticFunction | GaussianMixture, N: int) -> float:
     """Predicted risk of the trained network with sigma = x^2: what no network of width N goes below.
 
     Parameters
     ----------
-    target : QuadraticTarget
+    target : QuadraticTarget or GaussianMixture
     N : int
         Neurons.
 
@@ -52,7 +60,9 @@ def nn_risk_limit(target: QuadraticFunction, N: int) -> float:
     -------
     float
         2 sum_{i > N} lambda_i(B)^2, the eigenvalues ordered by modulus (signs a_i free; for B >= 0 also
-        with all a_i = 1); not divided by the null risk. It holds at every d, not only in the limit.
+        with all a_i = 1); not divided by the null risk. It holds at every d, not only in the limit. For a
+        `GaussianMixture` 1 / (1 + (1/2) sum_{i <= N} delta_i^2), delta the generalised eigenvalues of (Delta, Sigma):
+        only asymptotic, for delta_i that are small, and below `nn_risk`.
 
     Raises
     ------
@@ -61,9 +71,11 @@ def nn_risk_limit(target: QuadraticFunction, N: int) -> float:
 
     References
     ----------
-    arXiv:1906.08899, Theorem 3.
+    arXiv:1906.08899, Theorem 3, and Theorem 6 for the mixture.
     """
-    check_target(target)
-    squares = np.sort(target.eigenvalues**2)
+    check_learned(target)
+    if isinstance(target, GaussianMixture):
+        return mixture_solver("nn_risk_limit")(target, check_count("N", N))
+    squares = np.sort(whitened(target).eigenvalues ** 2)
     # Theorem 3
-    return 2 * float(np.sum(squares[: max(target.d - check_count("N", N), 0)]))
+    return 2 * float(np.sum(squares[: max(len(squares) - check_count("N", N), 0)]))

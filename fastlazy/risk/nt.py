@@ -11,15 +11,15 @@ from fastlazy.activations.activation import Activation
 from fastlazy.activations.builtin import check_activation
 from fastlazy.activations.rf_pairs import unit_rows
 from fastlazy.activations.units import in_own_unit, ridge_in_unit
-from fastlazy.risk.projections import (
-    check_weights,
-    nt_lost,
-)
-from fastlazy.targets.quadratic import QuadraticFunction, scaled
+from fastlazy.risk.inputs import whitened, whitened_rows
+from fastlazy.risk.mixture import check_learned_weights, mixture_solver
+from fastlazy.risk.projections import nt_lost
+from fastlazy.targets.mixture import GaussianMixture
+from fastlazy.targets.quadratic import QuadraticFunction, QuadraticTarget, scaled
 
 
 def nt_risk(
-    target: QuadraticFunction,
+    target: QuadraticFunction | GaussianMixture,
     W: ArrayLike,
     activation: str | Activation = "square",
     *,
@@ -32,7 +32,7 @@ def nt_risk(
 
     Parameters
     ----------
-    target : QuadraticTarget
+    target : QuadraticTarget or GaussianMixture
     W : array_like, shape (N, d)
         Weights at the initialisation, one neuron per row.
     activation : str or Activation
@@ -49,8 +49,8 @@ def nt_risk(
     Returns
     -------
     float
-        The population squared error, not divided by the null risk. For x^2 exact to rounding, and zero once the rows
-        span the space.
+        The population squared error, not divided by the null risk. For x^2 exact to rounding, and for a quadratic
+        target zero once the rows span the space.
 
         For a general sigma that of coefficients found by iteration, so without a ridge never below the exact one. How
         far it is above is estimated from how the steps gain, to be at most the tolerance, or 1e-13 of the null risk.
@@ -79,15 +79,28 @@ def nt_risk(
     one to three dozen products with K. sigma odd: V = 0, nothing is learned. Memory: 4 N^2 numbers and some (N, d).
     Rows within 1e-7 of each other, but not equal, count as parallel, which a warning says.
 
+    If the target has an input_cov, the ridge is on the coefficients of x, not of whitened inputs; x^2 with such a ridge
+    is solved as any sigma.
+
+    For a `GaussianMixture` K and V are the covariances of the features over both classes, and with y. x^2 is then
+    solved by iteration, too: to 1e-13, or with a ridge as any sigma. The memory is three times as much.
+
     References
     ----------
     arXiv:1906.08899, the class NT of eq. (1), and Theorem 2.
     """
-    weights = check_weights(target, W)
+    weights = check_learned_weights(target, W)
     sigma = check_activation(activation)
     penalty, together = check_real("ridge", ridge, 0.0), check_flag("parallel", parallel)
     goal = check_real("tolerance", tolerance, 0.0)
     most = check_count("max_iterations", max_iterations)
+    if isinstance(target, GaussianMixture):
+        return mixture_solver("nt_risk")(target, weights, sigma, penalty, goal, most, together)
+    if isinstance(target, QuadraticTarget) and target.root is not None and penalty > 0:
+        from fastlazy.risk import nt_inputs  # which loads the compiler
+
+        return nt_inputs.nt_risk(target, weights, sigma, penalty, goal, most, together)
+    weights, target = whitened_rows(target, weights), whitened(target)
     size, unit = scaled(target)
     if sigma.is_quadratic:
         with same_bits(*weights.shape):

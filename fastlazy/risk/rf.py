@@ -10,17 +10,16 @@ from fastlazy.activations.activation import Activation
 from fastlazy.activations.builtin import check_activation
 from fastlazy.activations.rf_pairs import unit_rows
 from fastlazy.activations.units import in_own_unit, ridge_in_unit
-from fastlazy.risk.projections import (
-    best_rf_form,
-    check_weights,
-    form_risk,
-)
+from fastlazy.risk.inputs import whitened, whitened_rows
+from fastlazy.risk.mixture import check_learned_weights, mixture_solver
+from fastlazy.risk.projections import best_rf_form, form_risk
 from fastlazy.risk.rf_solver import solve_rf_risk
+from fastlazy.targets.mixture import GaussianMixture
 from fastlazy.targets.quadratic import QuadraticFunction, scaled
 
 
 def rf_risk(
-    target: QuadraticFunction,
+    target: QuadraticFunction | GaussianMixture,
     W: ArrayLike,
     activation: str | Activation = "square",
     *,
@@ -31,7 +30,7 @@ def rf_risk(
 
     Parameters
     ----------
-    target : QuadraticTarget
+    target : QuadraticTarget or GaussianMixture
     W : array_like, shape (N, d)
         First-layer weights, one neuron per row.
     activation : str or Activation
@@ -76,13 +75,21 @@ def rf_risk(
     for larger problems and other functions, the error grows as 1e-16 / h^2. Directions that differ by rounding count
     as one (`tests/_support/test_singular.py`).
 
+    For a `GaussianMixture` V is half the mean of the features given y = 1 less that given y = -1, and U is their
+    covariance over both classes, that of y included; for x^2 they are solved for likewise, but without the differences
+    of rows that nearly agree.
+
     References
     ----------
     arXiv:1906.08899, the class RF of eq. (1).
     """
-    weights = check_weights(target, W)
+    weights = check_learned_weights(target, W)
     sigma = check_activation(activation)
     penalty, together = check_real("ridge", ridge, 0.0), check_flag("parallel", parallel)
+    if isinstance(target, GaussianMixture):
+        with same_bits(*weights.shape):
+            return mixture_solver("rf_risk")(target, weights, sigma, penalty, together)
+    weights, target = whitened_rows(target, weights), whitened(target)
     size, unit = scaled(target)
     with same_bits(*weights.shape):
         if sigma.is_quadratic:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -140,7 +140,7 @@ class QuadraticFunction:
 
 @dataclass(frozen=True, eq=False, init=False, repr=False)
 class QuadraticTarget(QuadraticFunction):
-    """The quadratic function y = <x, B x> + b0 of x ~ N(0, I_d) as what is learned: it can be sampled.
+    """The quadratic function y = <x, B x> + b0 of Gaussian x as what is learned: it can be sampled.
 
     Parameters
     ----------
@@ -148,12 +148,20 @@ class QuadraticTarget(QuadraticFunction):
         A symmetric matrix, or the eigenvalues of a diagonal one. Kept as a read-only copy (d, d).
     b0 : float
         The constant.
+    input_cov : array_like, shape (d, d) or (d,), optional
+        The covariance of x, which has mean zero, or its diagonal; default I. Kept likewise.
 
     Raises
     ------
     TypeError, ValueError
         If B is not a finite, square, symmetric matrix of real numbers, or b0 not a finite number, or if the
-        squares of B's entries over- or underflow.
+        squares of B's entries over- or underflow, or input_cov is not a covariance of that size.
+
+    Notes
+    -----
+    With an input_cov Sigma = A A^T, x = A z and z ~ N(0, I), the target is that of A^T B A in z, which is `whitened`. A
+    network of rows W sees z as one of rows W A. Risks and predictions take such a target; training and functions that
+    return functions of x do not.
 
     References
     ----------
@@ -169,7 +177,56 @@ class QuadraticTarget(QuadraticFunction):
     >>> X, y = target.sample(5, rng=0)
     >>> X.shape, y.shape
     ((5, 2), (5,))
+    >>> QuadraticTarget([3.0, 1.0], input_cov=[4.0, 1.0]).whitened.eigenvalues
+    array([12.,  1.])
     """
+
+    input_cov: Array | None = None
+
+    def __init__(self, B: ArrayLike, b0: float = 0.0, *, input_cov: ArrayLike | None = None) -> None:
+        super().__init__(B, b0)
+        covariance = None if input_cov is None else _check_covariance(input_cov, self.d)
+        object.__setattr__(self, "input_cov", covariance)
+        if covariance is not None:
+            self._check_whitened()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(type(self), input_cov=self.input_cov), (self.B, self.b0)
+
+    @property
+    def mean(self) -> float:
+        """Of a value: E y = <B, input_cov> + b0."""
+        return self.whitened.mean if self.input_cov is not None else super().mean
+
+    @property
+    def null_risk(self) -> float:
+        """Var y = 2 |A^T B A|_F^2, A A^T = input_cov: the risk of the best constant."""
+        return self.whitened.null_risk if self.input_cov is not None else super().null_risk
+
+    @cached_property
+    def root(self) -> Array | None:
+        """A (d, k) with input_cov = A A^T and k the rank of it; None for inputs N(0, I)."""
+        return None if self.input_cov is None else covariance_root(self.input_cov)
+
+    @cached_property
+    def whitened(self) -> QuadraticFunction:
+        """The same target as a function of z ~ N(0, I_k), x = A z."""
+        if self.root is None:
+            return QuadraticFunction(self.B, self.b0)
+        with same_bits(self.d, self.d):
+            inner = self.root.T @ self.B @ self.root
+        return QuadraticFunction((inner + inner.T) / 2, self.b0)
+
+    def _check_whitened(self) -> None:
+        """Raise ValueError if squares of entries of A^T B A over- or underflow."""
+        try:
+            _ = self.whitened
+        except ValueError:
+            assert self.input_cov is not None
+            raise ValueError(
+                f"input_cov, with entries of size {np.abs(self.input_cov).max():.3g}, times B, of size "
+                f"{np.abs(self.B).max():.3g}, is beyond floating point; multiply one of them by a number"
+            ) from None
 
     def sample(self, n: int, *, rng: Seed = None, dtype: Any = np.float64) -> tuple[Array, Array]:
         """Draw n independent pairs (x, y).
@@ -192,7 +249,12 @@ class QuadraticTarget(QuadraticFunction):
             range of the dtype.
         """
         count, generator, kind = check_count("n", n), check_rng(rng), check_float_dtype(dtype)
-        X = generator.standard_normal((count, self.d), dtype=kind.type)
+        if self.root is None:
+            X = generator.standard_normal((count, self.d), dtype=kind.type)
+        else:
+            with same_bits(count, self.d):
+                wide = generator.standard_normal((count, self.root.shape[1])) @ self.root.T
+            X = in_dtype(wide, kind)
         y, limits = self(X), np.finfo(kind)
         largest = float(np.abs(y).max())
         if largest > float(limits.max) or 0 < largest < limits.tiny:
@@ -204,9 +266,68 @@ class QuadraticTarget(QuadraticFunction):
 
 
 def check_target(target: QuadraticFunction, name: str = "target") -> None:
-    """Raise TypeError if *target*, the argument of that *name*, is no target, and no other quadratic function."""
+    """Raise an error if *target*, the argument of that *name*, is no quadratic function of x ~ N(0, I).
+
+    Raises
+    ------
+    TypeError
+        If it is no target, and no other quadratic function.
+    ValueError
+        If it has an input_cov.
+    """
     if not isinstance(target, QuadraticFunction):
         raise TypeError(f"{name} must be a QuadraticTarget, got {type(target).__name__}; pass QuadraticTarget(B, b0)")
+    if isinstance(target, QuadraticTarget) and target.input_cov is not None:
+        raise ValueError(
+            f"{name} has an input_cov, but this takes x ~ N(0, I) alone; pass {name}.whitened, the same function of z, "
+            f"where x = {name}.root @ z"
+        )
+
+
+def covariance_root(covariance: Array) -> Array:
+    """A (d, k) with *covariance* = A A^T (d, d) and k its rank; its columns are orthogonal."""
+    variances, basis = eigenbasis(covariance)
+    # What rounding left of eigenvalues that are zero is not kept.
+    kept = np.flatnonzero(variances > (0.0 if basis is None else eigenvalue_rounding(variances)))
+    return (np.eye(len(variances)) if basis is None else basis)[:, kept] * np.sqrt(variances[kept])
+
+
+def eigenvalue_rounding(eigenvalues: Array) -> float:
+    """The size up to which an eigenvalue of a matrix with these *eigenvalues* (d,) is rounding."""
+    return 4 * len(eigenvalues) * float(np.finfo(float).eps) * float(np.abs(eigenvalues).max())
+
+
+def _check_covariance(value: ArrayLike, d: int) -> Array:
+    """*value*, the argument input_cov, as a read-only covariance (d, d)."""
+    covariance = check_symmetric("input_cov", value)
+    if len(covariance) != d:
+        raise ValueError(f"input_cov has d = {len(covariance)}, but B has d = {d}; pass two matrices of one size")
+    largest = float(np.abs(covariance).max())
+    values, _ = eigenbasis(covariance)
+    if not SMALLEST <= largest <= LARGEST or values.min() < -eigenvalue_rounding(values):
+        raise ValueError(
+            f"input_cov must be a covariance matrix, with no negative eigenvalue, and its size between {SMALLEST:g} "
+            f"and {LARGEST:g}, got eigenvalues from {values.min():.3g} to {values.max():.3g}; pass e.g. A.T @ A"
+        )
+    covariance.flags.writeable = False
+    return covariance
+
+
+def in_dtype(X: Array, kind: np.dtype[Any]) -> Array:
+    """X in that dtype.
+
+    Raises
+    ------
+    ValueError
+        If its size is beyond the range of the dtype.
+    """
+    largest, limits = float(np.abs(X).max()), np.finfo(kind)
+    if largest > float(limits.max) or 0 < largest < limits.tiny:
+        raise ValueError(
+            f"x has entries of size {largest:.3g}, beyond the range of dtype {kind}; pass dtype=np.float64, or "
+            "multiply the covariance of x by a number"
+        )
+    return X.astype(kind)
 
 
 def quadratic_form(W: Array, a: Array) -> Array:

@@ -14,9 +14,12 @@ from fastlazy._core.sgd import State
 from fastlazy._support.arguments import Array, check_array, check_columns
 from fastlazy.activations.activation import Activation
 from fastlazy.kernels.features import rf_values
+from fastlazy.risk import mixture_network
 from fastlazy.risk.network import network_risk, network_risk_and_rounding
+from fastlazy.targets.mixture import GaussianMixture
 from fastlazy.targets.quadratic import QuadraticFunction
 from fastlazy.training.checkpoint import Progress
+from fastlazy.training.classes import Learned
 from fastlazy.training.diagnostics import Diagnostics, Watch
 from fastlazy.training.linearization import network_function
 from fastlazy.training.loop import SQUARE
@@ -148,7 +151,7 @@ class History:
         self.hidden_risk = 0.0  # the largest share of the null risk that rounding hides in a record
         if settings.diagnostics:
             options = start.scale is not None, settings.activation, settings.n_threads != 1
-            self._watch = Watch(settings.target, frame.basis, state, settings.N, *options)
+            self._watch = Watch(settings.learned, frame.basis, state, settings.N, *options)
         risk, watched = self._look(state)
         if not risk < math.inf:
             raise ValueError(
@@ -224,15 +227,16 @@ class History:
 
     def _weights(self, state: State) -> tuple[Array, float | Array, float]:
         """W, the second layer and c of the network whose run is in that *state*."""
-        settings, start, basis = self._settings, self._start, self._frame.basis
+        settings, start, back = self._settings, self._start, self._frame.back
         rows = self._frame.expand(state.W)[: settings.N]
-        W = (rows if basis is None else rows @ basis.T) / start.row_scale
+        W = (rows if back is None else rows @ back) / start.row_scale
+        W = W if start.outside is None else W + start.outside
         layers = {"signs": start.a[: settings.N], "free": state.a[: settings.N]}
         second = layers.get(settings.second_layer, state.gain) / start.layer_scale
-        return np.ascontiguousarray(W, settings.dtype), second, state.c + settings.target.b0
+        return np.ascontiguousarray(W, settings.dtype), second, state.c + settings.b0
 
 
-def _risk(target: QuadraticFunction, state: State, settings: Settings) -> tuple[float, float]:
+def _risk(target: Learned, state: State, settings: Settings) -> tuple[float, float]:
     """The exact risk, and how far rounding puts it off where sigma is not x^2.
 
     The risk is infinite for a state that is not finite, or so large that moments of sigma overflow.
@@ -241,6 +245,13 @@ def _risk(target: QuadraticFunction, state: State, settings: Settings) -> tuple[
     if not all(map(math.isfinite, numbers)) or any(not np.isfinite(array).all() for array in arrays):
         return math.inf, 0.0
     second = state.gain * state.a
+    if isinstance(target, GaussianMixture):
+        try:
+            return mixture_network.network_risk(
+                target, state.W, second, state.c, settings.activation, settings.n_threads != 1
+            )
+        except ValueError:
+            return math.inf, 0.0
     if settings.activation.is_square:
         return network_risk(target, state.W, second, state.c), 0.0
     try:

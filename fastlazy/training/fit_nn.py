@@ -1,8 +1,10 @@
-"""The trained network: SGD of f(x) = sum_i a_i sigma(<w_i, x>) + c on fresh samples of a quadratic target.
+"""The trained network: SGD of f(x) = sum_i a_i sigma(<w_i, x>) + c on fresh samples of a quadratic target
+or of two Gaussian classes.
 
 Three exact simplifications, none of which changes the trajectory:
 
-- x is rotation invariant, so the run takes place in the eigenbasis of B, where a sample costs O(d);
+- x is rotation invariant, so the run takes place in the eigenbasis of B, where a sample costs O(d); that on a mixture
+  takes place in its modes (`fastlazy.training.classes`), where it does, too;
 - for sigma = x^2 a step multiplies W from the right (for the rows of one sign), so for N > d rows W = Q R the run
   takes place on R (d, d) and Q R is returned;
 - the population risk is known (`fastlazy.network_risk`), so the trajectory records it without a test set.
@@ -13,6 +15,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -33,8 +36,20 @@ from fastlazy.activations.activation import Activation
 from fastlazy.activations.builtin import check_activation
 from fastlazy.activations.moments import hermite_coefficients
 from fastlazy.activations.rf_pairs import unit_rows
-from fastlazy.targets.quadratic import QuadraticFunction, check_target
+from fastlazy.targets.mixture import GaussianMixture
+from fastlazy.targets.quadratic import QuadraticFunction
 from fastlazy.training.checkpoint import Checkpoint
+from fastlazy.training.classes import (
+    Learned,
+    check_silent_start,
+    check_trained_on,
+    common_sign,
+    in_modes,
+    outside,
+    rows_in_modes,
+    warn_of_one_sign,
+    way_back,
+)
 from fastlazy.training.fit import Fit, History
 from fastlazy.training.loop import TRAINED, Course, Setup, training_loop
 from fastlazy.training.settings import Settings, check_callback, check_seed
@@ -58,14 +73,14 @@ from fastlazy.training.steps import StepSize, doubled_step_rule, general_step_ru
 
 
 def fit_nn(
-    target: QuadraticFunction,
+    target: Learned,
     N: int,
     *,
     n_samples: int,
     activation: str | Activation = "square",
     batch_size: int = 100,
     step_size: StepSize = "auto",
-    second_layer: str = "ones",
+    second_layer: str | None = None,
     W0: ArrayLike | None = None,
     a0: ArrayLike | None = None,
     c0: float | None = None,
@@ -84,7 +99,7 @@ def fit_nn(
 
     Parameters
     ----------
-    target : QuadraticTarget
+    target : QuadraticTarget or GaussianMixture
     N : int
         Neurons.
     n_samples : int
@@ -97,12 +112,14 @@ def fit_nn(
         "auto" needs no tuning (see Notes). A float is the step eta of W at all times. A callable gets the
         fraction of training done, in [0, 1), and returns eta, or the steps (eta_W, eta_a, eta_c) of W,
         the second layer and the offset; it is asked at up to 10,000 equidistant times.
-    second_layer : str
-        "ones": a = 1. "signs": fixed signs. "scalar": one trained number. "free": a trained vector.
+    second_layer : str, optional
+        "ones": a = 1. "signs": fixed signs. "scalar": one trained number. "free": a trained vector. Default "ones"; for a
+        mixture, whose Delta >= 0 asks for a = -1, "signs".
     W0 : array_like, shape (N, d), optional
         First-layer weights at the start; default uniformly random orthonormal rows (for N > d, columns)
         times sqrt(tau / d), so that W^T W is tau / d times a projector (for N >= d, the identity). For another sigma
-        than x^2, random orthonormal rows in blocks of d, times a length (`fastlazy.training.sizes`).
+        than x^2, random orthonormal rows in blocks of d, times a length (`fastlazy.training.sizes`). For a mixture all
+        this is said of the rows W0 A in its modes.
     a0 : float or array_like, shape (N,), optional
         Second layer at the start: any number for "scalar", entries +-1 for "signs", any for "free".
         Default 1 for "scalar"; for "signs" and "free" as many -1, in the last rows, as the best network
@@ -137,7 +154,8 @@ def fit_nn(
         "orthogonal": W0 as it says. "symmetric", for "signs" and "free": the N / 2 rows of such a W0 twice, with a
         second layer of +1 and of -1, so that f_0 = 0.
     diagnostics : bool
-        Whether to record how far the weights go and how well their linearisation holds: see `Diagnostics`.
+        Whether to record how far the weights go and how well their linearisation holds: see `Diagnostics`. Not for a
+        mixture.
 
     Returns
     -------
@@ -179,7 +197,9 @@ def fit_nn(
     ----------
     arXiv:1906.08899, the class NN of eq. (1).
     """
-    check_target(target)
+    check_trained_on(target)
+    if second_layer is None:
+        second_layer = "signs" if isinstance(target, GaussianMixture) else "ones"
     settings = Settings(
         target=target,
         N=check_count("N", N),
@@ -199,7 +219,10 @@ def fit_nn(
     )
     start = _start(settings, step_size, scale, W0, a0, c0)
     if settings.common and settings.activation.is_square:
-        warn_of_signs(start.target, settings.N, settings.second_layer, target.null_risk)
+        if settings.mixture is None:
+            warn_of_signs(start.target, settings.N, settings.second_layer, target.null_risk)
+        else:
+            warn_of_one_sign(settings.mixture, settings.N, settings.second_layer, float(start.a[0]))
     network, frame = _packed(settings, start)
     history = History(settings, start, frame, core.unpack(network, *frame.shape))
     file = _checkpoint(settings, start, frame, network)
@@ -234,23 +257,28 @@ def _start(
     c0: float | None,
 ) -> Start:
     """Where the run starts, by what was given or by the defaults, and its steps."""
-    target, N, dtype = settings.target, settings.N, settings.dtype
+    target, N, dtype = settings.learned, settings.N, settings.dtype
+    left = None if settings.mixture is None else outside(settings.mixture, W0)
+    W0 = rows_in_modes(settings.target, W0)
     key = settings.rng.integers(2**64, dtype=np.uint64)
     if not settings.activation.is_square:
-        return _general_start(settings, step_size, key, scale, (W0, a0, c0))
+        return replace(_general_start(settings, step_size, key, scale, (W0, a0, c0)), outside=left)
+    common = common_sign(settings.target, N)
     W, a, _ = initial_network(
-        target, N, settings.activation, settings.second_layer, settings.init, W0, a0, settings.rng
+        target, N, settings.activation, settings.second_layer, settings.init, W0, a0, settings.rng, common
     )
     check_network(W, a, 1.0, dtype)
     learned, row_scale = target, 1.0
     if scale is None:
-        rule = step_rule(step_size, target, N, settings.b, settings.steps)
+        rule = step_rule(step_size, target, N, settings.b, settings.steps, settings.noise)
     else:
+        if settings.mixture is not None:
+            check_silent_start(W, a)
         plain = scaled(target, W, a, scale, dtype)
-        rule = scaled_step_rule(step_size, target, plain, a, settings.b, settings.steps)
+        rule = scaled_step_rule(step_size, target, plain, a, settings.b, settings.steps, settings.noise)
         learned, W, row_scale = plain.target, plain.W, plain.row_scale
     c = initial_offset(target, learned.mean - float(a @ np.sum(W**2, axis=1)), c0, dtype)
-    return Start(target=learned, W=W, a=a, c=c, scale=scale, row_scale=row_scale, key=key, rule=rule)
+    return Start(target=learned, W=W, a=a, c=c, scale=scale, row_scale=row_scale, key=key, rule=rule, outside=left)
 
 
 def _general_start(
@@ -262,20 +290,24 @@ def _general_start(
 ) -> Start:
     """The start for a sigma that is not x^2, from the *given* W0, a0 and c0."""
     W0, a0, c0 = given
-    target, N, sigma, layer = settings.target, settings.N, settings.activation, settings.second_layer
-    W, a, sign = initial_network(target, N, sigma, layer, settings.init, W0, a0, settings.rng)
-    warn_of_bend(sigma, sign, layer, a0 is None)
+    target, N, sigma, layer = settings.learned, settings.N, settings.activation, settings.second_layer
+    common = common_sign(settings.target, N)
+    W, a, sign = initial_network(target, N, sigma, layer, settings.init, W0, a0, settings.rng, common)
+    # The directions of a mixture that neurons of either sign can learn are a matter of its Delta, not of the bend.
+    warn_of_bend(sigma, sign if settings.mixture is None else abs(sign), layer, a0 is None)
     lengths = unit_rows(W)[1]
     check_entries(W, a, settings.dtype)
     mean, alpha = 0.0, 1.0
     if scale is None:
         mean = float(a @ hermite_coefficients(sigma, lengths, 0)[:, 0])
-        rule = general_step_rule(step_size, target, sigma, W, a, settings.common, settings.b, settings.steps)
+        rule = general_step_rule(
+            step_size, target, sigma, W, a, settings.common, settings.b, settings.steps, settings.noise
+        )
     else:
         plain = doubled(target, sigma, W, a, scale, settings.dtype)
         start, alpha = (W, a, plain.alpha), plain.alpha
         rule = doubled_step_rule(
-            step_size, target, sigma, start, layer in ("ones", "signs"), settings.b, settings.steps
+            step_size, target, sigma, start, layer in ("ones", "signs"), settings.b, settings.steps, settings.noise
         )
         W, a = plain.W, plain.a
         check_entries(W, a, settings.dtype)
@@ -294,7 +326,12 @@ def _check_trainable(activation: Any, second_layer: Any, scale: Any) -> Activati
 
 def _packed(settings: Settings, start: Start) -> tuple[core.Network, Frame]:
     """The network that is trained, in panels, and its coordinates."""
-    beta, basis = start.target.eigenbasis
+    learned: Learned
+    if settings.mixture is None:
+        beta, basis = start.target.eigenbasis
+        learned, back = QuadraticFunction(beta), None if basis is None else basis.T
+    else:  # the rows are those of the modes from the start
+        learned, basis, back = in_modes(settings.mixture), None, way_back(settings.mixture)
     # A number that all neurons share is kept apart from the rows; else each row has its own, and the gain is 1.
     shares = np.where(np.arange(len(start.a)) < settings.N, 1.0, -1.0)  # -1 for the f_0 that is subtracted
     gain, second = (float(start.a[0]), shares) if settings.common else (1.0, start.a)
@@ -302,8 +339,8 @@ def _packed(settings: Settings, start: Start) -> tuple[core.Network, Frame]:
     exact = settings.activation.is_square and settings.trained != core.FREE
     rows, a, expand = reduced(W, second, settings.reduce and exact)
     # The offset of the run is c - b0, and its target has none: a large constant would cost digits.
-    network = core.pack(rows, a, gain, start.c - settings.target.b0, settings.dtype)
-    return network, Frame(QuadraticFunction(beta), basis, expand, rows.shape)
+    network = core.pack(rows, a, gain, start.c - settings.b0, settings.dtype)
+    return network, Frame(learned, basis, expand, rows.shape, back)
 
 
 def _checkpoint(settings: Settings, start: Start, frame: Frame, network: core.Network) -> Checkpoint | None:
@@ -319,9 +356,12 @@ def _checkpoint(settings: Settings, start: Start, frame: Frame, network: core.Ne
         settings.diagnostics,
         ascii(settings.activation.key),
     )
-    return Checkpoint(
-        settings.checkpoint, network, frame.target.B.diagonal(), settings.target.b0, *samples, rates, *others
-    )
+    learned = frame.target
+    if isinstance(learned, GaussianMixture):
+        target: tuple[Any, ...] = learned.Delta.diagonal(), 0.0 if frame.back is None else frame.back
+    else:
+        target = learned.B.diagonal(), settings.b0
+    return Checkpoint(settings.checkpoint, network, *target, *samples, rates, *others)
 
 
 def _train(
@@ -333,10 +373,14 @@ def _train(
     def rates(first: int, count: int) -> Array:
         return start.rule(np.arange(first, first + count) / steps)
 
-    width = min(settings.N, settings.target.d)  # that of the smallest network that could be the same function
-    beta = frame.target.B.diagonal()
-    moving = min(settings.N, frame.shape[0])
-    setup = Setup(network, settings.trained, settings.b, width, beta, 0.0, settings.activation, moving)
+    rows, d = frame.shape
+    width = min(settings.N, d)  # that of the smallest network that could be the same function
+    if isinstance(frame.target, GaussianMixture):
+        beta, spreads = np.zeros(d), np.stack(frame.target.modes.spreads)
+    else:
+        beta, spreads = frame.target.B.diagonal(), None
+    moving = min(settings.N, rows)
+    setup = Setup(network, settings.trained, settings.b, width, beta, 0.0, settings.activation, moving, spreads)
     course = Course(settings.n_samples, rates, start.key, settings.marks, history.seen)
     seen = history.seen
     with training_loop(setup, settings.n_threads) as loop:

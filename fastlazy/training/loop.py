@@ -36,6 +36,7 @@ class Setup(NamedTuple):
     b0: float
     activation: Activation = SQUARE
     moving: int | None = None  # neurons that are trained, the first; None: all, as they must be for x^2
+    spreads: Array | None = None  # (2, d) standard deviations of x given y = 1 and -1; None: the target is quadratic
 
     @property
     def by_coefficients(self) -> bool:
@@ -106,7 +107,7 @@ class Loop:
         moving = setup.network.a[0].size if setup.moving is None else setup.moving
         size, several = setup.b * setup.m, setup.m > 1
         shape = core.Shape(size, several, setup.by_coefficients, setup.loops, moving, together.members)
-        self.samples, self.work = core.allocate(setup.network, setup.beta, setup.b0, shape)
+        self.samples, self.work = core.allocate(setup.network, setup.beta, setup.b0, shape, setup.spreads)
 
     def gather(
         self, X: Array, y: Array, order: np.ndarray[Any, np.dtype[np.int64]], weight: Array | None = None

@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from fastlazy.activations.activation import Activation
+from fastlazy.risk.nn import nn_risk
+from fastlazy.targets.mixture import GaussianMixture
 from fastlazy.targets.quadratic import QuadraticFunction
+from fastlazy.training.classes import Learned, learned_function
 from fastlazy.training.loop import TRAINED
 
 
@@ -18,7 +22,7 @@ from fastlazy.training.loop import TRAINED
 class Settings:
     """Arguments of `fastlazy.fit_nn`, which says what they mean, each checked; where it starts is a `Start`."""
 
-    target: QuadraticFunction
+    target: Learned
     N: int
     activation: Activation
     batch_size: int
@@ -35,12 +39,37 @@ class Settings:
     checkpoint: str | os.PathLike[str] | None
 
     def __post_init__(self) -> None:
-        trace_norm = float(np.abs(self.target.eigenvalues).sum())
+        if self.diagnostics and self.mixture is not None:
+            raise ValueError(
+                "diagnostics=True is for a QuadraticTarget, not for a GaussianMixture; leave it out, and look at the weights "
+                "in a callback"
+            )
+        trace_norm = float(np.abs(self.learned.eigenvalues).sum())
         if self.dtype == np.float32 and trace_norm > 0 and not 1e-15 <= trace_norm <= 1e15:
             raise ValueError(
                 f"target has eigenvalues of sum {trace_norm:.3g} in modulus, too far from 1 for dtype float32; "
                 "pass dtype=np.float64, or scale B and b0"
             )
+
+    @property
+    def mixture(self) -> GaussianMixture | None:
+        """The target, if it is a mixture of two classes."""
+        return self.target if isinstance(self.target, GaussianMixture) else None
+
+    @cached_property
+    def learned(self) -> QuadraticFunction:
+        """The quadratic function that the start and the steps are made for: the target, or that of a mixture's modes."""
+        return learned_function(self.target, self.N)
+
+    @property
+    def noise(self) -> float | None:
+        """nu of the steps "auto" (`fastlazy.training.steps`) for a mixture; None: that of the quadratic function."""
+        return None if self.mixture is None else nn_risk(self.mixture, self.N)
+
+    @property
+    def b0(self) -> float:
+        """The constant that a run leaves out of the target and of c: a mixture has none."""
+        return self.target.b0 if isinstance(self.target, QuadraticFunction) else 0.0
 
     @property
     def b(self) -> int:

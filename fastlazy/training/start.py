@@ -28,6 +28,7 @@ from fastlazy.activations.moments import square_moments
 from fastlazy.activations.rf_pairs import unit_rows
 from fastlazy.risk.nn import nn_risk
 from fastlazy.targets.quadratic import QuadraticFunction
+from fastlazy.training.classes import Learned
 from fastlazy.training.linearization import network_function
 from fastlazy.training.sizes import start_sizes
 
@@ -72,16 +73,18 @@ class Start:
     key: np.uint64  # selects the samples
     rule: Callable[[Array], Array]  # the steps: see `fastlazy.training.steps.step_rule`
     layer_scale: float = 1.0  # the second layer of the plain run is that of the network times this: alpha, if not x^2
+    outside: Array | None = None  # W (N, d) outside of the range of the inputs' covariance, which is none of the run
 
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """The coordinates in which a run takes place: those of the eigenbasis of its target, on rows that are reduced."""
+    """The coordinates in which a run takes place: the eigenbasis of its target, or the modes, on rows that are reduced."""
 
-    target: QuadraticFunction  # what is learned, in these coordinates: B is diagonal, b0 is 0
+    target: Learned  # what is learned, in these coordinates: B is diagonal, b0 is 0; or Sigma is I, Delta diagonal
     basis: Array | None  # (d, d) the eigenvectors, in columns; None for the identity
     expand: Callable[[Array], Array]  # takes the rows of the run to all N rows: see `reduced`
     shape: tuple[int, int]  # (k, d), the shape of the rows of the run
+    back: Array | None  # (d, dimension of W) what takes rows of the run to those of the network; None for the identity
 
 
 def initial_weights(
@@ -117,17 +120,19 @@ def initial_network(
     W0: ArrayLike | None,
     a0: ArrayLike | None,
     rng: np.random.Generator,
+    common: float = 1.0,
 ) -> tuple[Array, Array, float]:
     """First layer (N, d) and second layer (N,) at the start, and the sign of what a neuron of a > 0 adds to the target.
 
-    The sign is 0 if it adds nothing, for sigma is odd but for a constant.
+    The sign is 0 if it adds nothing, for sigma is odd but for a constant. *common* is the sign of a second layer that all
+    neurons share, as the target sees it.
     """
     if activation.is_square:
         W = initial_weights(W0, target, N, rng, init)
-        return W, initial_second_layer(a0, target, N, second_layer, init), 1.0
+        return W, initial_second_layer(a0, target, N, second_layer, init, 1.0, common), 1.0
     r, A, sign = start_sizes(activation, target, N, second_layer in ("ones", "signs"))
     W = initial_weights(W0, target, N, rng, init, r)
-    return W, initial_second_layer(a0, target, N, second_layer, init, math.copysign(A, sign)), sign
+    return W, initial_second_layer(a0, target, N, second_layer, init, math.copysign(A, sign), common), sign
 
 
 def orthonormal(N: int, d: int, rng: np.random.Generator) -> Array:
@@ -138,9 +143,18 @@ def orthonormal(N: int, d: int, rng: np.random.Generator) -> Array:
 
 
 def initial_second_layer(
-    a0: ArrayLike | None, target: QuadraticFunction, N: int, second_layer: str, init: str, A: float = 1.0
+    a0: ArrayLike | None,
+    target: QuadraticFunction,
+    N: int,
+    second_layer: str,
+    init: str,
+    A: float = 1.0,
+    common: float = 1.0,
 ) -> Array:
-    """The second layer at the start, shape (N,); *A* is its size, with the sign of what a neuron adds to the target."""
+    """The second layer at the start, shape (N,).
+
+    *A* is its size, with the sign of what a neuron adds to the target, and *common* the sign that "scalar" is to add.
+    """
     if init == "symmetric":
         if second_layer not in ("signs", "free"):
             raise ValueError(
@@ -152,7 +166,7 @@ def initial_second_layer(
     if a0 is None:
         if second_layer == "ones":
             return np.ones(N)
-        return A * (_best_signs(target, N) if second_layer in ("signs", "free") else np.ones(N))
+        return A * (_best_signs(target, N) if second_layer in ("signs", "free") else np.full(N, common))
     a = check_array("a0", a0, (0, 1))
     if second_layer == "ones":
         raise ValueError("a0 was given, but second_layer='ones' has a = 1; pass second_layer='signs' or 'free'")

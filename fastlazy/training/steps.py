@@ -63,7 +63,9 @@ Rule: TypeAlias = Callable[[Array], Array]
 _TIMES = 10_000  # a callable is asked at most so often
 
 
-def step_rule(step_size: StepSize, target: QuadraticFunction, N: int, b: int, steps: int) -> Rule:
+def step_rule(
+    step_size: StepSize, target: QuadraticFunction, N: int, b: int, steps: int, noise: float | None = None
+) -> Rule:
     """The rule that takes fractions of training done (k,), in [0, 1), to (eta_W, eta_a, eta_c), shape (k, 3).
 
     Parameters
@@ -77,6 +79,8 @@ def step_rule(step_size: StepSize, target: QuadraticFunction, N: int, b: int, st
         Samples of one step.
     steps : int
         Steps of the whole run.
+    noise : float, optional
+        nu of the rule "auto"; default nn_risk / null_risk of the target.
 
     Raises
     ------
@@ -88,7 +92,7 @@ def step_rule(step_size: StepSize, target: QuadraticFunction, N: int, b: int, st
     if not _is_auto(step_size):
         return _given_rule(step_size, companions, steps)
     r = float(np.max(np.abs(target.eigenvalues))) / tau
-    noise = nn_risk(target, N) / (target.null_risk or 1.0)
+    noise = _share_left(target, N) if noise is None else noise
     return _auto_rule(_Scales(tau, companions, r, noise), target.d, b, steps)
 
 
@@ -101,13 +105,14 @@ def general_step_rule(
     shared: bool,
     b: int,
     steps: int,
+    noise: float | None = None,
 ) -> Rule:
     """The rule for any sigma from rows *W* (N, d) and *a* (N,), *shared* if it is one number; else as `step_rule`."""
     companions = general_companions(target, activation, W, a, shared)
     if not _is_auto(step_size):
         return _given_rule(step_size, companions, steps)
     moduli = np.abs(target.eigenvalues)
-    noise = nn_risk(target, len(W)) / (target.null_risk or 1.0)
+    noise = _share_left(target, len(W)) if noise is None else noise
     r = float(moduli.max() / (moduli.sum() or 1.0))
     tails = slope_kurtosis(activation, float(np.median(learned_lengths(activation, target, W, a))))
     return _auto_rule(_Scales(float(companions[2]), companions, r, noise, tails), target.d, b, steps)
@@ -157,11 +162,17 @@ def _given_rule(step_size: Any, companions: Array, steps: int) -> Rule:
 
 
 def scaled_step_rule(
-    step_size: StepSize, target: QuadraticFunction, start: Scaled, a: Array, b: int, steps: int
+    step_size: StepSize,
+    target: QuadraticFunction,
+    start: Scaled,
+    a: Array,
+    b: int,
+    steps: int,
+    noise: float | None = None,
 ) -> Rule:
     """The rule of lazy training as the plain run from *start*, second layer *a* (N,); the others as in `step_rule`."""
     N = len(a)
-    plain = step_rule(step_size, target, N, b, steps)
+    plain = step_rule(step_size, target, N, b, steps, noise)
     if not isinstance(step_size, str):
         factors = np.array([1 / start.alpha, 1 / start.alpha**2, 1.0])
 
@@ -174,7 +185,7 @@ def scaled_step_rule(
     heights = np.maximum(np.abs(a), a**2)
     tau = float(np.sum(np.abs(target.eigenvalues)) + heights @ np.sum(start.W**2, axis=1)) or 1.0
     top = float(np.max(np.abs(target.eigenvalues))) + np.linalg.norm(np.sqrt(heights)[:, None] * start.W, 2) ** 2
-    noise = min(1.0, nn_risk(start.target, N) / (target.null_risk or 1.0))
+    noise = min(1.0, nn_risk(start.target, N) / (target.null_risk or 1.0)) if noise is None else noise
     companions = np.array([1.0, 1 / (2 * tau), tau])
     return _auto_rule(_Scales(tau, companions, float(top) / tau, noise), target.d, b, steps)
 
@@ -187,6 +198,7 @@ def doubled_step_rule(
     fixed: bool,
     b: int,
     steps: int,
+    noise: float | None = None,
 ) -> Rule:
     """The rule of lazy training of any sigma, for the steps of W, alpha a and c; the others as in `step_rule`.
 
@@ -196,7 +208,7 @@ def doubled_step_rule(
     N, d = W.shape
     factors = np.array([1 / alpha**2, 1.0, 1.0])
     if not _is_auto(step_size):
-        plain = general_step_rule(step_size, target, activation, W, a, False, b, steps)
+        plain = general_step_rule(step_size, target, activation, W, a, False, b, steps, noise)
 
         def scaled(fractions: Array) -> Array:
             with np.errstate(over="ignore"):  # steps beyond floating point diverge, which is told
@@ -210,11 +222,17 @@ def doubled_step_rule(
     moduli = np.abs(target.eigenvalues)
     top = learned * float(moduli.max() / (moduli.sum() or 1.0)) + np.linalg.norm(np.sqrt(own)[:, None] * unit, 2) ** 2
     bent = quadratic_form(unit, a * bends(activation, lengths))
-    shifted = QuadraticFunction(target.B + alpha * (bent + bent.T) / 2)
-    noise = min(1.0, nn_risk(shifted, min(N, d)) / (target.null_risk or 1.0))
+    if noise is None:
+        shifted = QuadraticFunction(target.B + alpha * (bent + bent.T) / 2)
+        noise = min(1.0, nn_risk(shifted, min(N, d)) / (target.null_risk or 1.0))
     companions = np.array([1.0, quarter / (2 * (feature_size(activation, lengths, False) or 1.0)), quarter])
     rule = _auto_rule(_Scales(quarter, companions, float(top) / (4 * quarter), noise), d, b, steps)
     return lambda fractions: rule(fractions) * factors
+
+
+def _share_left(target: QuadraticFunction, N: int) -> float:
+    """nn_risk / null_risk."""
+    return nn_risk(target, N) / (target.null_risk or 1.0)
 
 
 class _Scales(NamedTuple):

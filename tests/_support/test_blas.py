@@ -30,6 +30,20 @@ for d, N in ((24, 16), (100, 70), (40, 200), (100, 400)):
         "linearisation": fl.linearize(W).both(W + 1).B.sum(),
         "fit": fl.fit_nn(target, 9, n_samples=3000, rng=0).risk[-1],
     }
+    tilted = fl.QuadraticTarget(A + A.T, 0.3, input_cov=cov)
+    mixture = fl.GaussianMixture(cov, cov @ np.diag(np.linspace(0, 0.5, d)) @ cov / np.abs(cov).sum())
+    for name, learned in (("tilted", tilted), ("mixture", mixture)):
+        found |= {
+            f"{name} rf": fl.rf_risk(learned, W), f"{name} rf relu": fl.rf_risk(learned, W, "relu"),
+            f"{name} nt": fl.nt_risk(learned, W), f"{name} nt ridge": fl.nt_risk(learned, W, ridge=0.1),
+            f"{name} nt relu": fl.nt_risk(learned, W, "relu"), f"{name} nn": fl.nn_risk(learned, 3),
+            f"{name} network": fl.network_risk(learned, W, 0.3, 0.1),
+            f"{name} network relu": fl.network_risk(learned, W, 0.3, 0.1, "relu"),
+            f"{name} tangent": fl.tangent_risk(learned, W, W),
+            f"{name} tangent relu": fl.tangent_risk(learned, W, W, 0.1, "relu"),
+            f"{name} rf limit": fl.rf_risk_limit(learned, N, cov=cov),
+            f"{name} nt limit": fl.nt_risk_limit(learned, 20), f"{name} samples": learned.sample(500, rng=1)[0].sum(),
+        }
     for name, value in found.items():
         print(d, N, name, float(value).hex())
 """

@@ -97,7 +97,7 @@ def test_random_features_of_any_function_say_what_is_lost(activation, h, N, kind
 @pytest.mark.parametrize("activation", ["exp", "relu"])
 def test_the_tangent_model_says_what_is_lost(monkeypatch, activation, h, kind, iterate):
     if iterate:
-        monkeypatch.setattr(nt_solver, "_SMALL", 0)
+        monkeypatch.setattr(nt_solver, "SMALL", 0)
     T, W = target(), near_rows(kind, 4, h) / 2
     exact = naive_exact.nt_risk(activation, T.B, W)
     error, said = off(lambda: nt_risk(T, W, activation), exact, T.null_risk)
@@ -110,7 +110,7 @@ def test_the_tangent_model_says_what_is_lost(monkeypatch, activation, h, kind, i
 @pytest.mark.parametrize("activation", ["square", "relu", "softplus", "exp"])
 def test_equal_rows_are_one_row_and_nothing_is_said(monkeypatch, activation, iterate):
     if iterate:
-        monkeypatch.setattr(nt_solver, "_SMALL", 0)
+        monkeypatch.setattr(nt_solver, "SMALL", 0)
     T, W = target(), near_rows("pairs", 6, 1.0)
     for risk in (rf_risk, nt_risk):
         assert risk(T, W[[0, 1, 1, 2, 0, 3]], activation) == pytest.approx(risk(T, W[:4], activation), rel=1e-9)

@@ -102,6 +102,8 @@ def quadratic_function(draw: Draw, kind: type[QuadraticFunction] = QuadraticFunc
     B = values.array(draw, base.shape, base=base, bad=[np.triu(np.ones((3, 3))), np.ones((2, 3)), np.ones((2, 2, 2))])
     arguments = {"B": B._replace(kind="odd") if odd and B.kind == "good" else B}
     maybe(draw, arguments, "b0", lambda: values.real(draw, [0.0, -1.5]))
+    if issubclass(kind, QuadraticTarget) and draw.chance(0.3):
+        arguments["input_cov"] = covariance(draw, d)
     X = rows(draw, 3, d)
     arguments["X"] = X
     n, rng, dtype = values.count(draw, 4), values.seed(draw), values.option(draw, ["float32", "float64"])
@@ -118,8 +120,16 @@ def quadratic_function(draw: Draw, kind: type[QuadraticFunction] = QuadraticFunc
         plain = np.diag(B.plain) if B.plain.ndim == 1 else B.plain
         b0 = arguments["b0"].plain if "b0" in arguments else 0.0
         size = max(float(np.abs(plain).max()), 1e-300)
-        wrong = oracles.differs(result[1] / size, 2 * np.sum((plain / size) ** 2) * size, 1e-12)
-        wrong = wrong or oracles.differs(result[2], np.trace(plain) + b0, 1e-12, abs(b0) + size * len(plain))
+        wrong = None
+        if "input_cov" not in arguments:
+            wrong = oracles.differs(result[1] / size, 2 * np.sum((plain / size) ** 2) * size, 1e-12)
+            wrong = wrong or oracles.differs(result[2], np.trace(plain) + b0, 1e-12, abs(b0) + size * len(plain))
+        elif all(argument.kind == "good" for argument in arguments.values()):
+            cov = arguments["input_cov"].plain
+            product = plain @ (np.diag(cov) if cov.ndim == 1 else cov)
+            spread = float(np.sum(np.abs(product) ** 2))
+            wrong = oracles.differs(result[1], 2 * np.trace(product @ product), 1e-9, spread)
+            wrong = wrong or oracles.differs(result[2], np.trace(product) + b0, 1e-9, abs(b0) + spread**0.5 * d)
         wide = X.plain.astype(np.longdouble)
         want = [x @ plain @ x + b0 for x in wide]
         sizes = [np.abs(x) @ np.abs(plain) @ np.abs(x) + abs(b0) for x in wide]

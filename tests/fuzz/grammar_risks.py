@@ -4,24 +4,36 @@ from __future__ import annotations
 
 from typing import Any
 
-from fuzz import functions, oracles, values
+import numpy as np
+
+from fuzz import functions, oracles, oracles_mixture, values
 from fuzz.functions import Twin
-from fuzz.grammar import Entry, call, covariance, excuse_jumps, maybe, rows, second_layer, shape, target
+from fuzz.grammar import Entry, call, covariance, excuse_jumps, maybe, rows, second_layer, shape
+from fuzz.grammar_mixture import Inputs, learned
 from fuzz.judge import Call
+from fuzz.oracles_mixture import Pair
 from fuzz.values import Draw, Value
 
 
 def _risk(draw: Draw, **options: Any) -> tuple[dict[str, Value], Twin | None, int, int]:
     N, d = shape(draw)
     sigma, twin = functions.activation(draw, **options)
-    arguments = {"target": target(draw, d), "W": rows(draw, N, d), "activation": sigma}
+    arguments = {"target": learned(draw, d), "W": rows(draw, N, d), "activation": sigma}
     if draw.chance(0.1):
         del arguments["activation"]
         twin = functions.BUILTIN["square"]
     maybe(draw, arguments, "parallel", lambda: values.flag(draw))
     if options.get("tangent"):
         excuse_jumps(arguments, twin)
+        hides = isinstance(arguments["target"].plain, (Pair, Inputs))  # an input so small that it sees no jump
+        if hides and twin is not None and twin.jumps:
+            arguments["activation"] = arguments["activation"]._replace(kind="odd")
     return arguments, twin, N, d
+
+
+def whitened(plain: dict[str, Any]) -> dict[str, Any]:
+    """The plain arguments of a call, for inputs N(0, I)."""
+    return plain["target"].whiten(plain) if isinstance(plain["target"], Inputs) else plain
 
 
 def rf_risk(draw: Draw) -> Call:
@@ -30,6 +42,9 @@ def rf_risk(draw: Draw) -> Call:
         arguments["ridge"] = values.real(draw, [0.1, 1e-3, 10.0], low=0.0)
 
     def check(plain: Any, got: Any) -> str | None:
+        plain = whitened(plain)
+        if isinstance(plain["target"], Pair):
+            return oracles_mixture.rf_risk(plain["target"], plain["W"], twin, plain.get("ridge", 0.0), got)
         return oracles.rf_risk(plain["target"][0], plain["W"], twin, plain.get("ridge", 0.0), got)
 
     return call("rf_risk", arguments, check)
@@ -46,7 +61,12 @@ def nt_risk(draw: Draw) -> Call:
     loose = "tolerance" in arguments or "max_iterations" in arguments
 
     def check(plain: Any, got: Any) -> str | None:
+        if isinstance(plain["target"], Inputs) and plain.get("ridge", 0) > 0:  # which is another problem in z
+            return None if 0 <= got < np.inf else f"is {got}"
+        plain = whitened(plain)
         known = None if loose else twin
+        if isinstance(plain["target"], Pair):
+            return oracles_mixture.nt_risk(plain["target"], plain["W"], known, plain.get("ridge", 0.0), got)
         return oracles.nt_risk(plain["target"][0], plain["W"], known, plain.get("ridge", 0.0), got)
 
     return call("nt_risk", arguments, check)
@@ -58,7 +78,11 @@ def network_risk(draw: Draw) -> Call:
     maybe(draw, arguments, "c", lambda: values.real(draw, [0.0, -1.0]))
 
     def check(plain: Any, got: Any) -> str | None:
-        return oracles.network_risk(*plain["target"], plain["W"], plain.get("a", 1.0), plain.get("c", 0.0), twin, got)
+        plain = whitened(plain)
+        layer, offset = plain.get("a", 1.0), plain.get("c", 0.0)
+        if isinstance(plain["target"], Pair):
+            return oracles_mixture.network_risk(plain["target"], plain["W"], layer, offset, twin, got)
+        return oracles.network_risk(*plain["target"], plain["W"], layer, offset, twin, got)
 
     return call("network_risk", arguments, check)
 
@@ -69,6 +93,10 @@ def tangent_risk(draw: Draw) -> Call:
     maybe(draw, arguments, "c", lambda: values.real(draw, [0.0, -1.0]))
 
     def check(plain: Any, got: Any) -> str | None:
+        plain = whitened(plain)
+        if isinstance(plain["target"], Pair):
+            offset = plain.get("c", 0.0)
+            return oracles_mixture.tangent_risk(plain["target"], plain["W"], plain["b"], offset, twin, got)
         return oracles.tangent_risk(*plain["target"], plain["W"], plain["b"], plain.get("c", 0.0), twin, got)
 
     return call("tangent_risk", arguments, check)
@@ -78,10 +106,14 @@ def _limit(name: str, oracle: Any) -> Entry:
     def entry(draw: Draw) -> Call:
         d = draw.size(1, 6)
         arguments = {
-            "target": target(draw, d),
+            "target": learned(draw, d),
             "N": values.count(draw, draw.pick([1, 2, 3, 7, 30, 200]), odd=[10**6, 10**15]),
         }
         sigma, twin = functions.activation(draw, tangent=name == "nt_risk_limit")
+        if (
+            isinstance(arguments["target"].plain, (Pair, Inputs)) and name == "nt_risk_limit"
+        ):  # known for some Sigma alone
+            sigma = sigma._replace(kind="odd") if sigma.kind == "good" else sigma
         arguments["activation"] = sigma
         maybe(draw, arguments, "refined", lambda: values.flag(draw))
         if draw.chance(0.4):
@@ -101,6 +133,10 @@ def _limit(name: str, oracle: Any) -> Entry:
         def check(plain: Any, got: Any) -> str | None:
             if finite:
                 return None if got >= 0 else f"is {got}"
+            if isinstance(plain["target"], Inputs):
+                return None if 0 <= got < np.inf else f"is {got}"
+            if isinstance(plain["target"], Pair):
+                return oracles_mixture.limit(plain["target"], got)
             refined = bool(plain.get("refined", False))
             return oracle(plain["target"][0], plain["N"], twin, plain.get("cov"), refined, got)
 
@@ -112,8 +148,15 @@ def _limit(name: str, oracle: Any) -> Entry:
 def _nn(name: str) -> Entry:
     def entry(draw: Draw) -> Call:
         d = draw.size(1, 6)
-        arguments = {"target": target(draw, d), "N": values.count(draw, draw.size(1, 8), odd=[10**6, 10**15])}
-        return call(name, arguments, lambda plain, got: oracles.nn_risk(plain["target"][0], plain["N"], got))
+        arguments = {"target": learned(draw, d), "N": values.count(draw, draw.size(1, 8), odd=[10**6, 10**15])}
+
+        def check(plain: Any, got: Any) -> str | None:
+            plain = whitened(plain)
+            if isinstance(plain["target"], Pair):
+                return oracles_mixture.nn_risk(plain["target"], plain["N"], got, name == "nn_risk")
+            return oracles.nn_risk(plain["target"][0], plain["N"], got)
+
+        return call(name, arguments, check)
 
     return entry
 

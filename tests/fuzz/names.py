@@ -7,6 +7,7 @@ from fuzz import (
     grammar_command,
     grammar_curves,
     grammar_estimators,
+    grammar_mixture,
     grammar_risks,
     grammar_sweeps,
     grammar_training,
@@ -17,6 +18,7 @@ from fuzz.values import Draw
 
 _PARTS = [
     grammar,
+    grammar_mixture,
     grammar_risks,
     grammar_curves,
     grammar_training,

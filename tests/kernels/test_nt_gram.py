@@ -199,7 +199,7 @@ def test_nt_risk_of_relu_is_that_of_a_dense_solve(monkeypatch, N, ridge, small):
     K = naive.nt_gram(W, None, block)
     target = target_of(d)
     expected = naive.nt_risk(W, lambda x: np.float64(x > 0), target.B, K, ridge)
-    monkeypatch.setattr(nt_solver, "_SMALL", 10**9 if small else 0)
+    monkeypatch.setattr(nt_solver, "SMALL", 10**9 if small else 0)
     assert fastlazy.nt_risk(target, W, "relu", ridge=ridge) == pytest.approx(expected, rel=1e-8)
 
 
@@ -212,7 +212,7 @@ def test_nt_risk_of_any_square_is_the_closed_form(monkeypatch, ridge):
     assert fastlazy.nt_risk(target, W, "he2", ridge=ridge) == expected
     for activation in (lambda x: x * x, lambda x: x * x + 1.0):
         for limit in (0, 10**9):
-            monkeypatch.setattr(nt_solver, "_SMALL", limit)
+            monkeypatch.setattr(nt_solver, "SMALL", limit)
             found = fastlazy.nt_risk(target, W, fastlazy.Activation("other", activation), ridge=ridge)
             assert found == pytest.approx(expected, rel=1e-8)
 
@@ -277,7 +277,7 @@ def test_preconditioning_spares_more_than_half_of_the_products(monkeypatch):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         fastlazy.nt_risk(target, W, "relu", max_iterations=25)
-    monkeypatch.setattr(nt_solver, "_inverse", lambda *_: np.copy)
+    monkeypatch.setattr(nt_solver, "inverse", lambda *_: np.copy)
     with pytest.warns(RuntimeWarning, match="did not converge in 50 iterations"):
         fastlazy.nt_risk(target, W, "relu", max_iterations=50)
 

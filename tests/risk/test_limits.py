@@ -326,7 +326,9 @@ def test_bad_widths_and_targets_are_refused(limit):
         with pytest.raises(TypeError, match=r"^N must be a whole number, got .*; pass an int"):
             limit(target, N)
     for other in (target.B, None):
-        with pytest.raises(TypeError, match=f"^target must be a QuadraticTarget, got {type(other).__name__}"):
+        with pytest.raises(
+            TypeError, match=f"^target must be a QuadraticTarget or a GaussianMixture, got {type(other).__name__}"
+        ):
             limit(other, 2)
 
 

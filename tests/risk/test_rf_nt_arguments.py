@@ -92,7 +92,10 @@ def test_bad_options_are_refused(risk):
 )
 def test_what_is_no_target_is_refused(call):
     for target in (np.eye(2), None, "target"):
-        with pytest.raises(TypeError, match=f"^target must be a QuadraticTarget, got {type(target).__name__}; pass"):
+        with pytest.raises(
+            TypeError,
+            match=f"^target must be a QuadraticTarget or a GaussianMixture, got {type(target).__name__}; pass",
+        ):
             call(target)
 
 
