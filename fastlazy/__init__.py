@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from fastlazy.kernels.normal_equations import rf_normal_equations as rf_normal_equations
     from fastlazy.kernels.nt_gram import nt_gram as nt_gram
     from fastlazy.kernels.rf_gram import rf_gram as rf_gram
+    from fastlazy.risk.bayes import BayesRisk as BayesRisk
+    from fastlazy.risk.bayes import bayes_risk as bayes_risk
     from fastlazy.risk.captured import captured_share as captured_share
     from fastlazy.risk.captured import nt_captured_limit as nt_captured_limit
     from fastlazy.risk.captured import rf_captured_limit as rf_captured_limit
@@ -64,6 +66,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "Activation": "activations.activation",
+    "BayesRisk": "risk.bayes",
     "BestRidge": "risk.equivalent",
     "Diagnostics": "training.diagnostics",
     "FeatureFunction": "training.feature_functions",
@@ -72,6 +75,7 @@ _MODULES = {
     "Linearization": "training.linearization",
     "QuadraticFunction": "targets.quadratic",
     "QuadraticTarget": "targets.quadratic",
+    "bayes_risk": "risk.bayes",
     "captured_share": "risk.captured",
     "draw_weights": "targets.weights",
     "exponential_mixture": "targets.mixture",

@@ -121,4 +121,26 @@ def exponential_mixture(draw: Draw) -> Call:
     return call("exponential_mixture", arguments, check)
 
 
-ENTRIES: dict[str, Entry] = {"GaussianMixture": gaussian_mixture, "exponential_mixture": exponential_mixture}
+def bayes_risk(draw: Draw) -> Call:
+    arguments = {"target": learned(draw, draw.size(1, 4)), "rng": values.seed(draw)}
+    if not isinstance(arguments["target"].plain, Pair):  # of a function, which has no Bayes risk
+        arguments["target"] = arguments["target"]._replace(kind="bad")
+    maybe(draw, arguments, "n_samples", lambda: values.count(draw, 300, minimum=2))
+
+    def check(plain: Any, result: Any) -> str | None:
+        return None if 0 <= result.risk <= 1 and 0 <= result.error <= 0.5 else f"is {result}"
+
+    return call("bayes_risk", arguments, check)
+
+
+def bayes_record(draw: Draw) -> Call:
+    arguments = {"risk": Value(0.5), "error": Value(0.01)}
+    return call("BayesRisk", arguments, lambda plain, made: None if tuple(made) == (0.5, 0.01) else f"is {made}")
+
+
+ENTRIES: dict[str, Entry] = {
+    "GaussianMixture": gaussian_mixture,
+    "exponential_mixture": exponential_mixture,
+    "bayes_risk": bayes_risk,
+    "BayesRisk": bayes_record,
+}

@@ -123,7 +123,7 @@ def _limit(name: str, oracle: Any) -> Entry:
             if name == "nt_risk_limit" and twin is not None and twin.jumps:  # which rows may be too short to see
                 arguments["activation"] = arguments["activation"]._replace(kind="odd")
 
-        finite = draw.chance(0.3)
+        finite = draw.chance(0.3) and type(arguments["target"].plain) is tuple
         if finite:
             arguments["n_samples"] = values.real(draw, [5.0, 40.0, 1000.0], low=1.0)
             maybe(draw, arguments, "ridge", lambda: values.real(draw, [0.1, 1e-3], low=0.0))
