@@ -172,7 +172,8 @@ def _best(features: Equivalent, n: float) -> tuple[float, float, float]:
     grid = features.scale * np.logspace(-decades, decades, 1 + int(2 * decades * _PER_DECADE))  # the same for all n
     logs = np.log(grid[grid > smallest])
     k = int(np.argmin([of_log(log) for log in logs]))
-    around = logs[max(k - 1, 0)], logs[min(k + 1, len(logs) - 1)]
+    below = logs[k - 1] if k > 0 else math.log(smallest) if smallest > 0 else logs[0]
+    around = below, logs[min(k + 1, len(logs) - 1)]
     nu = math.exp(minimize_scalar(of_log, bounds=around, method="bounded", options={"xatol": 1e-9}).x)
     risk, error = _risk(features, n, nu)
     without, its_error = _risk(features, n, smallest)
@@ -180,4 +181,4 @@ def _best(features: Equivalent, n: float) -> tuple[float, float, float]:
         return without, 0.0, its_error
     if risk >= features.null_risk * (1 - _FLAT):
         return features.null_risk, math.inf, 0.0
-    return risk, nu * (1 - features.df1(nu) / n), error
+    return risk, max(nu * (1 - features.df1(nu) / n), 0.0), error

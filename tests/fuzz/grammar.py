@@ -193,7 +193,7 @@ def covariance(draw: Draw, d: int) -> Value:
         return found
     plain = np.diag(found.plain) if found.plain.ndim == 1 else found.plain
     smallest, *_, largest = np.linalg.eigvalsh(plain)[[0, -1]]
-    return found if largest < 1e100 and smallest > 1e-8 * largest > 0 else found._replace(kind="odd")
+    return found if largest < 1e8 and smallest > 1e-8 * largest > 0 else found._replace(kind="odd")
 
 
 def draw_weights(draw: Draw) -> Call:
