@@ -145,6 +145,11 @@ def _write(table: Any, names: list[str] | None, ridge: Any, out: Path) -> str:
 
     dots = risk_table.figure_dots(table)
     target = risk_table.figure_target(table)
+    fitted = risk_table.fitted_of(table)
+    if fitted is not None and ridge == "best":
+        fitted = fitted._replace(ridge="best")
+    if fitted is not None and fitted.n_samples is not None:  # what the cells of NN have is for any number of samples
+        dots = dots.assign(predicted=dots["predicted"].where(~dots["regime"].isin(risk_table.TRAINED)))
     results = out / "results.csv"
     text = risk_table.plain_dots(dots).to_csv(index=False)
     if results.exists() and results.read_text() != text:
@@ -153,12 +158,7 @@ def _write(table: Any, names: list[str] | None, ridge: Any, out: Path) -> str:
     if names is not None:  # the panels in the order asked for
         place = {name: k for k, name in enumerate(names)}
         dots = dots.sort_values("activation", key=lambda column: column.map(place), kind="stable", ignore_index=True)
-    fitted = risk_table.fitted_of(table)
-    if fitted is not None and ridge == "best":
-        fitted = fitted._replace(ridge="best")
     lines = risk_table.figure_lines(target, dots, fitted)
-    if fitted is not None and fitted.n_samples is not None:  # what the cells of NN have is for any number of samples
-        dots = dots.assign(predicted=dots["predicted"].where(~dots["regime"].isin(risk_table.TRAINED)))
     save_figure(lambda: _figure(dots, lines, target.d, fitted), out, "figure")
     return f"{_format_summary(risk_table.summary(dots), target.d)}\n{len(dots)} dots"
 
@@ -264,9 +264,15 @@ def _figure(dots: Any, lines: Any, d: int, fitted: Any) -> Any:
     figure = ax.get_figure(root=True)
     assert figure is not None
     if fitted is not None:
-        what = "population" if fitted.n_samples is None else f"fits to {fitted.n_samples:g} samples"
-        ridge = f"{fitted.ridge} ridge" if isinstance(fitted.ridge, str) else f"ridge {fitted.ridge:g}"
-        figure.supxlabel(f"{what}, {ridge}, d = {d}", fontsize="small", color="0.3")
+        n, ridge = fitted
+        of_ridge = f"{ridge} ridge" if isinstance(ridge, str) else f"ridge {ridge:g}"
+        what = f"RF and NT fitted to {n:g} samples, {of_ridge}; NN by SGD on as many, each used once"
+        named = (
+            ""
+            if several
+            else f", $\\sigma$ = {'$x^2$' if dots['activation'].iloc[0] == 'square' else dots['activation'].iloc[0]}"
+        )
+        figure.supxlabel(f"d = {d}{named}; {what if n is not None else of_ridge}", fontsize="small", color="0.3")
     return figure
 
 

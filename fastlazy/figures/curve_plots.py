@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from fastlazy.figures.curve_runs import Setting
 from fastlazy.sweeps.regimes import NN, REGIMES
@@ -31,14 +32,18 @@ def plot_curves(dots: pd.DataFrame, lines: pd.DataFrame, setting: Setting) -> Fi
         ax.label_outer()
     first = grid[0][0]
     low = min(float(dots["measured"].min()), float(lines["predicted"].min()))
-    first.set_ylim(0.7 * max(low, 1e-3), min(_HIGHEST, 1.5 * max(float(dots["measured"].max()), 1.0)))
+    top = max(1.5 * float(dots["measured"].max()), 10.0 if "0" in penalties else 1.5)  # the peak is in sight
+    first.set_ylim(0.7 * max(low, 1e-3), min(_HIGHEST, top))
+    first.yaxis.set_major_formatter("{x:g}")
+    first.yaxis.set_minor_locator(LogLocator(subs=(2.0, 5.0)))
+    first.yaxis.set_minor_formatter("{x:g}")
     first.set_ylabel("risk / null risk")
     handles, labels = first.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False, fontsize="small")
     named = "$x^2$" if setting.activation == "square" else setting.activation
     figure.supxlabel(
-        f"d = {setting.d}, N = {setting.N}, $\\sigma$ = {named}; dots: mean of fits and its standard error; lines: "
-        "predicted",
+        f"d = {setting.d}, N = {setting.N}, $\\sigma$ = {named}; dots: means over {dots['draws'].max()} draws of "
+        "weights and samples, with standard errors, the same draws for all n; lines: predicted means",
         fontsize="small",
         color="0.3",
     )
@@ -63,7 +68,7 @@ def _draw(ax: Axes, dots: pd.DataFrame, lines: pd.DataFrame, setting: Setting) -
         if dots["n_samples"].min() < peak < dots["n_samples"].max():
             ax.axvline(peak, color="0.85", linewidth=1, linestyle=":", zorder=1)
             ax.annotate(
-                text, (peak, 1), xycoords=("data", "axes fraction"), xytext=(3, -11), textcoords="offset points",
+                text, (peak, 0), xycoords=("data", "axes fraction"), xytext=(3, 4), textcoords="offset points",
                 fontsize="small", color="0.5",
             )  # fmt: skip
     ax.set_xscale("log")

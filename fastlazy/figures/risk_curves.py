@@ -176,7 +176,8 @@ def _draw(ax: Axes, dots: pd.DataFrame, lines: pd.DataFrame | None, d: int) -> N
         _draw_dots(ax, own[~is_open], d, {"color": style["color"], "marker": style["marker"]})
         _draw_dots(ax, own[is_open], d, _OPEN)
         # One legend entry for the line and the dots of a regime.
-        ax.plot([], [], **style, label=regime.label, **_DOTS)
+        has_line = lines is None or line["predicted"].notna().any()
+        ax.plot([], [], **(style if has_line else {**style, "linestyle": "none"}), label=regime.label, **_DOTS)
     ax.set_xscale("log")
     ax.xaxis.set_major_formatter("{x:g}")
     if dots["N"].max() <= 10 * dots["N"].min():  # else decades are labels enough

@@ -27,6 +27,7 @@ from numpy.typing import ArrayLike
 from scipy.optimize import brentq, minimize_scalar
 
 from fastlazy._support.arguments import Array, check_array, shown
+from fastlazy.activations.units import ridge_in_unit
 
 Penalty: TypeAlias = "float | ArrayLike | Literal['best']"
 
@@ -109,22 +110,36 @@ def check_penalty(ridge: Penalty, ndim: tuple[int, ...] = (0, 1)) -> Array | Non
     return penalties
 
 
-def finite_risks(features: Equivalent, n: Array, ridge: Array | None) -> tuple[Any, float]:
-    """Risks for n samples, and the largest share of itself by which one may be off.
+def nothing_to_learn(n: Array, ridge: Array | None) -> Any:
+    """The answer for a target that is constant, which the offset fits."""
+    if ridge is None:
+        return BestRidge(np.zeros(n.shape)[()], np.zeros(n.shape)[()])
+    return np.zeros(n.shape + ridge.shape)[()]
 
-    The risks are an array of the shape of n followed by that of *ridge*; without one, `BestRidge` of the shape of n.
+
+def penalties_in_unit(ridge: Array | None, exponent: int) -> Array | None:
+    """Penalties beside features in units of 2^exponent."""
+    if ridge is None:
+        return None
+    return np.reshape([ridge_in_unit(float(penalty), exponent) for penalty in ridge.ravel()], ridge.shape)
+
+
+def finite_risks(features: Equivalent, n: Array, ridge: Array | None) -> tuple[Any, Array]:
+    """Risks for n samples, and by how much they may be off, over risk / (1 - df2 / n).
+
+    Both are arrays of the shape of n followed by that of *ridge*; without one the risks are `BestRidge`.
     """
     if ridge is None:
         best = [_best(features, size) for size in n.ravel().tolist()]
         risk, penalty, error = (np.reshape(part, n.shape)[()] for part in zip(*best, strict=True))
-        return BestRidge(risk, penalty), float(np.max(error))
+        return BestRidge(risk, penalty), error
     found = [
         _risk(features, size, effective_ridge(features, size, penalty))
         for size in n.ravel().tolist()
         for penalty in ridge.ravel().tolist()
     ]
-    risks, errors = zip(*found, strict=True)
-    return np.reshape(risks, n.shape + ridge.shape)[()], max(errors)
+    risks, errors = (np.reshape(part, n.shape + ridge.shape)[()] for part in zip(*found, strict=True))
+    return risks, errors
 
 
 def effective_ridge(features: Equivalent, n: float, ridge: float) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,12 +13,31 @@ from fastlazy._support.blas import same_bits
 from fastlazy.activations.activation import Activation
 from fastlazy.activations.builtin import check_activation
 from fastlazy.activations.slopes import slopes_at
-from fastlazy.activations.units import in_own_unit, ridge_in_unit, times_power
-from fastlazy.risk.equivalent import BestRidge, Equivalent, Penalty, check_penalty, check_sizes, finite_risks
+from fastlazy.activations.units import in_own_unit, times_power
+from fastlazy.risk.equivalent import (
+    BestRidge,
+    Equivalent,
+    Penalty,
+    check_penalty,
+    check_sizes,
+    finite_risks,
+    nothing_to_learn,
+    penalties_in_unit,
+)
 from fastlazy.risk.projections import check_weights
 from fastlazy.risk.spectrum import rf_spectrum, square_nt_spectrum
 from fastlazy.targets.quadratic import QuadraticFunction, scaled
 
+
+class _Promise(NamedTuple):
+    """What a curve is good to."""
+
+    name: str  # of the function
+    error: float
+    advice: str  # where it does not hold
+
+
+_SINGULAR = "features nearly depend on each other: pass a ridge, or leave out rows of W that nearly agree"
 _ROUNDED = 1e-6  # the share of a risk up to which rounding is not worth a word
 _LARGEST = 4000  # N d up to which the eigenvalues of NT's Gram matrix are found
 
@@ -54,9 +73,9 @@ def rf_learning_curve(
     Returns
     -------
     float or ndarray
-        Risks of the shape of n_samples followed by that of ridge, not divided by the null risk: the mean over the
-        samples of the exact risk of the fit. Infinite for as many samples as features, which peak there, without a
-        ridge. For the best ridge a `BestRidge`, the tuple (risk, ridge) of the shape of n_samples.
+        Predicted means, over the samples, of the exact risk of the fit; not divided by the null risk. The shape is
+        that of n_samples followed by that of ridge. Infinite where there are as many samples as features and no
+        ridge. For the best ridge a `BestRidge`, the tuple (risk, ridge), both of the shape of n_samples.
 
     Warns
     -----
@@ -78,12 +97,12 @@ def rf_learning_curve(
         risk(n) = [Var y - sum_k V_k^2 (s_k + 2 nu) / (s_k + nu)^2] / (1 - df2(nu) / n).
 
     It is exact as n, N -> infinity in proportion for features like Gaussian ones. For ours it is within a few percent
-    of the mean over fits at d = 40 and 1 to 2 percent at d = 100, but at the peak and for n of the order of d
-    (`tests/risk/test_learning_curves.py`). One eigendecomposition serves all n and ridges.
+    of the mean over fits at d = 40, and within 1 to 2 percent at d = 100; it is less exact at the peak, and too low
+    for n of the order of d (`tests/risk/test_learning_curves.py`). One eigendecomposition serves all n and ridges.
 
     References
     ----------
-    arXiv:2405.15699, where the equivalent is proved for features with a bounded spectrum; for given weights ours.
+    arXiv:2405.15699, where the mean over weights is proved under conditions on the features; for given weights ours.
 
     Examples
     --------
@@ -98,12 +117,13 @@ def rf_learning_curve(
     n, penalty, together = check_sizes(n_samples), check_penalty(ridge), check_flag("parallel", parallel)
     size, unit = scaled(target)
     if not unit.B.any():
-        return _nothing(n, penalty)
+        return nothing_to_learn(n, penalty)
     weights, lengths = _in_unit_of_rows(weights, sigma)
     sigma, exponent = in_own_unit(sigma)
     with same_bits(*weights.shape):
         features = rf_spectrum(unit, weights, sigma, together).equivalent()
-    return _curve("rf_learning_curve", features, size, n, penalty, exponent + lengths * (sigma.degree or 0), _ROUNDED)
+    promise = _Promise("rf_learning_curve", _ROUNDED, _SINGULAR)
+    return _curve(features, size, n, penalty, exponent + lengths * (sigma.degree or 0), promise)
 
 
 def nt_learning_curve(
@@ -134,9 +154,9 @@ def nt_learning_curve(
     ridge : float, array_like of shape (m,), or "best"
         Penalties >= 0; at 0 the solution of least norm. "best": for each n the one of the least predicted risk.
     tolerance : float
-        For another sigma than x^2 and N d > 4000, where the eigenvalues are not found: the error that ends the
-        iteration, > 0, as a share of the risk, or of risk / (1 - df2 / n) near the peak, where n decides. It holds
-        with 99 %.
+        For another sigma than x^2 and N d > 4000, where the eigenvalues are not found: the largest error of a risk, as
+        a share of it, > 0. Near the peak, where a risk is 1 / (1 - df2 / n) times that of the population or more, it
+        may be so many times larger. The error is estimated, to hold in 99 of 100 problems.
     max_iterations : int
         Most products with the Gram matrix there.
     parallel : bool
@@ -162,9 +182,10 @@ def nt_learning_curve(
     Notes
     -----
     The formula of `rf_learning_curve` for K = `nt_gram` centred, with V as in `nt_risk`. For x^2 the eigenvalues of K
-    are 4 (s_j^2 + s_k^2), s the singular values of W (ours). For another sigma they are found up to N d = 4000, and
-    beyond it K is known by products alone (see `fastlazy.risk.nt_quadrature`): some 80 to 150 of them, 4 N^2 numbers
-    and some thirty (N, d) are needed.
+    are 4 (s_j^2 + s_k^2), s the singular values of W (ours). For another sigma they are found up to N d = 4000. Beyond
+    it K is known by its products with vectors alone (see `fastlazy.risk.nt_quadrature`), of which it takes 80 to 150 at
+    N d = 2,000,000; memory: 4 N^2 numbers and some thirty arrays (N, d). Which vectors are used depends on the
+    arguments, so another list of n changes a risk within the tolerance.
 
     References
     ----------
@@ -177,12 +198,13 @@ def nt_learning_curve(
     if not unit.B.any():
         if not sigma.is_quadratic:
             slopes_at(weights, sigma, 0)  # which refuses what has no tangent model
-        return _nothing(n, penalty)
+        return nothing_to_learn(n, penalty)
+    promise = _Promise("nt_learning_curve", _ROUNDED, _SINGULAR)
     if sigma.is_quadratic:
         weights, lengths = _in_unit_of_rows(weights, sigma)
         with same_bits(*weights.shape):
             features = square_nt_spectrum(unit, weights).equivalent()
-        return _curve("nt_learning_curve", features, size, n, penalty, lengths, _ROUNDED)
+        return _curve(features, size, n, penalty, lengths, promise)
     from fastlazy.risk.nt_spectrum import dense_equivalent, large_equivalent  # which load the compiler
 
     sigma, exponent = in_own_unit(sigma)
@@ -191,16 +213,10 @@ def nt_learning_curve(
         if small:
             features = dense_equivalent(unit, weights, sigma, together)
         else:
-            in_unit = _in_unit(penalty, exponent)
+            in_unit = penalties_in_unit(penalty, exponent)
             features = large_equivalent(unit, weights, sigma, n, in_unit, goal, most, together)
-        return _curve("nt_learning_curve", features, size, n, penalty, exponent, _ROUNDED if small else goal)
-
-
-def _nothing(n: Array, ridge: Array | None) -> Any:
-    """The answer for a target that is constant, which the offset fits."""
-    if ridge is None:
-        return BestRidge(np.zeros(n.shape)[()], np.zeros(n.shape)[()])
-    return np.zeros(n.shape + ridge.shape)[()]
+            promise = promise._replace(error=goal, advice="pass a larger max_iterations or tolerance, or a ridge")
+        return _curve(features, size, n, penalty, exponent, promise)
 
 
 def _in_unit_of_rows(W: Array, sigma: Activation) -> tuple[Array, int]:
@@ -211,22 +227,15 @@ def _in_unit_of_rows(W: Array, sigma: Activation) -> tuple[Array, int]:
     return np.ldexp(W, -exponent), exponent
 
 
-def _in_unit(ridge: Array | None, exponent: int) -> Array | None:
-    """Penalties beside features in units of 2^exponent."""
-    if ridge is None:
-        return None
-    return np.reshape([ridge_in_unit(float(penalty), exponent) for penalty in ridge.ravel()], ridge.shape)
-
-
-def _curve(
-    name: str, features: Equivalent, size: float, n: Array, ridge: Array | None, exponent: int, promise: float
-) -> Any:
+def _curve(features: Equivalent, size: float, n: Array, ridge: Array | None, exponent: int, promise: _Promise) -> Any:
     """The risks of features in units of 2^exponent and a target in units of *size*, and a warning if they are off."""
-    found, error = finite_risks(features, n, _in_unit(ridge, exponent))
-    if error > promise:
+    found, errors = finite_risks(features, n, penalties_in_unit(ridge, exponent))
+    error = float(np.max(errors))
+    if error > promise.error:
+        worst = n.ravel()[int(np.argmax(errors)) // max(np.size(errors) // n.size, 1)]
         warnings.warn(
-            f"{name}: a risk may be off by {min(error, 1.0):.1e} of itself, more than {promise:.0e}; pass a ridge, a "
-            "larger tolerance or max_iterations, or leave out rows of W that nearly agree",
+            f"{promise.name}: the risk of n = {worst:g} samples may be off by {min(error, 1.0):.1e} of itself, more "
+            f"than {promise.error:.0e}; {promise.advice}",
             RuntimeWarning,
             stacklevel=3,
         )

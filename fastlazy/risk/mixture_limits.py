@@ -71,7 +71,7 @@ def nt_risk_limit(
 
 def _check_population(n: Array, ridge: Array | None) -> None:
     """Raise ValueError unless n is infinite and the ridge zero."""
-    if not np.isinf(n) or ridge is None or ridge > 0:
+    if not np.isinf(n).all() or ridge is None or ridge.any():
         raise ValueError(
             "for a GaussianMixture no prediction is known with a finite n_samples or a ridge; leave both out, or take "
             "the mean of rf_risk or nt_risk with that ridge over some draws"

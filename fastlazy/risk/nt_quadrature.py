@@ -34,7 +34,7 @@ _FEWEST = 4  # vectors of signs
 _PLACES = 256  # for the eigenvalues of the known part
 _SURE = 0.995  # the error of a mean over signs holds with 99 %, both sides together
 _TARGET = 1e-9  # the error of the risk of the population, over the null risk: it costs few products
-_ASKED = 6  # sizes and ridges at which the error is watched
+_WATCHED = 8  # sizes and ridges at which the error is watched from the start
 
 Errors = Literal["all", "signs", "rules", "target"]
 
@@ -58,13 +58,14 @@ def quadrature_equivalent(gram: TangentGram, V: Array, null_risk: float, task: T
     steps, spent = _FIRST, len(target.alphas)
     for probe in probes:
         spent += probe.run.advance(steps)
-    n, ridge = _some(task.n), None if task.ridge is None else _some(task.ridge)
+    watched = _some(task.n, _WATCHED)
+    ridge = None if task.ridge is None else _some(task.ridge, _WATCHED)
 
     def features(errors: Errors) -> Equivalent:
         return _equivalent(probes, target, known, null_risk, task.lost_at_zero, errors)
 
     def error(errors: Errors) -> float:
-        return finite_risks(features(errors), n, ridge)[1]
+        return float(np.max(finite_risks(features(errors), watched, ridge)[1]))
 
     while spent < task.max_iterations:
         if error("target") > _TARGET and not target.exhausted:
@@ -79,14 +80,19 @@ def quadrature_equivalent(gram: TangentGram, V: Array, null_risk: float, task: T
                 probes.append(_probe(gram, known, len(probes)))
                 spent += probes[-1].run.advance(steps)
         else:
-            break
+            found = features("all")
+            errors = finite_risks(found, np.unique(task.n), ridge)[1].reshape(np.unique(task.n).size, -1).max(axis=1)
+            worst = np.unique(task.n)[int(np.argmax(errors))]
+            if errors.max() <= task.tolerance or worst in watched:
+                return found
+            watched = np.append(watched, worst)
     return features("all")
 
 
-def _some(values: Array) -> Array:
-    """A few of the *values*, the least and the largest among them."""
+def _some(values: Array, count: int) -> Array:
+    """Up to *count* of the values, the least and the largest among them."""
     ordered = np.unique(values)
-    return ordered[np.unique(np.linspace(0, len(ordered) - 1, _ASKED).astype(int))]
+    return ordered[np.unique(np.linspace(0, len(ordered) - 1, count).astype(int))]
 
 
 class _Lanczos:
@@ -190,7 +196,8 @@ def _equivalent(
     own, other = target.rules()
     missed = np.stack([probe.missed for probe in probes])
     level = zero_level(float(gauss[0].max()), missed.size)
-    span = float(np.mean(np.sum(np.where(gauss[0] > level, gauss[1], 0), axis=1)))
+    # Signs have the squares of their norms exactly: without an eigenvalue of zero this is the number of features.
+    span = float(np.round(np.mean(np.sum(np.where(gauss[0] > level, gauss[1], 0), axis=1)), 3))
     sure = float(stdtrit(len(probes) - 1, _SURE)) / math.sqrt(len(probes))
     total = np.sum(gauss[1], axis=1)
     mean_weights, mean_missed = gauss[1] / len(probes), np.mean(missed, axis=0)

@@ -35,6 +35,8 @@ def test_dots_and_lines(ridge, tmp_path, capsys, monkeypatch):
     printed = capsys.readouterr().out
     trained = [line.split() for line in printed.splitlines() if line.startswith("NN")]
     assert all(len(words) == 4 for words in trained)  # NN is measured, and has no prediction at finite n
+    written = pd.read_csv(tmp_path / "results.csv")
+    assert written.loc[written["regime"] == "NN", "predicted"].isna().all()
 
 
 def test_a_store_is_drawn_with_lines_of_its_own_fits(tmp_path, monkeypatch):

@@ -166,6 +166,18 @@ def test_the_best_ridge(regime):
 
 
 @EACH
+def test_shapes_are_those_of_the_arguments(regime):
+    limit, _ = LIMITS[regime]
+    target = drawn_target(5)
+    whole = limit(target, 4, "relu", n_samples=[10, 50, math.inf], ridge=[0.01, 1.0])
+    assert whole.shape == (3, 2)
+    assert whole[1, 0] == limit(target, 4, "relu", n_samples=50, ridge=0.01)
+    assert whole[2, 1] == limit(target, 4, "relu", ridge=1.0)
+    assert limit(target, 4, n_samples=[10], ridge="best").ridge.shape == (1,)
+    assert limit(QuadraticTarget(np.zeros((4, 4))), 3, n_samples=[3, 4]).tolist() == [0.0, 0.0]
+
+
+@EACH
 def test_it_peaks(regime):
     limit, _ = LIMITS[regime]
     target = fastlazy.exponential_target(10, rng=0)
@@ -179,10 +191,10 @@ def test_it_peaks(regime):
     ("given", "error", "message"),
     [
         ({"n_samples": 0.5}, ValueError, "n_samples must be at least 1"),
-        ({"n_samples": [10, 20]}, ValueError, "n_samples must be 0-dimensional"),
+        ({"n_samples": [[10, 20]]}, ValueError, "n_samples must be 0-dimensional or 1-dimensional"),
         ({"n_samples": "all"}, TypeError, "n_samples must hold real numbers"),
         ({"ridge": -1}, ValueError, "ridge must be at least 0"),
-        ({"ridge": [1.0]}, ValueError, "ridge must be 0-dimensional"),
+        ({"ridge": [1.0, -1.0]}, ValueError, "ridge must be at least 0, got -1"),
         ({"ridge": "least"}, ValueError, "'best'"),
     ],
 )

@@ -121,14 +121,27 @@ def test_ends_are_the_exact_risks(by_quadrature):
         exact = fastlazy.nt_risk(target, W, "relu", ridge=ridge)
         got = by_quadrature(target, W, math.inf, "relu", ridge=ridge, tolerance=0.01)
         assert got == pytest.approx(exact, rel=1e-8, abs=2e-9 * target.null_risk)
-    assert by_quadrature(target, W, 300, "relu") == math.inf
+    for n in (300, [300], [20, 300], [250, 300]):  # as many samples as features
+        assert np.ravel(by_quadrature(target, W, n, "relu", tolerance=0.01))[-1] == math.inf
     exact = fastlazy.nt_risk(target, W, "relu") / (1 - 300 / 3000)
     assert by_quadrature(target, W, 3000, "relu") == pytest.approx(exact, rel=1e-6)
 
 
+def test_a_long_list_is_as_good_as_a_short_one(by_quadrature):
+    """Errors are watched at a few sizes first, and then at the worst of all."""
+    target, W = fastlazy.exponential_target(20, rng=0), fastlazy.draw_weights(30, 20, rng=1)
+    n = np.append(np.geomspace(20, 3000, 40), 600.0)
+    exact, got = fastlazy.nt_learning_curve(target, W, n, "relu"), by_quadrature(target, W, n, "relu", tolerance=0.01)
+    far = np.abs(n / 600 - 1) > 0.2
+    np.testing.assert_allclose(got[far], exact[far], rtol=0.02)
+    assert got[-1] == math.inf
+
+
 def test_too_few_iterations_are_told(by_quadrature):
     target, W = fastlazy.exponential_target(20, rng=0), fastlazy.draw_weights(30, 20, rng=1)
-    with pytest.warns(RuntimeWarning, match=r"nt_learning_curve: a risk may be off by .*larger tolerance"):
+    with pytest.warns(
+        RuntimeWarning, match=r"nt_learning_curve: the risk of n = .* may be off by .*larger max_iterations"
+    ):
         by_quadrature(target, W, [30, 300], "relu", max_iterations=80, tolerance=1e-5)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
