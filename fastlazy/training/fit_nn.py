@@ -270,7 +270,7 @@ def _start(
     check_network(W, a, 1.0, dtype)
     learned, row_scale = target, 1.0
     if scale is None:
-        rule = step_rule(step_size, target, N, settings.b, settings.steps, settings.noise)
+        rule = step_rule(step_size, target, N, settings.b, settings.steps, settings.mixture)
     else:
         if settings.mixture is not None:
             check_silent_start(W, a)
