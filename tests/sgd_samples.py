@@ -15,7 +15,7 @@ def drawn_samples(key, n, b, d, N, second_layer, dtype, activation="square"):
 
 
 def drawn_classes(key, n, b, spreads, N, second_layer, dtype, activation="square"):
-    """The samples (n, d) of a run on two classes, in their modes, and their y (n,); spreads (2, d) of y = 1 and y = -1."""
+    """The samples (n, d) of a run on two classes, in their modes, and their y (n,); spreads (2, d) for y = 1 and -1."""
     g, streams = _drawn(key, n, b, len(spreads[0]), N, second_layer, dtype, activation)
     y = np.array([naive_normal.signs(int(key), stream)[member] for stream, member in streams])
     return np.where(y[:, None] > 0, spreads[0], spreads[1]) * g, y

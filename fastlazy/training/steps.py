@@ -32,18 +32,18 @@ the target / alpha. The latter is small for large alpha, where W hardly moves; f
 is that of above. r is the share of the largest direction in the same sum, and nu is as for x^2, with the part of degree
 two of f_0 in the place of S_0.
 
-Two classes (ours). y has the variance R = nn_risk around the best function S (`fastlazy.training.classes`), whatever is
-learned, and this noise, not the speed, is what limits a run. A step that is large at first leaves noise in those entries
-of S that move slowly, and they do not forget it, so that no decay helps: the steps start small and fall to 0 on a line,
+Two classes (ours). Around the best function S (`fastlazy.training.classes`) y has the variance R = nn_risk, whatever
+is learned, and this noise, not the speed, is what limits a run. Steps that are large at first leave noise in those
+entries of S that move slowly, where no later decay removes it. So the steps start small and fall to 0 on a line,
 
     kappa = kappa_0 (1 - u),    kappa_0 = min(1, K, (3.9 - 2.9 min(1, N / d)) (2 |S|^2 / R)^0.3 T^-0.7).
 
-The numbers are fitted: at d = 150, N = 10 to 150 and T = 4 to 42 for exponential Delta; they were good for weak, strong,
-flat, power-law and indefinite Delta, too. N < d directions have to be told apart, which takes larger steps. The noise of
-one step multiplies all rows by I plus a matrix with entries of variance (4 eta)^2 R / b, and what it adds to the d
-eigenvalues of S in balance, eta R d / b each, is to be of the size of tau together: K = 2 (8 tau^2 b s) / (R d^2). tau
-and r are those of S, and 3 (1 + max delta_j^2), the kurtosis of an entry of z, is in the place of 3. For another sigma,
-and under lazy scaling, the rules are those above with nu = R.
+The last term is fitted, to runs of d = 150, N = 10 to 150 and T = 4 to 42 with exponential Delta; it was good for weak,
+strong, flat, power-law and indefinite Delta, too. N < d directions have to be told apart, which takes larger steps. K
+bounds what noise adds to S: a step multiplies all rows by I plus a matrix whose entries have the variance
+(4 eta)^2 R / b, which in balance adds eta R d / b to each of d eigenvalues. That is to be of the size of tau together,
+K = 2 (8 tau^2 b s) / (R d^2). tau and r are those of S, and 3 (1 + max delta_j^2), the kurtosis of an entry of z, is in
+the place of 3. For another sigma, and under lazy scaling, the rules are those above with nu = R.
 """
 
 from __future__ import annotations
@@ -265,7 +265,7 @@ class _Scales(NamedTuple):
     tails: float = 3.0  # the kurtosis of sigma'(<w, x>), which is 3 for x^2
 
     def stiffness(self, d: int, b: int) -> float:
-        """s."""
+        """The factor s of the rules."""
         return 1.5 + 4 * self.r + (d + 2 + 100 * self.r + self.tails * d * max(0.0, self.r - 0.05)) / b
 
 
