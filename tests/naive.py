@@ -60,11 +60,11 @@ def loss(W, a, c, X, y):
     return np.mean((((X @ W.T) ** 2) @ a + c - y) ** 2)
 
 
-def sgd(W, a, c, X, y, b, rates, second_layer, sigma=(np.square, lambda z: 2 * z)):
+def sgd(W, a, c, X, y, b, rates, second_layer, sigma=(np.square, lambda z: 2 * z), metric=None):
     """Plain SGD, one minibatch after another, on copies; returns W, a, c.
 
     *a* is a vector throughout; for "scalar" all its entries move together, by the gradient of the common
-    factor. *sigma* is the non-linearity and its derivative.
+    factor. *sigma* is the non-linearity and its derivative. *metric* (d, d) multiplies the gradient of W.
     """
     function, slope = sigma
     W, a = W.copy(), a.copy()
@@ -82,7 +82,7 @@ def sgd(W, a, c, X, y, b, rates, second_layer, sigma=(np.square, lambda z: 2 * z
             grad_a = 2 * e @ np.sum(h, axis=1) / len(x)
         else:
             grad_a = 0.0
-        W -= eta_W * grad_W
+        W -= eta_W * (grad_W if metric is None else grad_W @ metric)
         a -= eta_a * grad_a
         c -= eta_c * 2 * np.mean(e)
     return W, a, c

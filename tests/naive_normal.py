@@ -10,6 +10,8 @@ Pair. float32: r = sqrt(-2 log(a 2^-31)), a = floor(u / 2) with its last bit set
 t = v 2^-32, v signed, rounded to float32. float64: r = sqrt(-2 log((n + 1/2) 2^-52)), n the 52 high bits of
 u; t = n' 2^-52 - 1/2, n' the 52 high bits of v. Then x = r cos(pi t / 2), y = r sin(pi t / 2); bit 0 of u
 negates x, and bit 1 swaps x and y.
+
+Signs. The four fair signs of a stream are bits 0 to 3 of x1 of the counter 2^64 - 1: 1 where a bit is set, -1 else.
 """
 
 import numpy as np
@@ -34,6 +36,12 @@ def normals(key, stream, start, size, dtype):
     groups = range(start // GROUP, (start + size + GROUP - 1) // GROUP)
     group = _group32 if np.dtype(dtype) == np.float32 else _group64
     return np.concatenate([np.empty(0), *(group(key, stream, g) for g in groups)])[:size]
+
+
+def signs(key, stream):
+    """The four fair signs of a stream."""
+    word = _words(key, stream, 2**64 - 1)[1]
+    return [1.0 if word >> s & 1 else -1.0 for s in range(4)]
 
 
 def _words(key, stream, counter):

@@ -1,7 +1,8 @@
 """SGD of the network f(x) = gain sum_i a_i sigma(<w_i, x>) + c, in place.
 
 Samples are given, or those of the target y = sum_i beta_i x_i^2 + b0 with x ~ N(0, I): in the eigenbasis of B, which
-costs nothing since x is rotation invariant; or those of two Gaussian classes, in the modes of the pair. A step on b samples with errors e = f(x) - y and loss mean(e^2) is
+costs nothing since x is rotation invariant; or those of two Gaussian classes, in the modes of the pair. A step on b
+samples with errors e = f(x) - y and loss mean(e^2) is
 
     W     <- W     - eta_W (2 gain / b) sum_k e_k (a o sigma'(W x_k)) x_k^T
     a     <- a     - eta_a (2 / b)      sum_k e_k sigma(W x_k)                 ("free")

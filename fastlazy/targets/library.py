@@ -141,11 +141,12 @@ class Family(NamedTuple):
         default is an int is a whole number from 0 on.
     """
 
-    make: Callable[..., QuadraticTarget]
+    make: Callable[..., Target]
     parameters: dict[str, int | float]
 
 
 FAMILIES: dict[str, Family] = {
+    "mixture": Family(lambda d, target_seed: exponential_mixture(d, rng=target_seed), {"target_seed": 0}),
     "exponential": Family(lambda d, target_seed: exponential_target(d, rng=target_seed), {"target_seed": 0}),
     "identity": Family(identity_target, {}),
     "power_law": Family(power_law_target, {"exponent": 1.0}),

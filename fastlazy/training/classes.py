@@ -1,14 +1,13 @@
 """Two Gaussian classes as what a network is trained on: in the modes of the mixture.
 
 With x = A z, rows W of the network see x as the rows R = W A see z, whose entries are independent in either class
-(`fastlazy.targets.mixture`). A run takes place on R and its steps are those of R (ours): a step -eta dR/dR_i of a row of
-W A is a step -eta Sigma^{-1} dR/dw_i of w_i, so that neither the run nor its step sizes depend on the coordinates of x.
+(`fastlazy.targets.mixture`). A run takes place on R, and so do its steps (ours): a step -eta grad of a row of R = W A is
+a step -eta Sigma^{-1} grad of that row of W, so that neither the run nor its step sizes depend on the coordinates of x.
 For Sigma = I these are the plain steps of W. What W_0 has outside of the range of Sigma meets no x, and stays.
 
-Where a run starts and how large its steps are is told by a quadratic function, as for a quadratic target: the one that is
-learned, S = -(nn_risk / 2) diag(delta_j / (1 + delta_j^2)) in the modes, restricted to the N largest of its entries. All
-its entries are taken, as all those of a quadratic target are. But for nn_risk, which is a factor of about one half,
-it does not depend on N.
+Where a run starts and how large its steps are is told by a quadratic function, as it is for a quadratic target: by
+S = -(nn_risk / 2) diag(delta_j / (1 + delta_j^2)) in the modes, whose N largest entries are the best network of N
+neurons. The others are kept, as all eigenvalues of a quadratic target are.
 """
 
 from __future__ import annotations
@@ -64,7 +63,7 @@ def in_modes(mixture: GaussianMixture) -> GaussianMixture:
 
 
 def rows_in_modes(target: Learned, W0: ArrayLike | None) -> ArrayLike | None:
-    """W0 A (N, k) of given rows *W0* (N, d) for a mixture; for a quadratic function, or None, they are what they are."""
+    """W0 A (N, k) of given rows *W0* (N, d) for a mixture; for a quadratic function they are what they are."""
     if W0 is None or not isinstance(target, GaussianMixture):
         return W0
     return rows_through(target.modes.A, check_columns("W0", check_array("W0", W0, 2), target.d))
@@ -92,14 +91,14 @@ def outside(mixture: GaussianMixture, W0: ArrayLike | None) -> Array | None:
 def check_silent_start(W: Array, a: Array) -> None:
     """Raise ValueError if f_0 = sum_i a_i <w_i, x>^2, rows *W* (N, d), is not zero pair by pair.
 
-    Lazy scaling of x^2 is a plain run on another quadratic target, B + alpha S_0, which y of a mixture and f_0 do not add
-    up to; where f_0 = 0 there is nothing to add.
+    Lazy scaling of x^2 is a plain run on another quadratic target, B + alpha S_0 (`fastlazy.training.start`). With y of
+    a mixture there is no such target, unless f_0 = 0.
     """
     half = len(W) // 2
     if len(W) % 2 or not (np.array_equal(W[:half], W[half:]) and np.array_equal(a[:half], -a[half:])):
         raise ValueError(
-            "scale with activation='square' needs a start with f_0 = 0 on a GaussianMixture; pass init='symmetric' and an "
-            "even N, or another activation"
+            "scale with activation='square' needs a start with f_0 = 0 on a GaussianMixture; pass init='symmetric' and "
+            "an even N, or another activation"
         )
 
 

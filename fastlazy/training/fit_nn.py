@@ -1,10 +1,9 @@
-"""The trained network: SGD of f(x) = sum_i a_i sigma(<w_i, x>) + c on fresh samples of a quadratic target
-or of two Gaussian classes.
+"""The trained network: SGD of f(x) = sum_i a_i sigma(<w_i, x>) + c on fresh samples of a target.
 
 Three exact simplifications, none of which changes the trajectory:
 
-- x is rotation invariant, so the run takes place in the eigenbasis of B, where a sample costs O(d); that on a mixture
-  takes place in its modes (`fastlazy.training.classes`), where it does, too;
+- x is rotation invariant, so the run takes place in the eigenbasis of B, where a sample costs O(d); for a mixture in
+  its modes (`fastlazy.training.classes`), where it does, too;
 - for sigma = x^2 a step multiplies W from the right (for the rows of one sign), so for N > d rows W = Q R the run
   takes place on R (d, d) and Q R is returned;
 - the population risk is known (`fastlazy.network_risk`), so the trajectory records it without a test set.
@@ -113,8 +112,8 @@ def fit_nn(
         fraction of training done, in [0, 1), and returns eta, or the steps (eta_W, eta_a, eta_c) of W,
         the second layer and the offset; it is asked at up to 10,000 equidistant times.
     second_layer : str, optional
-        "ones": a = 1. "signs": fixed signs. "scalar": one trained number. "free": a trained vector. Default "ones"; for a
-        mixture, whose Delta >= 0 asks for a = -1, "signs".
+        "ones": a = 1. "signs": fixed signs. "scalar": one trained number. "free": a trained vector. Default "ones", and
+        for a mixture "signs": Delta >= 0 asks for a = -1.
     W0 : array_like, shape (N, d), optional
         First-layer weights at the start; default uniformly random orthonormal rows (for N > d, columns)
         times sqrt(tau / d), so that W^T W is tau / d times a projector (for N >= d, the identity). For another sigma
@@ -270,7 +269,7 @@ def _start(
     check_network(W, a, 1.0, dtype)
     learned, row_scale = target, 1.0
     if scale is None:
-        rule = step_rule(step_size, target, N, settings.b, settings.steps, settings.noise)
+        rule = step_rule(step_size, target, N, settings.b, settings.steps, settings.mixture)
     else:
         if settings.mixture is not None:
             check_silent_start(W, a)
@@ -375,6 +374,7 @@ def _train(
 
     rows, d = frame.shape
     width = min(settings.N, d)  # that of the smallest network that could be the same function
+    beta: Array
     if isinstance(frame.target, GaussianMixture):
         beta, spreads = np.zeros(d), np.stack(frame.target.modes.spreads)
     else:

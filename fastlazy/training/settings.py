@@ -41,8 +41,8 @@ class Settings:
     def __post_init__(self) -> None:
         if self.diagnostics and self.mixture is not None:
             raise ValueError(
-                "diagnostics=True is for a QuadraticTarget, not for a GaussianMixture; leave it out, and look at the weights "
-                "in a callback"
+                "diagnostics=True is for a QuadraticTarget, not for a GaussianMixture; leave it out, and look at the "
+                "weights in a callback"
             )
         trace_norm = float(np.abs(self.learned.eigenvalues).sum())
         if self.dtype == np.float32 and trace_norm > 0 and not 1e-15 <= trace_norm <= 1e15:
@@ -58,12 +58,12 @@ class Settings:
 
     @cached_property
     def learned(self) -> QuadraticFunction:
-        """The quadratic function that the start and the steps are made for: the target, or that of a mixture's modes."""
+        """The quadratic function that the start and the steps are made for: the target, or one of a mixture's modes."""
         return learned_function(self.target, self.N)
 
     @property
     def noise(self) -> float | None:
-        """nu of the steps "auto" (`fastlazy.training.steps`) for a mixture; None: that of the quadratic function."""
+        """The nu of other steps "auto" than those of x^2 for a mixture; None: it follows from the target."""
         return None if self.mixture is None else nn_risk(self.mixture, self.N)
 
     @property

@@ -78,7 +78,7 @@ class Start:
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """The coordinates in which a run takes place: the eigenbasis of its target, or the modes, on rows that are reduced."""
+    """The coordinates in which a run takes place: the eigenbasis of its target, or modes; and its rows are reduced."""
 
     target: Learned  # what is learned, in these coordinates: B is diagonal, b0 is 0; or Sigma is I, Delta diagonal
     basis: Array | None  # (d, d) the eigenvectors, in columns; None for the identity
@@ -124,8 +124,8 @@ def initial_network(
 ) -> tuple[Array, Array, float]:
     """First layer (N, d) and second layer (N,) at the start, and the sign of what a neuron of a > 0 adds to the target.
 
-    The sign is 0 if it adds nothing, for sigma is odd but for a constant. *common* is the sign of a second layer that all
-    neurons share, as the target sees it.
+    The sign is 0 if it adds nothing, for sigma is odd but for a constant. *common* is the sign, as the target sees it,
+    of a second layer that is one number.
     """
     if activation.is_square:
         W = initial_weights(W0, target, N, rng, init)

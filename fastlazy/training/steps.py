@@ -31,6 +31,19 @@ network grows until alpha f is of the target's size. So Q is that of the start p
 the target / alpha. The latter is small for large alpha, where W hardly moves; for x^2 it is 4 tau / alpha, and the rule
 is that of above. r is the share of the largest direction in the same sum, and nu is as for x^2, with the part of degree
 two of f_0 in the place of S_0.
+
+Two classes (ours). Around the best function S (`fastlazy.training.classes`) y has the variance R = nn_risk, whatever
+is learned, and this noise, not the speed, is what limits a run. Steps that are large at first leave noise in those
+entries of S that move slowly, where no later decay removes it. So the steps start small and fall to 0 on a line,
+
+    kappa = kappa_0 (1 - u),    kappa_0 = min(1, K, (3.9 - 2.9 min(1, N / d)) (2 |S|^2 / R)^0.3 T^-0.7).
+
+The last term is fitted, to runs of d = 150, N = 10 to 150 and T = 4 to 42 with exponential Delta; it was good for weak,
+strong, flat, power-law and indefinite Delta, too. N < d directions have to be told apart, which takes larger steps. K
+bounds what noise adds to S: a step multiplies all rows by I plus a matrix whose entries have the variance
+(4 eta)^2 R / b, which in balance adds eta R d / b to each of d eigenvalues. That is to be of the size of tau together,
+K = 2 (8 tau^2 b s) / (R d^2). tau and r are those of S, and 3 (1 + max delta_j^2), the kurtosis of an entry of z, is in
+the place of 3. For another sigma, and under lazy scaling, the rules are those above with nu = R.
 """
 
 from __future__ import annotations
@@ -45,6 +58,7 @@ from fastlazy.activations.activation import Activation
 from fastlazy.activations.moments import square_moments
 from fastlazy.activations.rf_pairs import unit_rows
 from fastlazy.risk.nn import nn_risk
+from fastlazy.targets.mixture import GaussianMixture
 from fastlazy.targets.quadratic import QuadraticFunction, quadratic_form
 from fastlazy.training.sizes import (
     bends,
@@ -64,7 +78,12 @@ _TIMES = 10_000  # a callable is asked at most so often
 
 
 def step_rule(
-    step_size: StepSize, target: QuadraticFunction, N: int, b: int, steps: int, noise: float | None = None
+    step_size: StepSize,
+    target: QuadraticFunction,
+    N: int,
+    b: int,
+    steps: int,
+    mixture: GaussianMixture | None = None,
 ) -> Rule:
     """The rule that takes fractions of training done (k,), in [0, 1), to (eta_W, eta_a, eta_c), shape (k, 3).
 
@@ -79,8 +98,8 @@ def step_rule(
         Samples of one step.
     steps : int
         Steps of the whole run.
-    noise : float, optional
-        nu of the rule "auto"; default nn_risk / null_risk of the target.
+    mixture : GaussianMixture, optional
+        What is learned, *target* being the best quadratic function of it (`fastlazy.training.classes`).
 
     Raises
     ------
@@ -92,8 +111,9 @@ def step_rule(
     if not _is_auto(step_size):
         return _given_rule(step_size, companions, steps)
     r = float(np.max(np.abs(target.eigenvalues))) / tau
-    noise = _share_left(target, N) if noise is None else noise
-    return _auto_rule(_Scales(tau, companions, r, noise), target.d, b, steps)
+    if mixture is not None:
+        return _class_rule(_Scales(tau, companions, r, nn_risk(mixture, N)), target, mixture, N, b, steps)
+    return _auto_rule(_Scales(tau, companions, r, _share_left(target, N)), target.d, b, steps)
 
 
 def general_step_rule(
@@ -172,7 +192,7 @@ def scaled_step_rule(
 ) -> Rule:
     """The rule of lazy training as the plain run from *start*, second layer *a* (N,); the others as in `step_rule`."""
     N = len(a)
-    plain = step_rule(step_size, target, N, b, steps, noise)
+    plain = step_rule(step_size, target, N, b, steps)
     if not isinstance(step_size, str):
         factors = np.array([1 / start.alpha, 1 / start.alpha**2, 1.0])
 
@@ -244,14 +264,30 @@ class _Scales(NamedTuple):
     noise: float  # nu
     tails: float = 3.0  # the kurtosis of sigma'(<w, x>), which is 3 for x^2
 
+    def stiffness(self, d: int, b: int) -> float:
+        """The factor s of the rules."""
+        return 1.5 + 4 * self.r + (d + 2 + 100 * self.r + self.tails * d * max(0.0, self.r - 0.05)) / b
+
 
 def _auto_rule(scales: _Scales, d: int, b: int, steps: int) -> Rule:
-    tau, companions, r, noise, tails = scales
-    stiffness = 1.5 + 4 * r + (d + 2 + 100 * r + tails * d * max(0.0, r - 0.05)) / b
-    decay = 1.25 * noise * steps / (d * stiffness)
+    stiffness = scales.stiffness(d, b)
+    decay = 1.25 * scales.noise * steps / (d * stiffness)
 
     def auto(fractions: Array) -> Array:
         kappa = 2 * (1 - fractions) / (1 + decay * fractions)
-        return np.asarray(kappa[:, None] / (8 * tau * stiffness) * companions)
+        return np.asarray(kappa[:, None] / (8 * scales.tau * stiffness) * scales.companions)
 
     return auto
+
+
+def _class_rule(
+    scales: _Scales, target: QuadraticFunction, mixture: GaussianMixture, N: int, b: int, steps: int
+) -> Rule:
+    d, tau, R = target.d, scales.tau, scales.noise
+    # An entry of z has the kurtosis 3 (1 + delta_j^2), as its variance is that of one class or of the other.
+    scales = scales._replace(tails=3 * (1 + float(np.max(mixture.modes.delta**2))))
+    s = scales.stiffness(d, b)
+    signal = target.null_risk / R or 1.0  # where there is none, nothing asks for small steps
+    wanted = (3.9 - 2.9 * min(1.0, N / d)) * signal**0.3 * (d * s / steps) ** 0.7
+    first = min(1.0, wanted, 2 * 8 * tau**2 * b * s / (R * d**2))
+    return lambda fractions: np.asarray((first * (1 - fractions) / (8 * tau * s))[:, None] * scales.companions)

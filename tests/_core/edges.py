@@ -17,7 +17,7 @@ from fastlazy.kernels import centred, normal_equations
 from fastlazy.kernels import features as features_module
 from fastlazy.training import epochs, loop
 from tests import naive, naive_epochs, naive_gram
-from tests.sgd_samples import drawn_samples
+from tests.sgd_samples import drawn_classes, drawn_samples
 
 LAYERS = ("ones", "signs", "scalar", "free")
 WAVES = (
@@ -188,6 +188,31 @@ def _training_of_any_sigma(n, m, N, d, dtype, *, threads=None, **_):
     yield np.array([1.0, state.c], dtype), np.array([1.0, c_end])
 
 
+def _training_on_classes(n, m, N, d, dtype, *, threads=None, **_):
+    """Three steps of minibatches of m on two classes, and one of the rest, for x^2 and for another sigma."""
+    layer, (sigma, twin) = LAYERS[(n + N) % 4], WAVES[(m + d) % 2]
+    _, _, W = draw(n, m, N, d, dtype)
+    rng, samples, key = np.random.default_rng([N, d]), 3 * m + min(n, m - 1), np.uint64(6)
+    spreads = np.sqrt(1 + np.outer((-1, 1), np.linspace(-0.5, 1, d)))
+    a = {"signs": rng.choice([-1.0, 1.0], N), "free": rng.standard_normal(N)}.get(layer, np.ones(N))
+    rates = np.tile((2e-3 / (d * N), 5e-3 / (N if layer == "free" else N * N), 2e-2), (4 if samples > 3 * m else 3, 1))
+    for activation, functions in ((get_activation("square"), naive_gram.ACTIVATIONS["square"]), (sigma, twin)):
+        network = core_sgd.pack(W.astype(float), a, 1.0, 0.1, np.dtype(dtype))
+        moving = None if activation.is_square else N
+        size = min(N, d)
+        setup = loop.Setup(network, loop.TRAINED[layer], m, size, np.zeros(d), 0.0, activation, moving, spreads)
+        with loop.training_loop(setup, threads or 1) as run:
+            for _ in run.run(loop.Course(samples, lambda first, count: rates[first : first + count], key)):
+                pass
+        state = core_sgd.unpack(network, N, d)
+        X, y = drawn_classes(key, samples, m, spreads, N, layer, dtype, activation.name)
+        W_end, a_end, c_end = naive.sgd(W.astype(float), a, 0.1, X, y, m, rates, layer, functions)
+        assert np.abs(W_end - W).max() > 1e-5 * np.abs(W).max()
+        yield state.W.astype(dtype), W_end
+        yield (state.gain * state.a).astype(dtype), a_end
+        yield np.array([1.0, state.c], dtype), np.array([1.0, c_end])
+
+
 def _weighted_training(n, m, N, d, dtype, *, parallel=True):
     """An epoch in minibatches of m of samples with weights, for tanh and x^2; every kind of second layer."""
     layer = LAYERS[(n + N) % 4]
@@ -218,6 +243,7 @@ COMPUTATIONS = {
     "centred": _centred,
     "training": _training,
     "training of any sigma": _training_of_any_sigma,
+    "training on classes": _training_on_classes,
     "weighted_training": _weighted_training,
 }
 

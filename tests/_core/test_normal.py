@@ -70,6 +70,22 @@ def test_equals_naive_twin(key, stream, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@given(key=uint64s, stream=uint64s)
+def test_signs_equal_their_naive_twin(dtype, key, stream):
+    out = np.empty(4, dtype)
+    normal.fill_signs(np.uint64(key), np.uint64(stream), out)
+    assert out.tolist() == naive_normal.signs(key, stream)
+
+
+def test_signs_are_fair_and_independent():
+    signs = np.array([naive_normal.signs(KEY, stream) for stream in range(2500)])
+    assert np.all(np.abs(signs) == 1)
+    assert np.abs(signs.mean(axis=0)).max() < 4 / 50
+    products = [signs[:, i] @ signs[:, j] / len(signs) for i in range(4) for j in range(i)]
+    assert np.abs(products).max() < 4 / 50
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_counter_continues_beyond_32_bits(dtype):
     """No array is that long, so the whole groups of a distant range are asked for directly."""
     start, out = 2**40 + 128, np.empty(256, dtype)

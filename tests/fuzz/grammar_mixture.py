@@ -60,7 +60,12 @@ def learned(draw: Draw, d: int) -> Value:
         B, cov, b0 = A + A.T, A @ A.T + 0.1 * np.eye(d), draw.pick([0.0, 1.5])
         cov = draw.pick([cov, np.diag(np.diag(cov))])
         return Value(QuadraticTarget(B, b0, input_cov=cov), "good", Inputs(B, b0, np.linalg.cholesky(cov)))
-    if not draw.chance(0.3):
+    return trained(draw, d, 0.3)
+
+
+def trained(draw: Draw, d: int, share: float) -> Value:
+    """A target of standard normal inputs or, in a share of all calls, a mixture; plain is (B, b0) or a Pair."""
+    if not draw.chance(share):
         return grammar.target(draw, d)
     kind = "odd" if draw.kind() != "good" else "good"
     pair = _pair(draw, d, kind == "odd")

@@ -10,7 +10,7 @@ import naive_networks
 import numpy as np
 
 import fastlazy
-from fuzz import functions, oracles, values
+from fuzz import functions, grammar_mixture, oracles, oracles_mixture, values
 from fuzz.grammar import Entry, call, maybe, rows, rows_alone, second_layer, shape, target
 from fuzz.judge import Call
 from fuzz.values import Draw, Made, Value
@@ -184,8 +184,13 @@ def lazy_risk(draw: Draw) -> Call:
 def fit_nn(draw: Draw) -> Call:
     N, d = shape(draw)
     kind = draw.pick(["ones", "signs", "scalar", "free"])
-    learned = target(draw, d)
-    if learned.kind == "good" and kind == "ones" and not np.any(learned.value.eigenvalues > 0):
+    learned = grammar_mixture.trained(draw, d, 0.2)
+    classes = isinstance(learned.plain, oracles_mixture.Pair)
+    if classes:  # Delta has both signs
+        warned = kind in ("ones", "scalar")
+    else:
+        warned = learned.kind == "good" and kind == "ones" and not np.any(learned.value.eigenvalues > 0)
+    if learned.kind == "good" and warned:
         learned = learned._replace(kind="odd")
     arguments = {"target": learned, "N": values.count(draw, N)}
     arguments["n_samples"] = values.count(draw, draw.pick([1, 30, 500, 3000]), odd=[1, 7])
@@ -233,6 +238,8 @@ def fit_nn(draw: Draw) -> Call:
     for name, make in options.items():
         if draw.chance(0.2):
             arguments[name] = make()
+            if classes and name in ("scale", "diagnostics"):  # which may be refused
+                arguments[name] = arguments[name]._replace(kind="odd")
     if "checkpoint" in arguments and arguments["rng"].value is None and arguments["checkpoint"].kind == "good":
         arguments["checkpoint"] = arguments["checkpoint"]._replace(kind="odd")
 
@@ -243,15 +250,17 @@ def fit_nn(draw: Draw) -> Call:
             return "has records or weights of another shape"
         if fit.status == "finished" and fit.samples[-1] != plain["n_samples"]:
             return f"is finished after {fit.samples[-1]} samples"
-        B, b0 = plain["target"]
         W, W0 = fit.W.astype(float), fit.W0.astype(float)
         S = naive_lazy.form(W, np.broadcast_to(fit.a, len(W)))
         if fit.scale is not None:
             S = fit.scale * (S - naive_lazy.form(W0, np.broadcast_to(fit.a0, len(W))))
+        tolerance = 1e-9 if fit.W.dtype == np.float64 else 1e-4
+        if isinstance(plain["target"], oracles_mixture.Pair):
+            return oracles_mixture.form_risk(plain["target"], S, fit.c, fit.risk[-1], tolerance)
+        B, b0 = plain["target"]
         size = oracles.form_distance(np.abs(S) + np.abs(B), abs(fit.c) + abs(b0), 0 * B, 0.0)
         if fit.scale is not None:
             size *= 1 + 1e3 * max(1.0, fit.scale)
-        tolerance = 1e-9 if fit.W.dtype == np.float64 else 1e-4
         return oracles.differs(fit.risk[-1], oracles.form_distance(S, fit.c, B, b0), tolerance, size)
 
     return call("fit_nn", arguments, check, names=("W", "a"), allowed=(OSError, FileNotFoundError))

@@ -78,6 +78,16 @@ def tangent_risk(pair: Pair, W: Any, b: Any, c: float, twin: Twin | None, got: f
     return _given(pair, W, np.ravel(b), c, twin, got, oracles.tangent_moments)
 
 
+def form_risk(pair: Pair, S: Any, c: float, got: float, tolerance: float) -> str | None:
+    """The risk of <x, S x> + c, class by class."""
+    found, size = 0.0, 0.0
+    for y, C in ((1, pair.Sigma - pair.Delta), (-1, pair.Sigma + pair.Delta)):
+        T = S @ C
+        found += (np.trace(T) + c - y) ** 2 / 2 + np.sum(T * T.T)
+        size += (np.sum(np.abs(S) @ np.abs(C)) + abs(c) + 1) ** 2
+    return oracles.differs(got, found, tolerance, size)
+
+
 def nn_risk(pair: Pair, N: int, got: float, exact: bool) -> str | None:
     values = np.linalg.eigvalsh(pair.Sigma)
     if not 1 / (1 + len(values) / (4 if exact else 2)) - 1e-12 <= got <= 1:
