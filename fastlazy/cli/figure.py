@@ -14,6 +14,7 @@ from fastlazy.cli.options import parse_counts, parse_ridge
 from fastlazy.cli.output import complain, load_matplotlib, save_figure, tell
 
 _STORE = "figure.sqlite"
+_TARGETS = ("exponential", "identity", "power_law", "rank_one", "mixture")
 _FILES = ("figure.png", "figure.pdf", "results.csv", _STORE)
 _DESCRIPTION = """\
 Draw the risk of random features (RF), the neural tangent model (NT) and the trained
@@ -35,6 +36,7 @@ examples:
   fastlazy figure --d 100 --widths 10,30,100,300 --out small
   fastlazy figure --activations square,relu,gelu --out regardless
   fastlazy figure --d 40 --widths 5,20,40,120 --activations square,relu --nn flow --out flow
+  fastlazy figure --target mixture --out mixture
   fastlazy figure --d 100 --n-samples 2000 --ridge best --out samples
   fastlazy figure --from sweep.sqlite      draw what a sweep has measured, measure nothing
   fastlazy figure --from sweep.sqlite --where target=identity --where ridge=0.1
@@ -63,6 +65,11 @@ def add_figure_command(commands: Any) -> None:
     parser.add_argument(
         "--activations", metavar="NAME,...",
         help="non-linearities, a panel for each (default: square; with --from: all)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--target", choices=list(_TARGETS), metavar="NAME",
+        help="what is learned: exponential, identity, power_law, rank_one, or mixture, the paper's two Gaussian "
+        "classes, with the Bayes risk by Monte Carlo as a dotted line (default: exponential; with --from: the store's)",
     )  # fmt: skip
     parser.add_argument(
         "--nn", choices=["sgd", "flow"],
@@ -108,6 +115,10 @@ def run_figure(arguments: argparse.Namespace) -> int:
         ridge = _parse_ridge(arguments)
         if arguments.store is not None and arguments.n_samples is not None:
             where = {"n_samples": arguments.n_samples, **({} if ridge is None else {"ridge": ridge}), **where}
+        if arguments.target == "mixture" and arguments.nn == "flow":
+            raise ValueError("--nn flow is for targets that are functions; pass --nn sgd with --target mixture")
+        if arguments.target is not None:
+            where = {"target": arguments.target, **where}
         if arguments.nn is not None:
             where = {"nn": arguments.nn, **where}
         writable_folder(arguments.out, _FILES)
@@ -159,7 +170,7 @@ def _write(table: Any, names: list[str] | None, ridge: Any, out: Path) -> str:
         place = {name: k for k, name in enumerate(names)}
         dots = dots.sort_values("activation", key=lambda column: column.map(place), kind="stable", ignore_index=True)
     lines = risk_table.figure_lines(target, dots, fitted)
-    save_figure(lambda: _figure(dots, lines, target.d, fitted), out, "figure")
+    save_figure(lambda: _figure(dots, lines, target, fitted), out, "figure")
     return f"{_format_summary(risk_table.summary(dots), target.d)}\n{len(dots)} dots"
 
 
@@ -183,9 +194,11 @@ def _measured(
     n, fitted = arguments.n_samples, None
     if n is not None:
         fitted = risk_table.Fitted(n, ridge or 0.0)
-    samples = [n or (10_000_000 if paper else risk_table.quick_samples(N, d)) for N in widths]
+    target = arguments.target or "exponential"
+    enough = risk_table.mixture_samples if target == "mixture" else risk_table.quick_samples
+    samples = [n or (10_000_000 if paper else enough(N, d)) for N in widths]
     cells = risk_table.figure_cells(
-        d, widths, draws, samples, seed, activations or ["square"], arguments.nn or "sgd", fitted
+        d, widths, draws, samples, seed, activations or ["square"], arguments.nn or "sgd", fitted, target
     )
     return run_sweep(cells, out / _STORE, n_workers=arguments.workers, rerun_failed=True)
 
@@ -256,11 +269,16 @@ def _parse_activations(text: str) -> list[str]:
     return names
 
 
-def _figure(dots: Any, lines: Any, d: int, fitted: Any) -> Any:
-    from fastlazy.figures.risk_curves import plot_activations, plot_risk_curves
+def _figure(dots: Any, lines: Any, target: Any, fitted: Any) -> Any:
+    from fastlazy.figures.risk_curves import plot_activations, plot_bayes_risk, plot_risk_curves
+    from fastlazy.targets.mixture import GaussianMixture
 
+    d = target.d
     several = dots["activation"].nunique() > 1
-    ax = plot_activations(dots, lines, d)[0] if several else plot_risk_curves(dots, lines, d)
+    axes = plot_activations(dots, lines, d) if several else [plot_risk_curves(dots, lines, d)]
+    ax = axes[0]
+    if isinstance(target, GaussianMixture):
+        plot_bayes_risk(axes, target)
     figure = ax.get_figure(root=True)
     assert figure is not None
     if fitted is not None:

@@ -13,10 +13,13 @@ from matplotlib.ticker import LogLocator
 
 from fastlazy._support.arguments import check_count
 from fastlazy.figures.risk_table import check_one_setting, converged, not_converged
+from fastlazy.risk.bayes import bayes_risk
 from fastlazy.sweeps.regimes import REGIMES, Regime
+from fastlazy.targets.mixture import GaussianMixture
 
 _DOTS: dict[str, Any] = {"markersize": 6.5, "markerfacecolor": "white", "markeredgewidth": 1.5}
 _NEURONS = "neurons / dimension,  N / d"
+_BAYES = 100_000  # samples for the Bayes risk: an error of .001
 _HIGHEST = 4.0  # the ratio above which the axis is logarithmic
 _PEAK = 60.0  # the ratio at which it ends
 _OPEN: dict[str, Any] = {"color": "0.55", "marker": "X"}  # not converged
@@ -113,6 +116,17 @@ def plot_activations(dots: pd.DataFrame, lines: pd.DataFrame | None = None, d: i
     _set_heights(axes[0], dots)
     _add_legend(axes[0], dots)
     return axes[: len(names)]
+
+
+def plot_bayes_risk(axes: list[Axes], target: GaussianMixture) -> None:
+    """Draw the Bayes risk of a mixture as a dotted line, in place: an estimate by Monte Carlo, named so."""
+    risk = bayes_risk(target, n_samples=_BAYES, rng=0).risk
+    for ax in axes:
+        ax.axhline(risk, color="0.35", linestyle=":", zorder=1)
+        ax.annotate(
+            "Bayes risk (Monte Carlo)", (1, risk), xycoords=("axes fraction", "data"), xytext=(-3, 3),
+            textcoords="offset points", ha="right", fontsize="small", color="0.35",
+        )  # fmt: skip
 
 
 def _check_tables(

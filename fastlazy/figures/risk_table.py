@@ -19,7 +19,7 @@ from fastlazy.sweeps.cells import KEYS, REPEATS, canonical_cell, cell_target, ch
 from fastlazy.sweeps.keys import FAMILY_KEYS
 from fastlazy.sweeps.measure import predicted_ratio
 from fastlazy.sweeps.regimes import REGIMES
-from fastlazy.targets.quadratic import QuadraticTarget
+from fastlazy.targets.library import FAMILIES, Target
 
 _DOT = {"ratio": "measured", "stream": "seed"}  # a column of a sweep, and what it is called of a dot
 DOT_COLUMNS = ["regime", "N", "draw", "measured", "predicted", "seconds", "seed", "activation", "nn", "converged"]
@@ -67,6 +67,14 @@ def quick_samples(N: int, d: int) -> int:
     return max(200_000, math.ceil((2.6 + 37 * math.pow(narrowness, 1.45)) * d * (d + 150)))
 
 
+def mixture_samples(N: int, d: int) -> int:
+    """Samples that bring an NN dot of a mixture of two classes within .01 of its optimum (`docs/mixture.md`).
+
+    y keeps a variance around whatever is learned, so they are many even where no direction is left out.
+    """
+    return max(200_000, (45 if d > N else 25) * d**2)
+
+
 def flow_gradients(N: int, d: int) -> int:
     """Gradients that a flow of another sigma than x^2 takes for an NN dot, at most: some 40 seconds of one core.
 
@@ -84,13 +92,15 @@ def figure_cells(
     activations: Sequence[str] = ("square",),
     nn: str = "sgd",
     fitted: Fitted | None = None,
+    target: str = "exponential",
 ) -> list[dict[str, Any]]:
     """The cells of a figure: for each width *draws* of RF and NT, with the same weights for all sigma, and one NN.
 
     NN is trained as *nn* says, with a second layer that is trained, too, but for x^2, which needs none. RF and NT are
     those of the population, unless they are *fitted* to samples, as NN then is.
     """
-    common = {"d": d, "target_seed": seed, "seed": seed}
+    common = {"d": d, "seed": seed} | ({"target": target} if target != "exponential" else {})
+    common |= {"target_seed": seed} if "target_seed" in FAMILIES[target].parameters else {}
     lazy, trained = (
         [
             {"regime": regime.name, "activation": name, **common}
@@ -101,7 +111,8 @@ def figure_cells(
         for is_trained in (False, True)
     )
     for cell in trained:
-        cell |= {} if cell["activation"] == "square" else {"second_layer": "free"}
+        layer = {} if target != "mixture" else {"second_layer": "signs"}
+        cell |= layer if cell["activation"] == "square" else {"second_layer": "free"}
         cell |= {} if nn == "sgd" else {"nn": nn}
     check_number_of_cells(len(widths) * (draws * len(lazy) + len(trained)), f"{draws} draws at {len(widths)} widths")
     cells: list[dict[str, Any]] = []
@@ -304,7 +315,7 @@ def _stored_cell(row: Mapping[Any, Any]) -> dict[str, Any]:
     return cell
 
 
-def figure_target(rows: pd.DataFrame) -> QuadraticTarget:
+def figure_target(rows: pd.DataFrame) -> Target:
     """The target that *rows* of a sweep have in common."""
     return cell_target(canonical_cell(_stored_cell(rows.iloc[0].to_dict())))
 
@@ -318,7 +329,7 @@ def fitted_of(rows: pd.DataFrame) -> Fitted | None:
     return Fitted(sizes[0] if sizes else None, ridges[0] if len(ridges) == 1 else "each")
 
 
-def figure_lines(target: QuadraticTarget, dots: pd.DataFrame, fitted: Fitted | None = None) -> pd.DataFrame:
+def figure_lines(target: Target, dots: pd.DataFrame, fitted: Fitted | None = None) -> pd.DataFrame:
     """The lines of a figure with these *dots*, *fitted* so; through their predictions if each has its own ridge."""
     if fitted is not None and fitted.ridge == "each":
         return dots.drop_duplicates(["regime", "activation", "N"])[["regime", "activation", "N", "predicted"]]
@@ -331,7 +342,7 @@ def figure_lines(target: QuadraticTarget, dots: pd.DataFrame, fitted: Fitted | N
 
 
 def predictions(
-    target: QuadraticTarget,
+    target: Target,
     widths: Sequence[int],
     activations: Sequence[str] = ("square",),
     fitted: Fitted | None = None,

@@ -23,8 +23,7 @@ import numpy as np
 
 from fastlazy.sweeps.keys import FAMILY_KEYS, REQUIRED, Key, check_cell_target, check_name
 from fastlazy.sweeps.regimes import COMMON, REGIMES
-from fastlazy.targets.library import FAMILIES, centred_target
-from fastlazy.targets.quadratic import QuadraticTarget
+from fastlazy.targets.library import FAMILIES, Target, centred_target
 
 MOST_CELLS = 1_000_000  # of one sweep, whose driver holds a kilobyte for each
 
@@ -169,8 +168,8 @@ def cell_stream(parameters: Mapping[str, Any]) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
-def cell_target(parameters: Mapping[str, Any]) -> QuadraticTarget:
-    """The target of a cell with canonical *parameters*, centred by b0 = -tr B."""
+def cell_target(parameters: Mapping[str, Any]) -> Target:
+    """The target of a cell with canonical *parameters*; a function is centred by b0 = -tr B."""
     target = parameters["target"]
     if not isinstance(target, str):
         return centred_target(np.array(target))

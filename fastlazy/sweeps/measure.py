@@ -22,7 +22,7 @@ from fastlazy._version import __version__
 from fastlazy.sweeps.cells import cell_stream, cell_target
 from fastlazy.sweeps.keys import Parameters
 from fastlazy.sweeps.regimes import REGIMES
-from fastlazy.targets.quadratic import QuadraticTarget
+from fastlazy.targets.library import Target
 from fastlazy.training.diagnostics import Diagnostics
 
 # What a measurement finds, and its kind. Ratios are divided by the null risk; predicted is a ratio, and late_gain is by
@@ -91,7 +91,7 @@ def measure(parameters: Parameters, checkpoint: str | None = None) -> dict[str, 
 
 
 def predicted_ratio(
-    target: QuadraticTarget,
+    target: Target,
     regime: str,
     N: int,
     activation: str = "square",

@@ -39,8 +39,8 @@ from fastlazy.sweeps.trained import (
     training_work,
     warm_up_training,
 )
-from fastlazy.targets.library import exponential_target
-from fastlazy.targets.quadratic import QuadraticTarget
+from fastlazy.targets.library import Target, exponential_target
+from fastlazy.targets.mixture import GaussianMixture
 
 # The parameters, besides the regime, by which the costs below go.
 COSTLY = ("N", "d", "n_samples", "activation", "second_layer", "dtype", "nn")
@@ -105,12 +105,12 @@ class Regime:
     own_keys: dict[str, Key]
     drawn: str
     load: Callable[[], Any]
-    measure: Callable[[QuadraticTarget, Parameters, int, str | None], dict[str, Any]]
-    predicted: Callable[[QuadraticTarget, Parameters], float | None]
+    measure: Callable[[Target, Parameters, int, str | None], dict[str, Any]]
+    predicted: Callable[[Target, Parameters], float | None]
     cost: Callable[[Parameters], float]
     warm_up: Callable[[Sequence[Parameters]], None]
     complete: Callable[[Parameters], None] | None = None
-    best_ridge: Callable[[QuadraticTarget, Parameters], float] | None = None
+    best_ridge: Callable[[Target, Parameters], float] | None = None
     other_labels: dict[str, str] = field(default_factory=dict)
 
     @cached_property
@@ -155,7 +155,7 @@ def _nt() -> _Functions:
 
 def _measure_drawn(
     functions: Callable[[], _Functions],
-    target: QuadraticTarget,
+    target: Target,
     parameters: Parameters,
     stream: int,
     _checkpoint: str | None,
@@ -172,9 +172,7 @@ def _measure_drawn(
     return {"risk": found, "fit_status": str(caught[0].message) if caught else None}
 
 
-def _fitted_risk(
-    fit: Callable[..., Any], target: QuadraticTarget, W: Array, parameters: Parameters, stream: int
-) -> float:
+def _fitted_risk(fit: Callable[..., Any], target: Target, W: Array, parameters: Parameters, stream: int) -> float:
     """The exact risk of ridge regression on drawn samples, of which more have fewer for their first."""
     from scipy.linalg import LinAlgWarning
 
@@ -192,21 +190,22 @@ def _fitted_risk(
     return network_risk(target, W, model.a[0], c, sigma, parallel=False)
 
 
-def _predicted_drawn(
-    functions: Callable[[], _Functions], target: QuadraticTarget, parameters: Parameters
-) -> float | None:
+def _predicted_drawn(functions: Callable[[], _Functions], target: Target, parameters: Parameters) -> float | None:
     """The prediction in its refined form for this d, n and ridge; none at the peak, where it is infinite."""
+    of_population = parameters.get("n_samples") is None and parameters.get("ridge", 0.0) == 0
+    if isinstance(target, GaussianMixture) and not of_population:
+        return None
     found = _limit(functions, target, parameters, parameters.get("ridge", 0.0))
     ratio = float(found.risk if parameters.get("ridge") == "best" else found) / target.null_risk
     return ratio if math.isfinite(ratio) else None
 
 
-def _best_ridge(functions: Callable[[], _Functions], target: QuadraticTarget, parameters: Parameters) -> float:
+def _best_ridge(functions: Callable[[], _Functions], target: Target, parameters: Parameters) -> float:
     """The ridge of the least predicted risk; a finite one where no function does better than a constant."""
     return min(float(_limit(functions, target, parameters, "best").ridge), _LARGEST_RIDGE)
 
 
-def _limit(functions: Callable[[], _Functions], target: QuadraticTarget, parameters: Parameters, ridge: Any) -> Any:
+def _limit(functions: Callable[[], _Functions], target: Target, parameters: Parameters, ridge: Any) -> Any:
     N, activation, n = parameters["N"], parameters["activation"], parameters.get("n_samples")
     return functions().limit(target, N, activation, refined=True, n_samples=n, ridge=ridge)
 

@@ -29,7 +29,8 @@ from fastlazy.sweeps.keys import (
     check_tolerance,
     choice_key,
 )
-from fastlazy.targets.library import exponential_target, identity_target
+from fastlazy.targets.library import Target, exponential_target, identity_target
+from fastlazy.targets.mixture import GaussianMixture
 from fastlazy.targets.quadratic import QuadraticTarget
 
 if TYPE_CHECKING:
@@ -108,9 +109,7 @@ def load_training() -> None:
     from fastlazy.training import fit_nn, flow  # noqa: F401
 
 
-def measure_trained(
-    target: QuadraticTarget, parameters: Parameters, stream: int, checkpoint: str | None
-) -> dict[str, Any]:
+def measure_trained(target: Target, parameters: Parameters, stream: int, checkpoint: str | None) -> dict[str, Any]:
     """Train the network of a cell: its risk, and how the training went."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", _MEANT, UserWarning)
@@ -121,12 +120,12 @@ def measure_trained(
         names = [field.name for field in fields(fit.diagnostics)]
         found |= {name: getattr(fit.diagnostics, name)[-1].tolist() for name in names}
     moved = parameters["scale"] is not None or parameters["init"] == "symmetric"
-    if moved and get_activation(parameters["activation"]).is_quadratic:
+    if moved and isinstance(target, QuadraticTarget) and get_activation(parameters["activation"]).is_quadratic:
         found["predicted"] = _reachable(target, fit, parameters["second_layer"]) / target.null_risk
     return found
 
 
-def _train(target: QuadraticTarget, parameters: Parameters, stream: int, checkpoint: str | None) -> Fit:
+def _train(target: Target, parameters: Parameters, stream: int, checkpoint: str | None) -> Fit:
     """The trained network of a cell."""
     N, activation = parameters["N"], parameters["activation"]
     options = {name: parameters[name] for name in _OF_BOTH}
@@ -165,12 +164,16 @@ def _reachable(target: QuadraticTarget, fit: Fit, second_layer: str) -> float:
     return size**2 * 2 * float(np.sum(moduli[: max(0, len(values) - len(fit.W0) + above + below)] ** 2))
 
 
-def predicted_trained(target: QuadraticTarget, parameters: Parameters) -> float | None:
+def predicted_trained(target: Target, parameters: Parameters) -> float | None:
     """The least ratio of a network: of x^2 by a formula, 1 for a sigma that learns nothing, for others not known."""
-    from fastlazy.risk.nn import nn_risk_limit
+    from fastlazy.risk.nn import nn_risk, nn_risk_limit
 
     if not get_activation(parameters["activation"]).is_quadratic:
         return 1.0 if _learns_nothing(parameters["activation"]) else None
+    if isinstance(target, GaussianMixture):  # the exact infimum, as the limit takes all modes for small
+        return (
+            nn_risk(target, parameters["N"]) if parameters.get("second_layer", "signs") in ("signs", "free") else None
+        )
     learned, lost = target, 0.0
     if parameters.get("second_layer") in ("ones", "scalar"):  # no neuron can learn a negative eigenvalue
         positive = np.maximum(target.eigenvalues, 0.0)

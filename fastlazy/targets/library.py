@@ -1,4 +1,4 @@
-"""Targets by name, each centred by b0 = -tr B: what figures and sweeps learn.
+"""Targets by name: what figures and sweeps learn. Functions are centred by b0 = -tr B.
 
 A new family is a function and a row of `FAMILIES`.
 """
@@ -6,12 +6,15 @@ A new family is a function and a row of `FAMILIES`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
 from fastlazy._support.arguments import Array, Seed, check_count, check_real, check_rng
+from fastlazy.targets.mixture import GaussianMixture, exponential_mixture
 from fastlazy.targets.quadratic import LARGEST, QuadraticTarget
+
+Target: TypeAlias = QuadraticTarget | GaussianMixture
 
 
 def exponential_target(d: int, *, rng: Seed = None) -> QuadraticTarget:
@@ -146,9 +149,9 @@ class Family(NamedTuple):
 
 
 FAMILIES: dict[str, Family] = {
-    "mixture": Family(lambda d, target_seed: exponential_mixture(d, rng=target_seed), {"target_seed": 0}),
     "exponential": Family(lambda d, target_seed: exponential_target(d, rng=target_seed), {"target_seed": 0}),
     "identity": Family(identity_target, {}),
     "power_law": Family(power_law_target, {"exponent": 1.0}),
     "rank_one": Family(rank_one_target, {}),
+    "mixture": Family(lambda d, target_seed: exponential_mixture(d, rng=target_seed), {"target_seed": 0}),
 }
