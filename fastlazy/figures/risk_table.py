@@ -25,7 +25,7 @@ _DOT = {"ratio": "measured", "stream": "seed"}  # a column of a sweep, and what 
 DOT_COLUMNS = ["regime", "N", "draw", "measured", "predicted", "seconds", "seed", "activation", "nn", "converged"]
 _ALWAYS = ["target", "d", "regime", "N", "draw", "seed"]
 # What all dots of one figure have in common.
-_SETTING = ["target", *(name for keys in FAMILY_KEYS.values() for name in keys), "d"]
+_SETTING = ["target", *dict.fromkeys(name for keys in FAMILY_KEYS.values() for name in keys), "d"]
 TRAINED = [regime.name for regime in REGIMES.values() if regime.is_trained]
 _FLOW_WORK = 2.5e11  # multiplications N^2 d of the gradients of one flow
 _LATE = 0.01  # of the null risk: a network that learned more in the second half of SGD was not at its end

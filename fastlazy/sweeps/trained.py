@@ -55,7 +55,7 @@ _OF_BOTH = ("second_layer", "scale", "init")
 
 # What a cell asks for is meant: its prediction and its ratio tell what cannot be learned, and its fit_status what is
 # not converged.
-_MEANT = "target has negative eigenvalues|activation '"
+_MEANT = "target has negative eigenvalues|activation '|second_layer='"
 _TOLD = "nn_flow took max_"
 
 _GRADIENTS = {True: 1500.0, False: 5000.0}  # of a flow, roughly, whether sigma is x^2 or not
@@ -85,6 +85,8 @@ def check_training(parameters: Parameters) -> None:
                     f"{name} = {parameters[name]!r} is for nn = 'sgd', and nn = 'flow' takes no samples and no steps "
                     f"of SGD; leave {name} out, or pass nn='sgd'"
                 )
+        if parameters["target"] == "mixture":
+            raise ValueError("nn = 'flow' is for targets that are functions, not for 'mixture'; pass nn='sgd'")
     _check_scale_of_any_sigma(parameters)
     if parameters["init"] == "symmetric" and (parameters["N"] % 2 or parameters["second_layer"] in ("ones", "scalar")):
         raise ValueError(
@@ -132,6 +134,8 @@ def _train(target: Target, parameters: Parameters, stream: int, checkpoint: str 
     if parameters["nn"] == "flow":
         from fastlazy.training.flow import nn_flow
 
+        if isinstance(target, GaussianMixture):
+            raise ValueError("target = 'mixture' has no gradient flow; pass nn='sgd'")
         options |= {name: parameters[name] for name in _OF_FLOW}
         return nn_flow(target, N, activation, rng=stream, parallel=False, **options)
     from fastlazy.training.fit_nn import fit_nn
