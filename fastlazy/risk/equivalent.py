@@ -19,7 +19,7 @@ References: arXiv:2405.15699 (random features, and their mean over weights). For
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -32,6 +32,8 @@ from fastlazy.activations.units import ridge_in_unit
 Penalty: TypeAlias = "float | ArrayLike | Literal['best']"
 
 _PER_DECADE = 3  # places in a decade of nu among which the best one is bracketed
+_HIGHEST = 1e300  # the ridge that stands for a larger one
+_SMALL = 1e-6
 _LOWEST = math.log(1e-300)
 _FLAT = 1e-12  # the share of a risk below which a gain is rounding
 _REACH = 1e12  # above this, in units of the largest eigenvalue, and below its inverse, nothing of interest happens
@@ -113,15 +115,17 @@ def check_penalty(ridge: Penalty, ndim: tuple[int, ...] = (0, 1)) -> Array | Non
 def nothing_to_learn(n: Array, ridge: Array | None) -> Any:
     """The answer for a target that is constant, which the offset fits."""
     if ridge is None:
-        return BestRidge(np.zeros(n.shape)[()], np.zeros(n.shape)[()])
-    return np.zeros(n.shape + ridge.shape)[()]
+        zeros = _shaped(np.zeros(n.size).tolist(), n.shape)
+        return BestRidge(zeros, zeros)
+    return _shaped(np.zeros(n.size * ridge.size).tolist(), n.shape + ridge.shape)
 
 
 def penalties_in_unit(ridge: Array | None, exponent: int) -> Array | None:
     """Penalties beside features in units of 2^exponent."""
     if ridge is None:
         return None
-    return np.reshape([ridge_in_unit(float(penalty), exponent) for penalty in ridge.ravel()], ridge.shape)
+    found = [min(ridge_in_unit(float(penalty), exponent), _HIGHEST) for penalty in ridge.ravel()]
+    return np.reshape(found, ridge.shape)
 
 
 def finite_risks(features: Equivalent, n: Array, ridge: Array | None) -> tuple[Any, Array]:
@@ -131,15 +135,20 @@ def finite_risks(features: Equivalent, n: Array, ridge: Array | None) -> tuple[A
     """
     if ridge is None:
         best = [_best(features, size) for size in n.ravel().tolist()]
-        risk, penalty, error = (np.reshape(part, n.shape)[()] for part in zip(*best, strict=True))
-        return BestRidge(risk, penalty), error
+        risk, penalty, error = (_shaped(part, n.shape) for part in zip(*best, strict=True))
+        return BestRidge(risk, penalty), np.asarray(error)
     found = [
         _risk(features, size, effective_ridge(features, size, penalty))
         for size in n.ravel().tolist()
         for penalty in ridge.ravel().tolist()
     ]
-    risks, errors = (np.reshape(part, n.shape + ridge.shape)[()] for part in zip(*found, strict=True))
-    return risks, errors
+    risks, errors = (_shaped(part, n.shape + ridge.shape) for part in zip(*found, strict=True))
+    return risks, np.asarray(errors)
+
+
+def _shaped(values: Sequence[float], shape: tuple[int, ...]) -> Any:
+    """An array of that shape, a float for none."""
+    return np.reshape(values, shape) if shape else float(values[0])
 
 
 def effective_ridge(features: Equivalent, n: float, ridge: float) -> float:
@@ -163,7 +172,7 @@ def _risk(features: Equivalent, n: float, nu: float) -> tuple[float, float]:
     """The risk, and by how much it may be off, over risk / (1 - df2 / n): its sensitivity to n is in that factor."""
     lost, _, df2, errors = features.respond(nu)
     left = 1 - df2 / n
-    if left <= 0:  # as many samples as features, and no ridge
+    if left <= 0 or (nu == 0 and n == features.span):  # as many samples as features, and no ridge
         return (math.inf if lost > 0 else 0.0), 0.0
     risk = lost / left
     if not any(errors) or risk == 0:
@@ -172,7 +181,8 @@ def _risk(features: Equivalent, n: float, nu: float) -> tuple[float, float]:
     of_lost, of_df1, of_df2 = errors
     other, _, other_df2, _ = features.respond(nu * math.exp(min(of_df1 / (n - df2), 1.0)))
     moved = abs(other / (1 - other_df2 / n) - risk) if other_df2 < n else risk
-    return risk, (moved * left + of_lost) / risk + of_df2 / n
+    size = max(risk, _SMALL * features.null_risk)  # below it, a risk is told from zero, no more
+    return risk, (moved * left + of_lost) / size + of_df2 / n
 
 
 def _best(features: Equivalent, n: float) -> tuple[float, float, float]:

@@ -25,6 +25,7 @@ from fastlazy.risk.equivalent import (
     penalties_in_unit,
 )
 from fastlazy.risk.projections import check_weights
+from fastlazy.risk.rf import rf_risk
 from fastlazy.risk.spectrum import rf_spectrum, square_nt_spectrum
 from fastlazy.targets.quadratic import QuadraticFunction, scaled
 
@@ -119,11 +120,14 @@ def rf_learning_curve(
     if not unit.B.any():
         return nothing_to_learn(n, penalty)
     weights, lengths = _in_unit_of_rows(weights, sigma)
+    power = 2 if sigma.is_quadratic else sigma.degree or 0
     sigma, exponent = in_own_unit(sigma)
     with same_bits(*weights.shape):
-        features = rf_spectrum(unit, weights, sigma, together).equivalent()
+        features = rf_spectrum(unit, weights, sigma, together).equivalent(
+            lambda: rf_risk(unit, weights, sigma, parallel=together)
+        )
     promise = _Promise("rf_learning_curve", _ROUNDED, _SINGULAR)
-    return _curve(features, size, n, penalty, exponent + lengths * (sigma.degree or 0), promise)
+    return _curve(features, size, n, penalty, exponent + lengths * power, promise)
 
 
 def nt_learning_curve(
@@ -220,8 +224,8 @@ def nt_learning_curve(
 
 
 def _in_unit_of_rows(W: Array, sigma: Activation) -> tuple[Array, int]:
-    """W over a power of two of the size of its rows, and the exponent, if the features of sigma are homogeneous."""
-    if sigma.degree is None or not W.any():
+    """W over a power of two of the size of its rows, and the exponent, if features less their means are homogeneous."""
+    if not (sigma.is_quadratic or sigma.degree is not None) or not W.any():
         return W, 0
     exponent = int(np.frexp(np.abs(W).max())[1])
     return np.ldexp(W, -exponent), exponent

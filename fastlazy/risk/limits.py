@@ -39,6 +39,8 @@ from fastlazy.targets.mixture import GaussianMixture
 from fastlazy.targets.quadratic import QuadraticFunction, scaled
 from fastlazy.targets.weights import cov_spectrum
 
+_SHORTEST = 1e-70  # the length of rows whose fourth power a penalty can be beside
+
 
 def rf_risk_limit(
     target: QuadraticFunction | GaussianMixture,
@@ -114,6 +116,8 @@ def rf_risk_limit(
     check_digits("rf_risk_limit", sigma, np.array([moments.doubt]), "cov")
     if n_samples is None and _is_zero(penalty) and not finite:
         return target.null_risk * asymptotic_ratio(g, B, neurons, moments)
+    if not (_is_zero(penalty) and bool(np.isinf(n).all())):
+        _check_length(length)
     if _isotropic(g) and not moments.square:  # that of x^2 is in closed form
         features = sector_equivalent(sigma, length, neurons, len(g), _trace_share(B))
     else:
@@ -177,7 +181,8 @@ def nt_risk_limit(
     and larger for a B of low rank. Noise of degree three is itself fitted as N approaches d^2 / 6, and the risk is
     then lower than predicted; for a sigma whose noise is mostly of degree three, as He_2 + He_3, it is so by more
     than 1 / d at N = 3 d already. For n samples it is within 3 %, and 1 / d of the null risk, of the mean of
-    `nt_learning_curve` over weights at d = 25 (`tests/risk/test_limits_at_finite_n.py`).
+    `nt_learning_curve` over weights at d = 25 (`tests/risk/test_limits_at_finite_n.py`), for each sigma there; for
+    polynomials of degree three and four, whose noise is of one degree, it may be 10 to 20 % off.
 
     For a `GaussianMixture` it is 1 / (1 + q / 4), q what the tangent model gains of a quadratic target with the
     eigenvalues delta_j, the generalised ones of (Delta, Sigma) (`fastlazy.risk.mixture_limits`): only asymptotic, for
@@ -212,6 +217,7 @@ def nt_risk_limit(
     sigma, exponent = in_own_unit(sigma)
     if of_population:  # no ratio depends on the unit
         return target.null_risk * tangent_ratio(sigma, length, neurons, len(g), share, refined=finite)
+    _check_length(length)
     if sigma.is_quadratic:
         features = square_equivalent(length, neurons, len(g), share)
     else:
@@ -227,6 +233,15 @@ def _finite(target: QuadraticFunction, features: Equivalent, n: Array, ridge: Ar
     if ridge is None:
         return BestRidge(target.null_risk * found.risk, times_power(found.ridge, 2 * exponent))
     return target.null_risk * found
+
+
+def _check_length(length: float) -> None:
+    """Raise ValueError if a penalty beside features of rows of that length would over- or underflow."""
+    if not _SHORTEST < length < 1 / _SHORTEST:
+        raise ValueError(
+            f"cov has a trace of {length:.3g}^2, whose powers a ridge or a finite n_samples cannot be beside in "
+            f"floating point; scale cov to a trace between {_SHORTEST:g}^2 and {1 / _SHORTEST:g}^2"
+        )
 
 
 def _is_zero(penalty: Array | None) -> bool:

@@ -112,6 +112,8 @@ def _penalised(slope: _Slope, nu: float | complex, rho: float, m: float) -> Any:
 def tangent_equivalent(activation: Activation, length: float, N: int, d: int, m: float) -> Equivalent:
     """The mean response of N rows N(0, length^2 I / d), over the null risk, for m = (tr B)^2 / (d |B|^2)."""
     slope = _slope(activation, length, d)
+    if not (slope.linear or slope.own.noise.any() or slope.common.noise.any()):  # a multiple of x^2
+        return square_equivalent(math.sqrt(float(slope.shares @ slope.own.squares)) / 2, N, d, m)
     mu, nu_own, g_1, g_0 = (
         float(slope.shares @ part) for part in (slope.own.noise, slope.common.noise, slope.own.squares, slope.squares)
     )

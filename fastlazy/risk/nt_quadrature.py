@@ -104,6 +104,8 @@ class _Lanczos:
         self.alphas: list[float] = []
         self.betas: list[float] = []  # one beside each alpha; the last is not in the matrix yet
         self.exhausted = self.squares == 0  # whether K has nothing more to show
+        self._steps = 0
+        self._rules: list[tuple[Array, Array]] = [(np.zeros(1), np.zeros(1))] * 2  # those after so many steps
 
     def advance(self, steps: int) -> int:
         """Take *steps* more, as far as there are, and say how many."""
@@ -120,18 +122,28 @@ class _Lanczos:
 
     def rules(self) -> list[tuple[Array, Array]]:
         """Gauss' rule and Radau's: places and weights, which sum to the square of the first vector."""
-        if not self.alphas:
-            return [(np.zeros(1), np.zeros(1))] * 2
+        if len(self.alphas) != self._steps:
+            self._steps, self._rules = len(self.alphas), self._found_rules()
+        return self._rules
+
+    def _found_rules(self) -> list[tuple[Array, Array]]:
         alphas, betas = np.array(self.alphas), np.array(self.betas)
         found = [eigh_tridiagonal(alphas, betas[:-1])]
-        if self.exhausted:
-            found *= 2
-        else:
-            # Radau's last entry, beta^2 (T^-1)_kk, makes zero an eigenvalue.
-            unit = np.eye(1, len(alphas), len(alphas) - 1)[0]
-            corner = solveh_banded(np.stack([alphas, np.append(betas[:-1], 0.0)]), unit, lower=True)[-1]
-            found.append(eigh_tridiagonal(np.append(alphas, betas[-1] ** 2 * corner), betas))
-        return [(np.maximum(places, 0), self.squares * vectors[0] ** 2) for places, vectors in found]
+        corner = None if self.exhausted else _corner(alphas, betas)
+        found.append(found[0] if corner is None else eigh_tridiagonal(np.append(alphas, corner), betas))
+        rules: list[tuple[Array, Array]] = []
+        rules += [(np.maximum(places, 0), self.squares * vectors[0] ** 2) for places, vectors in found]
+        return rules
+
+
+def _corner(alphas: Array, betas: Array) -> float | None:
+    """Radau's last entry, beta^2 (T^-1)_kk, which makes zero an eigenvalue; None if T has it already."""
+    unit = np.eye(1, len(alphas), len(alphas) - 1)[0]
+    try:
+        column = solveh_banded(np.stack([alphas, np.append(betas[:-1], 0.0)]), unit, lower=True)
+    except np.linalg.LinAlgError:
+        return None
+    return float(betas[-1] ** 2 * column[-1])
 
 
 class _Known(NamedTuple):

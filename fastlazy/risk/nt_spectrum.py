@@ -16,14 +16,16 @@ from fastlazy.risk.nt_solver import drowned, solve_nt_risk, target_covariances
 from fastlazy.risk.spectrum import spectrum_of
 from fastlazy.targets.quadratic import QuadraticFunction
 
+_EXACT, _MOST = 1e-8, 1000  # the tolerance and the iterations of `nt_risk`
+
 
 def dense_equivalent(target: QuadraticFunction, W: Array, sigma: Activation, parallel: bool) -> Equivalent:
     """By the eigenvalues of K (N d, N d)."""
     slopes = tangent_slopes(W, sigma)
     gram = tangent_gram(slopes, np.dtype(np.float64), True, parallel)
-    return spectrum_of(
-        dense(gram), target_covariances(slopes.g, target, slopes.unit).ravel(), target.null_risk
-    ).equivalent()
+    V = target_covariances(slopes.g, target, slopes.unit).ravel()
+    found = spectrum_of(dense(gram), V, target.null_risk, constant=not slopes.squares.any())
+    return found.equivalent(lambda: solve_nt_risk(target, W, sigma, 0.0, _EXACT, _MOST, parallel))
 
 
 def large_equivalent(
@@ -43,7 +45,7 @@ def large_equivalent(
 
     @cache
     def lost_at_zero() -> float:
-        return solve_nt_risk(target, W, sigma, 0.0, min(tolerance, 1e-8), max_iterations, parallel)
+        return solve_nt_risk(target, W, sigma, 0.0, min(tolerance, _EXACT), max(max_iterations, _MOST), parallel)
 
     task = Task(n, ridge, tolerance, max_iterations, lost_at_zero)
     return quadrature_equivalent(gram, target_covariances(slopes.g, target, slopes.unit), target.null_risk, task)

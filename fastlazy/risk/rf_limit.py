@@ -20,6 +20,7 @@ from fastlazy.activations.moments import expansion
 from fastlazy.risk.equivalent import Equivalent, Response
 
 _ROUNDING = 1e-13  # the share of the squares of degrees 2 and above up to which a rest is rounding
+_LEAST_NOISE = 1e-290  # a penalty so small is as good as none, but M stays a number
 _LARGEST = 1e20  # a larger linear part counts as this, and a rest below its inverse square as zero: no ratio changes
 
 
@@ -48,7 +49,8 @@ def moments_at(activation: Activation, length: float) -> Moments:
     square = not (hn[1] or hn[3:].any() or rest > _ROUNDING)
     tau = float(np.sum(hn[3:] ** 2)) + (rest if rest > _ROUNDING else 0.0)
     lam1 = min(abs(float(hn[1])), _LARGEST)  # its sign does not matter
-    unit = float(part.scale[0]) * (length**activation.degree if activation.degree is not None else 1.0)
+    with np.errstate(over="ignore"):
+        unit = float(part.scale[0] * np.float64(length) ** (activation.degree or 0))
     return Moments(lam1, math.sqrt(2) * float(hn[2]), tau if tau > 1 / _LARGEST**2 else 0.0, square, doubt, unit)
 
 
@@ -102,7 +104,7 @@ def refined_equivalent(g: Array, B: Array, N: int, moments: Moments) -> Equivale
 
     def effective(nu: float) -> float:
         """M at a penalty that may be zero only if the features do not span all."""
-        noise = moments.tau + nu / moments.unit / moments.unit
+        noise = max(moments.tau + nu / moments.unit / moments.unit, _LEAST_NOISE if nu > 0 else 0.0)
         return increasing_root(lambda M: M * noise + freedom(M)[0] - N)
 
     def df1(nu: float) -> float:

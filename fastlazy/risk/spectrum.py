@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +19,7 @@ from fastlazy.risk.projections import right_singular
 from fastlazy.risk.rf_solver import feature_moments
 from fastlazy.targets.quadratic import QuadraticFunction
 
+_UNSEEN = 1e-9  # the share of a direction below which it is not asked what it holds
 _LEAST = 1e-280  # the largest variance of features whose eigenvalues keep no digits
 
 
@@ -30,9 +33,21 @@ class Spectrum(NamedTuple):
     rounding: float = 0.0  # how far an eigenvalue may be off
     level: float = 0.0  # up to which one counts as zero
 
-    def equivalent(self) -> Equivalent:
-        """The features as the formula for finite samples knows them."""
+    def equivalent(self, lost_at_zero: Callable[[], float] | None = None) -> Equivalent:
+        """The features as the formula for finite samples knows them.
+
+        Without a penalty the risk of the population is *lost_at_zero*, if it is given: that of a solver which knows
+        the features' own units, and what of the target lies along directions that count as zero here.
+        """
         s, shares, null_risk, unreached, rounding, level = self
+        dropped = float(np.count_nonzero(s <= level))
+        exact = cache(lost_at_zero) if lost_at_zero is not None else None
+
+        @cache
+        def hidden() -> float:
+            """What of the target directions reach that count as zero."""
+            return max(left[0] - exact(), 0.0) if exact is not None and dropped else 0.0
+
         seen = s > level
         # Along a direction that rounding may have made nothing is fitted, unless the penalty is larger, too.
         parts = [(s[kept], shares[kept]) for kept in (seen, s > 0)]
@@ -49,20 +64,33 @@ class Spectrum(NamedTuple):
             kept, away = s * inverse, nu * inverse
             lost = left[which] + float(shares @ away**2)
             df1, df2 = float(kept.sum()), float(kept @ kept)
+            if nu == 0 and exact is not None:
+                lost = exact()
             if not rounding:
                 return Response(lost, df1, df2)
+            unseen = min(1.0, 2 * level / nu) if nu > 0 else 0.0  # how far a direction below the level may be fitted
+            unseen = unseen * hidden() if unseen > _UNSEEN else 0.0
             of_lost, of_df1, of_df2 = 4 * shares @ (kept * inverse), away @ inverse, 2 * (kept * away) @ inverse
-            errors = rounding * float(of_lost), rounding * float(of_df1), rounding * float(of_df2)
+            errors = rounding * float(of_lost) + unseen, rounding * float(of_df1), rounding * float(of_df2)
+            if nu <= level:  # how many of the directions that count as zero are there is not known
+                unknown = dropped if hidden() > _UNSEEN * null_risk else 0.0
+                errors = errors[0] if nu > 0 else 0.0, unknown, unknown
             return Response(lost, df1, df2, errors)
 
         return Equivalent(respond, df1, float(np.count_nonzero(seen)), float(s.max(initial=0)) or 1.0, null_risk)
 
 
-def spectrum_of(K: Array, V: Array, null_risk: float) -> Spectrum:
-    """The spectrum of a symmetric K (P, P) >= 0 with the covariances V (P,) of its features with the target."""
+def spectrum_of(K: Array, V: Array, null_risk: float, *, constant: bool) -> Spectrum:
+    """The spectrum of a symmetric K (P, P) >= 0 with the covariances V (P,) of its features with the target.
+
+    Raises
+    ------
+    ValueError
+        If the features are so small that K loses its digits, unless they are *constant*.
+    """
     values, vectors = np.linalg.eigh(K)
     largest = float(values[-1])
-    if not largest > 0:  # the features are constants
+    if constant:
         return Spectrum(np.zeros(1), np.zeros(1), null_risk)
     if largest < _LEAST:
         raise ValueError(
@@ -77,7 +105,8 @@ def rf_spectrum(target: QuadraticFunction, W: Array, sigma: Activation, parallel
     """That of random features sigma(<w_i, x>)."""
     _check_short("rf_learning_curve", sigma, W)
     _, U, V = feature_moments(target, W, sigma, parallel)
-    return spectrum_of(U, V, target.null_risk)
+    constant = not expansion(sigma, unit_rows(W)[1], 2, first=1).present(1).any()
+    return spectrum_of(U, V, target.null_risk, constant=constant)
 
 
 def square_nt_spectrum(target: QuadraticFunction, W: Array) -> Spectrum:

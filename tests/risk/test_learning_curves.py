@@ -1,6 +1,7 @@
 """Learning curves for given weights: published numbers, a slow twin, limits in n and the ridge, and fits to samples."""
 
 import math
+import warnings
 
 import naive_curves
 import numpy as np
@@ -194,13 +195,68 @@ def test_features_too_small_for_floating_point_are_refused():
         fastlazy.nt_learning_curve(drawn_target(3), 1e-5 * np.eye(3), 10, tiny)
 
 
+@EACH
+@pytest.mark.parametrize("activation", ["softplus", "gelu", "he2", "square", "relu"])
+def test_short_rows_keep_the_exact_end_and_are_told(regime, activation):
+    """K holds what degree two is to a row of length c only to 1e-16 / c^2: n = infinity has a solver of its own."""
+    target, W = fastlazy.exponential_target(12, rng=0), fastlazy.draw_weights(8, 12, rng=1)
+    expected = CURVES[regime](target, 1e-3 * W, [40, 200], activation)
+    for c in (1e-6, 1e-8, 1e-30, 1e-100):
+        got = CURVES[regime](target, c * W, math.inf, activation)
+        assert got == pytest.approx(exact_risk(regime, target, c * W, activation), rel=1e-9)
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            curve = CURVES[regime](target, c * W, [40, 200], activation)
+        right = np.allclose(curve, expected, rtol=1e-4, atol=0)
+        assert right or "may be off" in str(told[0].message)
+
+
+def test_rows_of_very_different_lengths():
+    target, W = fastlazy.exponential_target(12, rng=0), fastlazy.draw_weights(8, 12, rng=1)
+    W = W * np.geomspace(1e-9, 1, 8)[:, None]
+    for activation in ("square", "he2", "relu"):
+        exact = fastlazy.rf_risk(target, W, activation)
+        assert fastlazy.rf_learning_curve(target, W, math.inf, activation) == pytest.approx(exact, rel=1e-9)
+        with pytest.warns(RuntimeWarning, match="may be off"):
+            fastlazy.rf_learning_curve(target, W, 6, activation, ridge=1e-30)
+
+
+def test_x2_by_any_other_name():
+    target = fastlazy.exponential_target(12, rng=0)
+    square = fastlazy.Activation("x^2", lambda x: x * x, lambda x: 2 * x)
+    for limit in (fastlazy.rf_risk_limit, fastlazy.nt_risk_limit):
+        for N, n in ((5, 30), (12, 72), (30, 90)):
+            got, expected = (limit(target, N, sigma, n_samples=n, ridge=0.01) for sigma in (square, "square"))
+            assert got == pytest.approx(expected, rel=1e-6)
+    W = fastlazy.draw_weights(110, 40, rng=1)  # N d > 4000, and K of rank 820
+    target = fastlazy.exponential_target(40, rng=0)
+    for ridge in (0.0, 0.01):
+        got, expected = (fastlazy.nt_learning_curve(target, W, [300, 500], s, ridge=ridge) for s in (square, "square"))
+        np.testing.assert_allclose(got, expected, rtol=5e-3)
+
+
+@EACH
+def test_extreme_penalties(regime):
+    target, W = drawn_target(4), fastlazy.draw_weights(3, 4, rng=0)
+    limit = {"RF": fastlazy.rf_risk_limit, "NT": fastlazy.nt_risk_limit}[regime]
+    for activation in ("square", "relu"):
+        assert CURVES[regime](target, W, 7, activation, ridge=1.79e308) == pytest.approx(target.null_risk)
+        assert limit(target, 30, activation, n_samples=7, ridge=1.79e308) == pytest.approx(target.null_risk)
+        tiny = [limit(target, 30, activation, n_samples=700, ridge=ridge) for ridge in (5e-324, 1e-300, 0.0)]
+        np.testing.assert_allclose(tiny, tiny[2], rtol=1e-9, atol=1e-12)
+        with pytest.raises(ValueError, match="scale cov to a trace"):
+            limit(target, 3, activation, n_samples=7, cov=np.full(4, 1e200))
+
+
 def test_rows_that_agree_to_rounding_are_told():
     target, W = drawn_target(5), fastlazy.draw_weights(3, 5, rng=0)
     near = np.vstack([W, W + 1e-5 * fastlazy.draw_weights(3, 5, rng=1)])
     with pytest.warns(
-        RuntimeWarning, match=r"rf_learning_curve: the risk of n = .* samples may be off by .*leave out rows"
+        RuntimeWarning, match=r"rf_learning_curve: the risk of n = 5\.9 samples may be off by .*leave out rows"
     ):
-        fastlazy.rf_learning_curve(target, near, [6.5, 8], "gelu")
+        fastlazy.rf_learning_curve(target, near, [1, 5.9], "gelu")
+    with pytest.warns(RuntimeWarning, match="risk of random features may be off"):
+        fastlazy.rf_learning_curve(target, near, [8], "gelu")
     same = np.vstack([W, W])  # one feature of twice the weight
     np.testing.assert_allclose(
         fastlazy.rf_learning_curve(target, same, [2, 10], "relu", ridge=0.2),
