@@ -1,9 +1,9 @@
 """Two Gaussian classes as what a network is trained on: in the modes of the mixture.
 
 With x = A z, rows W of the network see x as the rows R = W A see z, whose entries are independent in either class
-(`fastlazy.targets.mixture`). A run takes place on R, and so do its steps (ours): a step -eta grad of a row of R = W A is
-a step -eta Sigma^{-1} grad of that row of W, so that neither the run nor its step sizes depend on the coordinates of x.
-For Sigma = I these are the plain steps of W. What W_0 has outside of the range of Sigma meets no x, and stays.
+(`fastlazy.targets.mixture`). A run takes place on R, and so do its steps (ours). A step -eta grad_R of R is a step
+-eta grad_W Sigma^{-1} of W, so that neither the run nor its step sizes depend on the coordinates of x. For Sigma = I
+these are the plain steps of W. What W_0 has outside of the range of Sigma meets no x, and stays.
 
 Where a run starts and how large its steps are is told by a quadratic function, as it is for a quadratic target: by
 S = -(nn_risk / 2) diag(delta_j / (1 + delta_j^2)) in the modes, whose N largest entries are the best network of N
