@@ -357,7 +357,7 @@ def _checkpoint(settings: Settings, start: Start, frame: Frame, network: core.Ne
     )
     learned = frame.target
     if isinstance(learned, GaussianMixture):
-        target: tuple[Any, ...] = learned.Delta.diagonal(), 0.0 if frame.back is None else frame.back
+        target: tuple[Any, ...] = learned.Delta.diagonal(), "classes"
     else:
         target = learned.B.diagonal(), settings.b0
     return Checkpoint(settings.checkpoint, network, *target, *samples, rates, *others)

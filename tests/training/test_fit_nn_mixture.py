@@ -222,9 +222,10 @@ def test_a_run_that_was_cut_ends_the_same(mixture, tmp_path, monkeypatch):
     )
     assert looked[0] >= 1500
     same_fit(resumed, whole)
-    twice = fastlazy.GaussianMixture(2 * mixture.Sigma, 2 * mixture.Delta)
-    other = fastlazy.fit_nn(twice, 10, **options, checkpoint=tmp_path / "run.npz")
-    assert other.W.tobytes() != whole.W.tobytes()
+    less = fastlazy.GaussianMixture(mixture.Sigma, 0.9 * mixture.Delta)
+    same_fit(
+        fastlazy.fit_nn(less, 10, **options, checkpoint=tmp_path / "run.npz"), fastlazy.fit_nn(less, 10, **options)
+    )
 
 
 # Refusals
