@@ -130,6 +130,21 @@ def test_training_reaches_the_optimum(N, second_layer):
     assert 0 <= fit.risk[-1] - fastlazy.nn_risk(mixture, N) < 0.01
 
 
+@pytest.mark.sampled(24)
+@pytest.mark.parametrize("b", [1, 10, 100])
+@pytest.mark.parametrize("N", [5, 33, 120])
+@pytest.mark.parametrize(
+    "delta",
+    [[1.0], [0.5], [0.05], [0.8, 0.6, 0.4], [0.9] * 10, [0.2] * 100, [1.0] * 100, [0.9, -0.9] * 50],
+    ids=["one", "half", "weak", "three", "ten", "flat", "all", "both"],
+)
+def test_auto_is_stable_for_any_delta(delta, N, b):
+    mixture = fastlazy.GaussianMixture(np.ones(100), np.pad(delta, (0, 100 - len(delta))))
+    fit = fastlazy.fit_nn(mixture, N, n_samples=3000 if b == 1 else 20_000, batch_size=b, rng=0, n_records=6)
+    assert fit.status == "finished"
+    assert fit.risk.max() < 1.5
+
+
 def test_signs_of_both_kinds_are_chosen():
     mixture = fastlazy.GaussianMixture(np.ones(8), [0.8, 0.7, 0.5, 0.1, 0.0, -0.1, -0.6, -0.8])
     fit = fastlazy.fit_nn(mixture, 5, n_samples=200_000, rng=0)
@@ -207,7 +222,8 @@ def test_divergence_keeps_the_last_finite_state_and_warns(mixture, dtype):
 
 def test_a_run_that_was_cut_ends_the_same(mixture, tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoint, "_SECONDS", 0.0)
-    options = {"n_samples": 3000, "rng": 4, "n_records": 7}
+    W0 = np.random.default_rng(0).standard_normal((10, 40)) / 20
+    options = {"n_samples": 3000, "rng": 4, "n_records": 7, "W0": W0, "step_size": lambda u: (1e-3, 0.0, 1e-2)}
     whole = fastlazy.fit_nn(mixture, 10, **options)
 
     def cut(fit):
