@@ -75,7 +75,7 @@ def way_back(mixture: GaussianMixture) -> Array | None:
     if A.shape[0] == A.shape[1] and np.array_equal(A, np.eye(len(A))):
         return None
     with same_bits(*A.shape):
-        return np.asarray(np.linalg.pinv(A))
+        return _inverse(A)
 
 
 def outside(mixture: GaussianMixture, W0: ArrayLike | None) -> Array | None:
@@ -85,7 +85,12 @@ def outside(mixture: GaussianMixture, W0: ArrayLike | None) -> Array | None:
         return None
     W = check_array("W0", W0, 2)
     with same_bits(*W.shape):
-        return np.asarray(W - W @ A @ np.linalg.pinv(A))
+        return np.asarray(W - W @ A @ _inverse(A))
+
+
+def _inverse(A: Array) -> Array:
+    """A^+ (k, d): no singular value is left out, as A (d, k) has the rank k however much its columns differ in size."""
+    return np.asarray(np.linalg.pinv(A, rcond=0.0))
 
 
 def check_silent_start(W: Array, a: Array) -> None:

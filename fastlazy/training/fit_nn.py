@@ -188,8 +188,8 @@ def fit_nn(
         s = 3/2 + 4 r + (d + 2 + 100 r + 3 d max(0, r - 1/20)) / b
 
     Where only eta is given, eta_a = eta / (2 tau) and eta_c = eta tau. For a mixture the step of W is that of the rows
-    of its modes, eta_W grad_W Sigma^{-1}, and kappa starts smaller and falls on a line. Lazy scaling is a plain run from
-    sqrt(alpha) W0 on the target B + alpha S_0 (ours; why is in `fastlazy.training.start`), and "auto" is its rule
+    of its modes, eta_W grad_W Sigma^{-1}, and kappa starts smaller and falls on a line. Lazy scaling is a plain run
+    from sqrt(alpha) W0 on the target B + alpha S_0 (ours; why is in `fastlazy.training.start`), and "auto" is its rule
     (`fastlazy.training.steps`). For another sigma it is a plain run of 2 N rows, [W; W0], with the second layer
     [alpha a; -alpha a0], of which the first half is trained.
 

@@ -107,6 +107,13 @@ def test_what_w_has_outside_of_the_range_of_sigma_stays():
     assert fit.risk[-1] == pytest.approx(fastlazy.network_risk(mixture, fit.W, fit.a, fit.c), rel=1e-10)
 
 
+def test_directions_may_differ_in_size_by_any_factor():
+    mixture = fastlazy.GaussianMixture([1.0, 1e-40, 1e30], [0.5, 0.9e-40, 0.6e30])
+    fit = fastlazy.fit_nn(mixture, 3, n_samples=20_000, rng=0, dtype=np.float64)
+    assert fit.risk[-1] - fastlazy.nn_risk(mixture, 3) < 0.05
+    assert fit.risk[-1] == pytest.approx(fastlazy.network_risk(mixture, fit.W, fit.a, fit.c), rel=1e-9)
+
+
 # What is learned
 
 
@@ -277,6 +284,6 @@ def test_what_one_sign_cannot_learn_is_told(second_layer, sign):
     assert -1e-9 < fit.risk[-1] - least < 0.02
 
 
-def test_neither_flow_nor_sweeps_take_a_mixture(mixture):
+def test_flow_does_not_take_a_mixture(mixture):
     with pytest.raises(TypeError, match="target must be a QuadraticTarget, got GaussianMixture"):
         fastlazy.nn_flow(mixture, 3)
