@@ -1,6 +1,7 @@
 """What README and docs say in words and tables: each number beside where it comes from."""
 
 import inspect
+import math
 import re
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
@@ -296,3 +297,28 @@ def test_how_near_dots_of_the_figure_come(monkeypatch, tmp_path, N, left):
     target = cells.cell_target(cell)
     fit = fastlazy.fit_nn(target, N, n_samples=cell["n_samples"], rng=cells.cell_stream(cell))
     pages.compare((fit.risk[-1] - fastlazy.nn_risk(target, N)) / target.null_risk, left)
+
+
+def mixture_of_the_table():
+    said("docs/mixture.md", "s = `RandomState(100).exponential(1, 450)`")
+    spectrum = np.random.RandomState(100).exponential(1, 450)
+    return fastlazy.GaussianMixture(np.ones(450), spectrum / math.sqrt(450))
+
+
+def test_training_on_a_mixture_ends_as_near_as_it_is_said():
+    said(
+        "docs/mixture.md", "55d² = 11.1 million samples for N < d, and 25d² = 5.1 million from N = d on, end within .01"
+    )
+    mixture = mixture_of_the_table()
+    for N, samples, risk, infimum, _ in table("docs/mixture.md", "| N | samples"):
+        assert int(samples) == (55 if int(N) < 450 else 25) * 450**2
+        assert float(infimum) == pytest.approx(fastlazy.nn_risk(mixture, int(N)), abs=5e-5)
+        assert 0 < float(risk) - float(infimum) < 0.01
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("row", range(2))
+def test_training_on_a_mixture_ends_where_it_is_said(row):
+    N, samples, risk, _, _ = table("docs/mixture.md", "| N | samples")[row]
+    fit = fastlazy.fit_nn(mixture_of_the_table(), int(N), n_samples=int(samples), rng=int(N), n_records=2)
+    assert fit.risk[-1] == pytest.approx(float(risk), abs=2e-4)

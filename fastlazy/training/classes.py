@@ -1,9 +1,9 @@
 """Two Gaussian classes as what a network is trained on: in the modes of the mixture.
 
 With x = A z, rows W of the network see x as the rows R = W A see z, whose entries are independent in either class
-(`fastlazy.targets.mixture`). A run takes place on R, and so do its steps (ours): a step -eta grad of a row of R = W A is
-a step -eta Sigma^{-1} grad of that row of W, so that neither the run nor its step sizes depend on the coordinates of x.
-For Sigma = I these are the plain steps of W. What W_0 has outside of the range of Sigma meets no x, and stays.
+(`fastlazy.targets.mixture`). A run takes place on R, and so do its steps (ours). A step -eta grad_R of R is a step
+-eta grad_W Sigma^{-1} of W, so that neither the run nor its step sizes depend on the coordinates of x. For Sigma = I
+these are the plain steps of W. What W_0 has outside of the range of Sigma meets no x, and stays.
 
 Where a run starts and how large its steps are is told by a quadratic function, as it is for a quadratic target: by
 S = -(nn_risk / 2) diag(delta_j / (1 + delta_j^2)) in the modes, whose N largest entries are the best network of N
@@ -75,7 +75,7 @@ def way_back(mixture: GaussianMixture) -> Array | None:
     if A.shape[0] == A.shape[1] and np.array_equal(A, np.eye(len(A))):
         return None
     with same_bits(*A.shape):
-        return np.asarray(np.linalg.pinv(A))
+        return _inverse(A)
 
 
 def outside(mixture: GaussianMixture, W0: ArrayLike | None) -> Array | None:
@@ -85,7 +85,12 @@ def outside(mixture: GaussianMixture, W0: ArrayLike | None) -> Array | None:
         return None
     W = check_array("W0", W0, 2)
     with same_bits(*W.shape):
-        return np.asarray(W - W @ A @ np.linalg.pinv(A))
+        return np.asarray(W - W @ A @ _inverse(A))
+
+
+def _inverse(A: Array) -> Array:
+    """A^+ (k, d): no singular value is left out, as A (d, k) has the rank k however much its columns differ in size."""
+    return np.asarray(np.linalg.pinv(A, rcond=0.0))
 
 
 def check_silent_start(W: Array, a: Array) -> None:

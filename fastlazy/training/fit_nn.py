@@ -187,8 +187,9 @@ def fit_nn(
         eta = kappa / (8 tau s),    kappa = 2 (1 - u) / (1 + (5/4) nu T u),
         s = 3/2 + 4 r + (d + 2 + 100 r + 3 d max(0, r - 1/20)) / b
 
-    Where only eta is given, eta_a = eta / (2 tau) and eta_c = eta tau. Lazy scaling is a plain run from sqrt(alpha) W0
-    on the target B + alpha S_0 (ours; why is in `fastlazy.training.start`), and "auto" is its rule
+    Where only eta is given, eta_a = eta / (2 tau) and eta_c = eta tau. For a mixture the step of W is that of the rows
+    of its modes, eta_W grad_W Sigma^{-1}, and kappa starts smaller and falls on a line. Lazy scaling is a plain run
+    from sqrt(alpha) W0 on the target B + alpha S_0 (ours; why is in `fastlazy.training.start`), and "auto" is its rule
     (`fastlazy.training.steps`). For another sigma it is a plain run of 2 N rows, [W; W0], with the second layer
     [alpha a; -alpha a0], of which the first half is trained.
 
@@ -357,7 +358,7 @@ def _checkpoint(settings: Settings, start: Start, frame: Frame, network: core.Ne
     )
     learned = frame.target
     if isinstance(learned, GaussianMixture):
-        target: tuple[Any, ...] = learned.Delta.diagonal(), 0.0 if frame.back is None else frame.back
+        target: tuple[Any, ...] = learned.Delta.diagonal(), "classes"
     else:
         target = learned.B.diagonal(), settings.b0
     return Checkpoint(settings.checkpoint, network, *target, *samples, rates, *others)

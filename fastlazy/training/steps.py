@@ -36,7 +36,7 @@ Two classes (ours). Around the best function S (`fastlazy.training.classes`) y h
 is learned, and this noise, not the speed, is what limits a run. Steps that are large at first leave noise in those
 entries of S that move slowly, where no later decay removes it. So the steps start small and fall to 0 on a line,
 
-    kappa = kappa_0 (1 - u),    kappa_0 = min(1, K, (3.9 - 2.9 min(1, N / d)) (2 |S|^2 / R)^0.3 T^-0.7).
+    kappa = kappa_0 (1 - u),    kappa_0 = min(1, K, (5 - 4 min(1, N / d)) (2 |S|^2 / R)^0.3 T^-0.7).
 
 The last term is fitted, to runs of d = 150, N = 10 to 150 and T = 4 to 42 with exponential Delta; it was good for weak,
 strong, flat, power-law and indefinite Delta, too. N < d directions have to be told apart, which takes larger steps. K
@@ -288,6 +288,6 @@ def _class_rule(
     scales = scales._replace(tails=3 * (1 + float(np.max(mixture.modes.delta**2))))
     s = scales.stiffness(d, b)
     signal = target.null_risk / R or 1.0  # where there is none, nothing asks for small steps
-    wanted = (3.9 - 2.9 * min(1.0, N / d)) * signal**0.3 * (d * s / steps) ** 0.7
+    wanted = (5 - 4 * min(1.0, N / d)) * signal**0.3 * (d * s / steps) ** 0.7
     first = min(1.0, wanted, 2 * 8 * tau**2 * b * s / (R * d**2))
     return lambda fractions: np.asarray((first * (1 - fractions) / (8 * tau * s))[:, None] * scales.companions)

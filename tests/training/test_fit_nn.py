@@ -328,7 +328,7 @@ def test_target_without_a_quadratic_part_is_learned_at_once():
         ({"c0": float("inf")}, ValueError, "c0 must be a finite number"),
         ({"dtype": np.int64}, ValueError, "dtype must be float32 or float64, got int64"),
         ({"rng": "seed"}, TypeError, "rng must be None, an int"),
-        ({"target": np.eye(3)}, TypeError, "target must be a QuadraticTarget, got ndarray"),
+        ({"target": np.eye(3)}, TypeError, "target must be a QuadraticTarget or a GaussianMixture, got ndarray"),
     ],
 )
 def test_bad_input_is_explained(target, options, error, message):
