@@ -58,7 +58,7 @@ def test_other_targets_by_name(tmp_path):
 
 
 def test_samples_are_enough():
-    assert risk_table.mixture_samples(30, 450) == 45 * 450**2
+    assert risk_table.mixture_samples(30, 450) == 55 * 450**2
     assert risk_table.mixture_samples(450, 450) == 25 * 450**2
     assert risk_table.mixture_samples(1, 5) == 200_000
 
