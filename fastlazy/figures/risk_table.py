@@ -72,7 +72,7 @@ def mixture_samples(N: int, d: int) -> int:
 
     y keeps a variance around whatever is learned, so they are many even where no direction is left out.
     """
-    return max(200_000, (45 if d > N else 25) * d**2)
+    return max(200_000, (55 if d > N else 25) * d**2)
 
 
 def flow_gradients(N: int, d: int) -> int:

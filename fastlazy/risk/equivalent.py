@@ -199,7 +199,7 @@ def _best(features: Equivalent, n: float) -> tuple[float, float, float]:
     k = int(np.argmin([of_log(log) for log in logs]))
     below = logs[k - 1] if k > 0 else math.log(smallest) if smallest > 0 else logs[0]
     around = below, logs[min(k + 1, len(logs) - 1)]
-    nu = math.exp(minimize_scalar(of_log, bounds=around, method="bounded", options={"xatol": 1e-9}).x)
+    nu = math.exp(minimize_scalar(of_log, bounds=around, method="bounded", options={"xatol": 1e-7}).x)
     risk, error = _risk(features, n, nu)
     without, its_error = _risk(features, n, smallest)
     if without <= risk * (1 + _FLAT):

@@ -8,6 +8,7 @@ import pytest
 
 import fastlazy
 from fastlazy.cli.main import main
+from fastlazy.figures import curve_runs
 from fastlazy.sweeps import driver
 from fastlazy.sweeps.engines import open_engine
 
@@ -15,7 +16,8 @@ SMALL = ["curves", "--d", "6", "--N", "4", "--sizes", "10,60,400", "--ridges", "
 
 
 @pytest.fixture(autouse=True)
-def _threads(monkeypatch):
+def _small(monkeypatch):
+    monkeypatch.setattr(curve_runs, "_FINE", 12)
     monkeypatch.setattr(
         driver, "open_engine", lambda executor, n_workers: open_engine(ThreadPoolExecutor(2), n_workers)
     )
@@ -28,7 +30,7 @@ def test_it_writes_prints_and_goes_on(tmp_path, capsys):
     assert {path.name for path in out.iterdir()} >= {"curves.png", "curves.pdf", "curves.csv", "lines.csv"}
     dots, lines = pd.read_csv(out / "curves.csv"), pd.read_csv(out / "lines.csv")
     assert len(dots) == 2 * 2 * 3 + 3
-    assert len(lines) == 2 * 2 * 150
+    assert len(lines) == 2 * 2 * 12
     assert printed[0] == "learning curves of relu, d = 6, N = 4; risks over the null risk"
     assert printed[1].split() == ["ridge", "n", "measured", "+-", "predicted", "ratio"]
     target = fastlazy.exponential_target(6, rng=0)

@@ -14,6 +14,11 @@ from fastlazy.sweeps.cells import canonical_cell
 SETTING = curve_runs.Setting(8, 5, "relu", 3)
 
 
+@pytest.fixture(autouse=True)
+def _few_places(monkeypatch):
+    monkeypatch.setattr(curve_runs, "_FINE", 12)
+
+
 def test_sizes_pass_all_peaks():
     sizes = curve_runs.geometric_sizes(40, 60, 18)
     assert (sizes[0], sizes[-1], len(sizes)) == (10, 19_200, 18)
@@ -71,9 +76,9 @@ def test_dots_are_means_over_draws():
 
 def test_lines_are_the_predictions():
     lines = curve_runs.curve_lines(SETTING, [4, 300], [0.1, "best"])
-    assert lines.groupby(["regime", "penalty"]).size().tolist() == [150] * 4
+    assert lines.groupby(["regime", "penalty"]).size().tolist() == [12] * 4
     target = fastlazy.exponential_target(8, rng=3)
-    for row in lines.iloc[[0, 80, 299]].itertuples():
+    for row in lines.iloc[[0, 7, 23]].itertuples():
         expected = fastlazy.rf_risk_limit(
             target, 5, "relu", n_samples=row.n_samples, ridge=row.penalty if row.penalty == "best" else 0.1
         )
@@ -99,7 +104,7 @@ def test_a_panel_for_each_penalty():
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert labels == ["RF: random features", "NT: neural tangent", "NN: SGD, each sample used once"]
     for ax, penalty in ((left, "0"), (right, "best")):
-        drawn = [line for line in ax.lines if len(line.get_xdata()) == 150]
+        drawn = [line for line in ax.lines if len(line.get_xdata()) == 12]
         for line, regime in zip(drawn, ("RF", "NT"), strict=True):
             expected = lines[(lines["regime"] == regime) & (lines["penalty"] == penalty)]["predicted"]
             np.testing.assert_array_equal(line.get_ydata(), expected)

@@ -111,6 +111,7 @@ def test_shapes_are_those_of_the_arguments(regime):
     assert whole[0, 0] == curve(target, W, np.int64(20))
 
 
+@pytest.mark.sampled(2)
 @EACH
 @pytest.mark.parametrize("activation", ["square", "relu", "gelu"])
 def test_the_best_ridge_beats_all_others(regime, activation):
@@ -320,7 +321,7 @@ FITS = [
 ]
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(("regime", "d", "ratio", "activation"), FITS, ids=str)
 def test_fits_have_the_predicted_risk(regime, d, ratio, activation):
     """Within 3 standard errors and 2 %, away from the peak; NT of x^2 at d = 100 within 5 %."""

@@ -58,7 +58,7 @@ def test_lengths_and_higher_degrees_change_little(activation, N, n, ratio):
     assert risk == pytest.approx(float(ratio), rel=0.015)
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(1)
 @EACH
 @pytest.mark.parametrize("activation", NAMES)
 def test_it_is_the_mean_over_weights(regime, activation):
@@ -78,6 +78,7 @@ def test_it_is_the_mean_over_weights(regime, activation):
         assert np.all(np.abs(got - mean) <= 3 * error + 0.03 * mean + rest), (N, got / mean)
 
 
+@pytest.mark.sampled(3)
 @EACH
 @pytest.mark.parametrize("activation", NAMES)
 def test_without_end_of_samples_it_is_the_refined_form(regime, activation):
@@ -149,6 +150,7 @@ def test_responses_are_derivatives_of_one_another(regime):
         assert risks[0] == pytest.approx(risks[1], abs=1e-2)
 
 
+@pytest.mark.sampled(1)
 @EACH
 def test_the_best_ridge(regime):
     limit, _ = LIMITS[regime]

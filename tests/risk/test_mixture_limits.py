@@ -79,6 +79,7 @@ def test_nn_is_the_sum_over_modes(N):
     assert nn_risk_limit(mixture, N) < nn_risk(mixture, N)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(("sigma", "N"), [("square", 20), ("square", 60), ("relu", 20), ("relu", 60), ("softplus", 60)])
 def test_means_over_draws(sigma, N):
     """d = 40: predictions lack terms of relative order delta^2, here 1 / d."""

@@ -10,6 +10,7 @@ from fastlazy import Activation, GaussianMixture, draw_weights, network_risk, nn
 from fastlazy.activations.moments import hermite_coefficients
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("sigma", SIGMAS)
 @pytest.mark.parametrize(("N", "d"), [(3, 4), (4, 3), (1, 1)])
 def test_given_functions_by_their_moments(sigma, N, d):
@@ -42,6 +43,7 @@ def test_networks_with_constants():
     assert network_risk(mixture, W, a, 0.1, "he2") == pytest.approx(wanted, rel=1e-12)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("sigma", ["square", "relu", "softplus"])
 def test_the_best_network_has_the_risk_of_random_features(sigma):
     Sigma, Delta = drawn_covariances(5)

@@ -19,6 +19,7 @@ def solver(monkeypatch, iterate):
         monkeypatch.setattr(nt_classes, "SMALL", 0)
 
 
+@pytest.mark.sampled(4)
 @ITERATE
 @pytest.mark.usefixtures("solver")
 @pytest.mark.parametrize("sigma", SIGMAS)
@@ -43,6 +44,7 @@ def test_any_square_is_the_square(ridge, iterate):
         assert nt_risk(mixture, W, Activation("other", function), ridge=ridge) == pytest.approx(wanted, rel=1e-7)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("sigma", ["relu", "softplus", "cos"])
 @pytest.mark.parametrize("ridge", [0.0, 0.01])
 def test_both_solvers_agree(monkeypatch, sigma, ridge):
@@ -75,6 +77,7 @@ def test_preconditioning_spares_products(monkeypatch):
         nt_risk(mixture, W, "relu", max_iterations=60)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("ridge", [0.1, 1.0])
 @pytest.mark.parametrize("sigma", ["square", "softplus"])
 def test_preconditioning_knows_the_ridge(monkeypatch, sigma, ridge):

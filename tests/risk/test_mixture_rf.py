@@ -9,6 +9,7 @@ from fastlazy import Activation, GaussianMixture, draw_weights, rf_risk
 from fastlazy.risk import mixture_rf
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("sigma", SIGMAS)
 @pytest.mark.parametrize("ridge", [0.0, 0.1])
 @pytest.mark.parametrize(("N", "d"), [(3, 4), (5, 3), (1, 1), (2, 6)])
@@ -93,6 +94,7 @@ def test_short_rows_with_a_ridge():
     assert found[1] > rf_risk(mixture, 1e-30 * W, "softplus") + 1e-3
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("ridge", [0.0, 0.1])
 def test_short_rows_and_long_ones(monkeypatch, ridge):
     """The way of short rows, at lengths at which the twin has its digits."""
