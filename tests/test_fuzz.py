@@ -1,6 +1,7 @@
 """The fuzzer: it knows every public name, sees every kind of fault, and finds few in the package."""
 
 import os
+import re
 import signal
 import time
 import warnings
@@ -130,6 +131,11 @@ def test_planted_faults_are_counted(monkeypatch):
 
 
 @pytest.mark.slow
+def _plain(note):
+    """Without the addresses of objects."""
+    return re.sub("0x[0-9a-f]+", "0x", note)
+
+
 def test_the_report_counts_and_can_be_replayed(capsys):
     done = list(runner.run(names.make_fast, 0, list(range(8))))
     table = runner.report(done, 0)
@@ -138,7 +144,8 @@ def test_the_report_counts_and_can_be_replayed(capsys):
     assert sum(counts) == 8
     kinds = {one.index: one.outcome for one in done}
     for index in range(8):
-        assert runner.replay(names.make_fast, 0, index) == kinds[index]
+        again = runner.replay(names.make_fast, 0, index)
+        assert (again.kind, _plain(again.note)) == (kinds[index].kind, _plain(kinds[index].note))
     assert "clear: " in capsys.readouterr().out
     assert {outcome.kind for outcome in kinds.values()} <= {*CLASSES}
 

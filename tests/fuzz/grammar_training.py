@@ -325,7 +325,9 @@ def fit(draw: Draw) -> Call:
 
 def diagnostics(draw: Draw) -> Call:
     made = fit_nn(draw)
-    made.arguments["diagnostics"] = Value(True)
+    # Of a mixture they are refused, as of inputs with a covariance.
+    refused = made.arguments["target"].kind != "bad" and type(made.arguments["target"].plain) is not tuple
+    made.arguments["diagnostics"] = Value(True, "odd" if refused else "good")
     return made._replace(name="Diagnostics")
 
 
