@@ -134,12 +134,15 @@ def _parse_ridges(text: str) -> list[float | str]:
 
 def _format(dots: Any, setting: Any) -> str:
     """The table of measured beside predicted."""
+    from fastlazy.sweeps.regimes import LARGEST_RIDGE
+
     lines = [
         f"learning curves of {setting.activation}, d = {setting.d}, N = {setting.N}; risks over the null risk",
         f"{'':6}{'ridge':>10}{'n':>9}{'measured':>11}{'+-':>9}{'predicted':>11}{'ratio':>8}",
     ]
     for row in dots.itertuples():
-        ridge = "" if not row.penalty else f"{row.ridge:.3g}" + ("*" if row.penalty == "best" else "")
+        best = f"{row.ridge if row.ridge < LARGEST_RIDGE else math.inf:.3g}*"
+        ridge = best if row.penalty == "best" else row.penalty
         spread = f"{row.error:9.4f}" if row.draws > 1 else " " * 9
         known = row.penalty and row.predicted == row.predicted
         theory = f"{row.predicted:11.4f}{row.measured / row.predicted:8.3f}" if known and row.predicted > 0 else ""

@@ -282,16 +282,18 @@ def _figure(dots: Any, lines: Any, target: Any, fitted: Any) -> Any:
     figure = ax.get_figure(root=True)
     assert figure is not None
     if fitted is not None:
-        n, ridge = fitted
-        of_ridge = f"{ridge} ridge" if isinstance(ridge, str) else f"ridge {ridge:g}"
-        what = f"RF and NT fitted to {n:g} samples, {of_ridge}; NN by SGD on as many, each used once"
-        named = (
-            ""
-            if several
-            else f", $\\sigma$ = {'$x^2$' if dots['activation'].iloc[0] == 'square' else dots['activation'].iloc[0]}"
-        )
-        figure.supxlabel(f"d = {d}{named}; {what if n is not None else of_ridge}", fontsize="small", color="0.3")
+        figure.supxlabel(_caption(dots, d, *fitted), fontsize="small", color="0.3")
     return figure
+
+
+def _caption(dots: Any, d: int, n: float | None, ridge: float | str) -> str:
+    """What the dots are fitted to, if not to the population without a ridge."""
+    names = dots["activation"].unique()
+    sigma = "" if len(names) > 1 else f", $\\sigma$ = {'$x^2$' if names[0] == 'square' else names[0]}"
+    of_ridge = f"{ridge} ridge" if isinstance(ridge, str) else f"ridge {ridge:g}"
+    if n is None:
+        return f"d = {d}{sigma}; RF and NT with {of_ridge}"
+    return f"d = {d}{sigma}; RF and NT fitted to {n:g} samples, {of_ridge}; NN by SGD on as many, each used once"
 
 
 def _format_summary(summary: Any, d: int) -> str:

@@ -17,6 +17,7 @@ _DOT: dict[str, Any] = {
     "linestyle": "none", "markersize": 6, "markerfacecolor": "white", "markeredgewidth": 1.4, "capsize": 2.5,
     "zorder": 3,
 }  # fmt: skip
+_LABELS = {name: regime.label for name, regime in REGIMES.items()} | {NN.name: "NN: SGD, each sample used once"}
 _HIGHEST = 60.0  # where the axis ends: the means of peaks are above it
 
 
@@ -76,6 +77,3 @@ def _draw(ax: Axes, dots: pd.DataFrame, lines: pd.DataFrame, setting: Setting) -
     ax.set_xlabel("samples n")
     ax.grid(True, which="major", color="0.93")
     ax.spines[["top", "right"]].set_visible(False)
-
-
-_LABELS = {name: regime.label for name, regime in REGIMES.items()} | {NN.name: "NN: SGD, each sample used once"}

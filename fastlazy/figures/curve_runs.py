@@ -103,5 +103,5 @@ def curve_lines(setting: Setting, sizes: Sequence[int], penalties: Sequence[Pena
 
 
 def name_of(penalty: Penalty) -> str:
-    """The penalty as text, of a few digits."""
-    return penalty if isinstance(penalty, str) else f"{penalty:g}"
+    """The penalty as text."""
+    return penalty if isinstance(penalty, str) else f"{penalty:.15g}"

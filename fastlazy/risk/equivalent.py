@@ -33,7 +33,7 @@ Penalty: TypeAlias = "float | ArrayLike | Literal['best']"
 
 _PER_DECADE = 3  # places in a decade of nu among which the best one is bracketed
 _HIGHEST = 1e300  # the ridge that stands for a larger one
-_SMALL = 1e-6
+_SMALL = 1e-6  # the share of the null risk below which a risk counts as this, where its error is weighed
 _LOWEST = math.log(1e-300)
 _FLAT = 1e-12  # the share of a risk below which a gain is rounding
 _REACH = 1e12  # above this, in units of the largest eigenvalue, and below its inverse, nothing of interest happens
@@ -74,8 +74,8 @@ class Equivalent(NamedTuple):
     null_risk: float
 
 
-def check_sizes(n_samples: ArrayLike, ndim: tuple[int, ...] = (0, 1)) -> Array:
-    """*n_samples* as an array of numbers of at least one, which may be infinite, of *ndim* dimensions.
+def check_sizes(n_samples: ArrayLike) -> Array:
+    """*n_samples* as an array of no or one dimension, of numbers of at least one, which may be infinite.
 
     Raises
     ------
@@ -83,19 +83,19 @@ def check_sizes(n_samples: ArrayLike, ndim: tuple[int, ...] = (0, 1)) -> Array:
         If it is none.
     """
     try:
-        infinite = np.isposinf(np.asarray(n_samples, np.float64)) & (np.asarray(n_samples).dtype.kind == "f")
+        infinite = np.isposinf(np.asarray(n_samples, np.float64)) & (np.asarray(n_samples).dtype.kind in "fO")
     except (TypeError, ValueError, OverflowError):  # which check_array says better
         infinite = np.zeros(1, bool)
     given = np.where(infinite, 1.0, n_samples) if infinite.any() else n_samples
-    n = check_array("n_samples", given, ndim)
+    n = check_array("n_samples", given, (0, 1))
     n = np.where(infinite, np.inf, n) if infinite.any() else n
     if (n < 1).any():
         raise ValueError(f"n_samples must be at least 1, got {n.min():g}; pass a number of samples, or several")
     return n
 
 
-def check_penalty(ridge: Penalty, ndim: tuple[int, ...] = (0, 1)) -> Array | None:
-    """*ridge* as an array of penalties, of *ndim* dimensions, or None for the best one.
+def check_penalty(ridge: Penalty) -> Array | None:
+    """*ridge* as an array of penalties, of no or one dimension, or None for the best one.
 
     Raises
     ------
@@ -106,7 +106,7 @@ def check_penalty(ridge: Penalty, ndim: tuple[int, ...] = (0, 1)) -> Array | Non
         if ridge != "best":
             raise ValueError(f"ridge = {shown(ridge)} is not known; pass numbers of at least 0, or 'best'")
         return None
-    penalties = check_array("ridge", ridge, ndim)
+    penalties = check_array("ridge", ridge, (0, 1))
     if (penalties < 0).any():
         raise ValueError(f"ridge must be at least 0, got {penalties.min():g}; pass penalties of 0 or more")
     return penalties
@@ -181,7 +181,7 @@ def _risk(features: Equivalent, n: float, nu: float) -> tuple[float, float]:
     of_lost, of_df1, of_df2 = errors
     other, _, other_df2, _ = features.respond(nu * math.exp(min(of_df1 / (n - df2), 1.0)))
     moved = abs(other / (1 - other_df2 / n) - risk) if other_df2 < n else risk
-    size = max(risk, _SMALL * features.null_risk)  # below it, a risk is told from zero, no more
+    size = max(risk, _SMALL * features.null_risk)
     return risk, (moved * left + of_lost) / size + of_df2 / n
 
 

@@ -13,6 +13,7 @@ The terms left out are of relative order delta^2, which is 1 / d in the paper's 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -41,34 +42,6 @@ def nn_risk_limit(mixture: GaussianMixture, N: int) -> float:
     return _from_gain(target.null_risk - nn.nn_risk_limit(target, N))
 
 
-def rf_risk_limit(
-    mixture: GaussianMixture,
-    N: int,
-    activation: Activation,
-    cov: ArrayLike | None,
-    refined: bool,
-    n: Array,
-    ridge: Array | None,
-) -> float:
-    """The prediction for RF, Theorem 4."""
-    _check_population(n, ridge)
-    return _from_lazy(limits.rf_risk_limit, mixture, N, activation, cov, refined)
-
-
-def nt_risk_limit(
-    mixture: GaussianMixture,
-    N: int,
-    activation: Activation,
-    cov: ArrayLike | None,
-    refined: bool,
-    n: Array,
-    ridge: Array | None,
-) -> float:
-    """The prediction for NT, Theorem 5 for x^2."""
-    _check_population(n, ridge)
-    return _from_lazy(limits.nt_risk_limit, mixture, N, activation, cov, refined)
-
-
 def _check_population(n: Array, ridge: Array | None) -> None:
     """Raise ValueError unless n is infinite and the ridge zero."""
     if not np.isinf(n).all() or ridge is None or ridge.any():
@@ -85,13 +58,20 @@ def _from_lazy(
     activation: Activation,
     cov: ArrayLike | None,
     refined: bool,
+    n: Array,
+    ridge: Array | None,
 ) -> float:
-    """The risk that follows from the *prediction* of RF or NT."""
+    """The risk that follows from the *prediction* of RF or NT: Theorem 4, and Theorem 5 for x^2."""
+    _check_population(n, ridge)
     inner = cov_through(mixture.modes.A, cov)
     if not inner.any():  # the rows see only directions in which x is zero
         return 1.0
     target = _quadratic(mixture)
     return _from_gain(target.null_risk - prediction(target, N, activation, cov=inner, refined=refined))
+
+
+rf_risk_limit = partial(_from_lazy, limits.rf_risk_limit)
+nt_risk_limit = partial(_from_lazy, limits.nt_risk_limit)
 
 
 def _quadratic(mixture: GaussianMixture) -> QuadraticFunction:

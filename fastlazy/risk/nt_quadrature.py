@@ -80,9 +80,9 @@ def quadrature_equivalent(gram: TangentGram, V: Array, null_risk: float, task: T
                 probes.append(_probe(gram, known, len(probes)))
                 spent += probes[-1].run.advance(steps)
         else:
-            found = features("all")
-            errors = finite_risks(found, np.unique(task.n), ridge)[1].reshape(np.unique(task.n).size, -1).max(axis=1)
-            worst = np.unique(task.n)[int(np.argmax(errors))]
+            found, sizes = features("all"), np.unique(task.n)
+            errors = finite_risks(found, sizes, ridge)[1].reshape(len(sizes), -1).max(axis=1)
+            worst = sizes[int(np.argmax(errors))]
             if errors.max() <= task.tolerance or worst in watched:
                 return found
             watched = np.append(watched, worst)
@@ -128,12 +128,13 @@ class _Lanczos:
 
     def _found_rules(self) -> list[tuple[Array, Array]]:
         alphas, betas = np.array(self.alphas), np.array(self.betas)
-        found = [eigh_tridiagonal(alphas, betas[:-1])]
+        gauss = self._rule(alphas, betas[:-1])
         corner = None if self.exhausted else _corner(alphas, betas)
-        found.append(found[0] if corner is None else eigh_tridiagonal(np.append(alphas, corner), betas))
-        rules: list[tuple[Array, Array]] = []
-        rules += [(np.maximum(places, 0), self.squares * vectors[0] ** 2) for places, vectors in found]
-        return rules
+        return [gauss, gauss if corner is None else self._rule(np.append(alphas, corner), betas)]
+
+    def _rule(self, diagonal: Array, beside: Array) -> tuple[Array, Array]:
+        places, vectors = eigh_tridiagonal(diagonal, beside)
+        return np.maximum(places, 0), self.squares * vectors[0] ** 2
 
 
 def _corner(alphas: Array, betas: Array) -> float | None:

@@ -88,10 +88,10 @@ def spectrum_of(K: Array, V: Array, null_risk: float, *, constant: bool) -> Spec
     ValueError
         If the features are so small that K loses its digits, unless they are *constant*.
     """
-    values, vectors = np.linalg.eigh(K)
-    largest = float(values[-1])
     if constant:
         return Spectrum(np.zeros(1), np.zeros(1), null_risk)
+    values, vectors = np.linalg.eigh(K)
+    largest = float(values[-1])
     if largest < _LEAST:
         raise ValueError(
             f"the features have a variance of {largest:.1e}, of which floating point loses the squares; multiply W, or "
@@ -103,9 +103,11 @@ def spectrum_of(K: Array, V: Array, null_risk: float, *, constant: bool) -> Spec
 
 def rf_spectrum(target: QuadraticFunction, W: Array, sigma: Activation, parallel: bool) -> Spectrum:
     """That of random features sigma(<w_i, x>)."""
-    _check_short("rf_learning_curve", sigma, W)
+    r = unit_rows(W)[1]
+    curved = expansion(sigma, r, 2, first=2)  # rows may hardly see what the target has, degree two
+    check_digits("rf_learning_curve", sigma, curved.doubt[curved.table[:, 2] != 0])
     _, U, V = feature_moments(target, W, sigma, parallel)
-    constant = not expansion(sigma, unit_rows(W)[1], 2, first=1).present(1).any()
+    constant = not expansion(sigma, r, 2, first=1).present(1).any()
     return spectrum_of(U, V, target.null_risk, constant=constant)
 
 
@@ -122,9 +124,3 @@ def square_nt_spectrum(target: QuadraticFunction, W: Array) -> Spectrum:
     values, parts = 4 * (s[j] ** 2 + s[k] ** 2), np.where(j == k, 2, 4) * B[j, k] ** 2
     reached = values > 0
     return Spectrum(values[reached], parts[reached], target.null_risk, float(parts[~reached].sum()))
-
-
-def _check_short(name: str, sigma: Activation, W: Array) -> None:
-    """Warn of rows that hardly see what the target has, degree two."""
-    curved = expansion(sigma, unit_rows(W)[1], 2, first=2)
-    check_digits(name, sigma, curved.doubt[curved.table[:, 2] != 0])

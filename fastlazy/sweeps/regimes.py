@@ -46,7 +46,7 @@ from fastlazy.targets.mixture import GaussianMixture
 COSTLY = ("N", "d", "n_samples", "activation", "second_layer", "dtype", "nn")
 
 _SPEED = 2e10  # multiply-adds a second of one thread, roughly
-_LARGEST_RIDGE = 1e12  # with which nothing is learned
+LARGEST_RIDGE = 1e12  # with which nothing is learned
 _SAMPLES = 1  # tells the stream of samples from that of weights
 
 
@@ -202,7 +202,7 @@ def _predicted_drawn(functions: Callable[[], _Functions], target: Target, parame
 
 def _best_ridge(functions: Callable[[], _Functions], target: Target, parameters: Parameters) -> float:
     """The ridge of the least predicted risk; a finite one where no function does better than a constant."""
-    return min(float(_limit(functions, target, parameters, "best").ridge), _LARGEST_RIDGE)
+    return min(float(_limit(functions, target, parameters, "best").ridge), LARGEST_RIDGE)
 
 
 def _limit(functions: Callable[[], _Functions], target: Target, parameters: Parameters, ridge: Any) -> Any:

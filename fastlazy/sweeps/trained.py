@@ -134,8 +134,7 @@ def _train(target: Target, parameters: Parameters, stream: int, checkpoint: str 
     if parameters["nn"] == "flow":
         from fastlazy.training.flow import nn_flow
 
-        if isinstance(target, GaussianMixture):
-            raise ValueError("target = 'mixture' has no gradient flow; pass nn='sgd'")
+        assert isinstance(target, QuadraticTarget)  # as `check_training` sees to
         options |= {name: parameters[name] for name in _OF_FLOW}
         return nn_flow(target, N, activation, rng=stream, parallel=False, **options)
     from fastlazy.training.fit_nn import fit_nn

@@ -59,6 +59,12 @@ def test_one_draw_of_x2(tmp_path, capsys):
     assert "N = 6" in capsys.readouterr().out  # 1.5 d
 
 
+def test_a_sigma_that_learns_nothing_is_best_not_fitted(tmp_path, capsys):
+    arguments = ["curves", "--d", "4", "--activation", "tanh", "--sizes", "9", "--draws", "1", "--ridges", "best"]
+    assert main([*arguments, "--out", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.count(" inf*") == 2  # of RF and NT
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -75,6 +75,8 @@ def test_a_ridge_of_the_population_has_lines_of_its_own(tmp_path):
     at = lines.query("regime == 'RF' and N == 9")["predicted"].item()
     assert at == pytest.approx(fastlazy.rf_risk_limit(target, 9, ridge=0.2) / target.null_risk)
     assert "NN" in set(lines["regime"])
+    drawing = ["figure", "--from", str(tmp_path / "cells.sqlite"), "--where", "ridge=0.2", "--out", str(tmp_path)]
+    assert main(drawing) == 0
 
 
 @pytest.mark.parametrize(

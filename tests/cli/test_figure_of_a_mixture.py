@@ -5,9 +5,11 @@ import pytest
 from small_figure import _small  # noqa: F401  # a fixture that all tests use
 
 import fastlazy
+from fastlazy.cli import figure
 from fastlazy.cli.main import main
 from fastlazy.figures import risk_curves, risk_table
 from fastlazy.sweeps.driver import load_sweep
+from fastlazy.targets.library import FAMILIES
 
 SMALL = ["figure", "--d", "12", "--widths", "3,12,30", "--draws", "2"]
 
@@ -55,6 +57,17 @@ def test_other_targets_by_name(tmp_path):
     assert set(table["null_risk"]) == {24.0}
     arguments = ["figure", "--from", str(tmp_path / "figure.sqlite"), "--target", "power_law"]
     assert main([*arguments, "--out", str(tmp_path / "none")]) == 2
+
+
+def test_the_targets_are_those_of_sweeps():
+    assert set(figure._TARGETS) == {*FAMILIES}
+
+
+@pytest.mark.parametrize("ridge", [[], ["--ridge", "0.1"]])
+def test_fits_to_samples_of_two_classes_have_no_line(ridge, tmp_path):
+    arguments = [*SMALL, "--target", "mixture", "--n-samples", "50", *ridge, "--out", str(tmp_path)]
+    assert main(arguments) == 0
+    assert pd.read_csv(tmp_path / "results.csv")["predicted"].isna().all()
 
 
 def test_samples_are_enough():

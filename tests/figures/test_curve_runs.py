@@ -55,6 +55,7 @@ def test_cells_are_those_of_the_plan():
     assert curve_runs.curve_plan(step, [6], [0.0])["regime"].tolist() == ["RF"]
     odd = curve_runs.Setting(8, 5, "tanh", 0)  # which is best not to fit
     assert curve_runs.curve_plan(odd, [6], ["best"])["ridge"].tolist()[0] == 1e12
+    assert curve_runs.name_of(1.0000001) != curve_runs.name_of(1.0)
     twice = curve_runs.curve_plan(SETTING, [10**6], [0.0, 0.0])
     assert len(curve_runs.curve_cells(SETTING, twice, 1)) == 3
 

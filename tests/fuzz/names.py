@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fuzz import (
     grammar,
+    grammar_activations,
     grammar_command,
     grammar_curves,
     grammar_estimators,
@@ -18,6 +19,7 @@ from fuzz.values import Draw
 
 _PARTS = [
     grammar,
+    grammar_activations,
     grammar_mixture,
     grammar_risks,
     grammar_curves,
@@ -30,7 +32,10 @@ ENTRIES: dict[str, Entry] = {name: entry for part in _PARTS for name, entry in p
 # These take some tenths of a second each, and are called a fifth as often as the others.
 SLOW = {*grammar_sweeps.ENTRIES, *grammar_command.ENTRIES} - {"grid"}
 _NAMES = [name for name in sorted(ENTRIES) for _ in range(1 if name in SLOW else 5)]
-_FAST = sorted({*grammar.ENTRIES, *grammar_risks.ENTRIES} - {"nt_gram", "nt_risk", "tangent_risk", "rf_gram"})
+_FAST = sorted(
+    {*grammar.ENTRIES, *grammar_activations.ENTRIES, *grammar_risks.ENTRIES}
+    - {"nt_gram", "nt_risk", "tangent_risk", "rf_gram"}
+)
 
 
 def make(draw: Draw) -> Call:

@@ -109,6 +109,7 @@ def test_shapes_are_those_of_the_arguments(regime):
     whole = curve(target, W, [20, 30], ridge=[0.0, 0.1])
     assert whole[1, 1] == curve(target, W, 30, ridge=0.1)
     assert whole[0, 0] == curve(target, W, np.int64(20))
+    assert (curve(target, W, np.array([20, math.inf], object)) == curve(target, W, [20.0, math.inf])).all()
 
 
 @pytest.mark.sampled(2)
@@ -275,6 +276,7 @@ def test_rows_that_agree_to_rounding_are_told():
         ({"n_samples": math.nan}, ValueError, "n_samples must be finite"),
         ({"n_samples": []}, ValueError, "n_samples is empty"),
         ({"n_samples": [[5]]}, ValueError, "n_samples must be 0-dimensional or 1-dimensional"),
+        ({"n_samples": np.array([3, math.nan], object)}, ValueError, "n_samples must be finite"),
         ({"n_samples": "many"}, TypeError, "n_samples must hold real numbers"),
         ({"n_samples": None}, TypeError, "n_samples"),
         ({"ridge": -1.0}, ValueError, "ridge must be at least 0, got -1"),
@@ -319,6 +321,25 @@ FITS = [
     for regime, names in (("RF", ["relu", "softplus", "square", SHIFTED]), ("NT", ["relu", "square"]))
     for activation in names
 ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("regime", "activation", "of_40", "of_100"),
+    [
+        ("RF", "relu", 1.03, 1.02),
+        ("RF", "square", 1.08, 1.05),
+        ("NT", "relu", 1.05, 1.02),
+        ("NT", "square", 1.13, 1.06),
+    ],
+)
+def test_fits_to_half_as_many_samples_as_dimensions_are_above(regime, activation, of_40, of_100):
+    for d, expected, fits in ((40, of_40, 100), (100, of_100, 40)):
+        N = 5 * d // 2 if regime == "RF" else d
+        target, W = fastlazy.exponential_target(d, rng=0), fastlazy.draw_weights(N, d, rng=1)
+        mean, error = fitted(regime, target, W, activation, d // 2, 0.3, fits)
+        predicted = CURVES[regime](target, W, d // 2, activation, ridge=0.3)
+        assert mean / predicted == pytest.approx(expected, abs=0.005 + 2 * error / predicted)
 
 
 @pytest.mark.sampled(1)
