@@ -1,10 +1,11 @@
 """Gram matrices and kernels, block by block, in place.
 
-Each is a sum over an inner index k of products L[i, k] R[j, k], then a function of each entry. The result is
-cut into blocks of `ROWS` rows and one panel of columns. A block is computed by register tiles, finished
-while it is in the cache, and copied out; of a symmetric result only blocks that reach the diagonal or lie
-below it are computed, and mirrored on their way out. Where features sigma(<w_i, x>) are summed over i, they
-are made for some hundred i at a time, and the sums wait in the result itself.
+Each is a sum over an inner index k of products L[i, k] R[j, k], then a function of each entry. Both sides are operands:
+matrices (n, k) whose rows are the columns of panels (panels, k4, width). The result is cut into blocks of `ROWS` rows
+and one panel of columns. A block is computed by register tiles, finished while it is in the cache, and copied out; of a
+symmetric result only blocks that reach the diagonal or lie below it are computed, and mirrored on their way out. Where
+features sigma(<w_i, x>) are summed over i, they are made for some thousand i at a time, and the sums wait in the result
+itself.
 
 Every function is called by all members of a team with their own numbers (see `team`), and ends with a meeting.
 Which member takes a block does not matter to it, nor how many there are: the results are the same to the bit.
@@ -19,23 +20,14 @@ from numba import types
 from numba.extending import intrinsic
 
 from fastlazy._core.jit import jit
-from fastlazy._core.layout import (
-    aligned_zeros,
-    ceil_div,
-    copy_from_panel,
-    copy_to_panels,
-    groups_of,
-    interleave,
-    padded,
-    panel_width,
-    pointer,
-)
+from fastlazy._core.layout import aligned_zeros, ceil_div, padded, pointer
 from fastlazy._core.loops import call_loop
+from fastlazy._core.moves import copy_row, copy_to_row, fill_panel, turn
 from fastlazy._core.team import meet, take
-from fastlazy._core.tile import multiply
+from fastlazy._core.tile import multiply_panels
 
-ROWS = 96  # rows of a block: a panel that is read from memory is used for so many rows
-INNER = 2048  # features made at a time
+ROWS = 96  # rows of a block, whole panels of any width: a panel that is read from memory is used for so many rows
+INNER = 40 * ROWS  # features made at a time, at most
 DEPTH = 512  # features multiplied at a time: those of ROWS rows stay in the second cache
 WORD = 64  # bits of a word of signs
 
@@ -43,18 +35,11 @@ PANELS = 8  # panels of one item
 PLAIN, SQUARED, TIMES = 0, 1, 2  # how a sum becomes an entry: see `Entry`
 
 
-class Operand(NamedTuple):
-    """A matrix (n, k), padded with zeros, in the layouts of a product's left and right side."""
-
-    rows: np.ndarray  # (groups, k4, 4) interleaved
-    panels: np.ndarray  # (panels, k4, width)
-
-
 class Terms(NamedTuple):
     """What is summed: S_ij = sum_k L[i, k] R[j, k], or the number of bits that row i and row j share."""
 
-    left: np.ndarray  # L (groups, k4, 4) interleaved
-    right: np.ndarray  # R (panels, k4, width)
+    left: np.ndarray  # L, an operand
+    right: np.ndarray  # R
     k: int  # numbers k to sum over
     bits: tuple[np.ndarray, np.ndarray]  # of the rows of L and of R, see `fill_bits`; empty: numbers are summed
 
@@ -78,18 +63,8 @@ class Entry(NamedTuple):
 
     how: int
     scale: float
-    others: tuple[np.ndarray, np.ndarray]  # in the layouts of L and R, for TIMES
+    others: tuple[np.ndarray, np.ndarray]  # operands as L and R, for TIMES
     shift: np.ndarray  # (n,), or empty
-
-
-def allocate_operand(n: int, k: int, dtype: Any, left_only: bool = False) -> Operand:
-    """Memory for a matrix (n, k), all zero; without panels if it will stand only on the left."""
-    groups, k4 = groups_of(n), padded(k)
-    width = panel_width(n, dtype)
-    return Operand(
-        rows=aligned_zeros((groups, k4, 4), dtype),
-        panels=aligned_zeros((0 if left_only else ceil_div(4 * groups, width), k4, width), dtype),
-    )
 
 
 def allocate_blocks(width: int, members: int, dtype: Any) -> np.ndarray:
@@ -100,23 +75,20 @@ def allocate_blocks(width: int, members: int, dtype: Any) -> np.ndarray:
 @jit
 def fill_operand(member, members, board, A, operand):
     """Fill *operand* with A (n, k), in place."""
-    groups = groups_of(A.shape[0])
-    g = take(board, groups, member, members)
-    while g < groups:
-        interleave(A, g, operand.rows[g])
-        if len(operand.panels) > 0:
-            copy_to_panels(operand.rows[g], g, 0, A.shape[1], operand.panels)
-        g = take(board, groups, member, members)
+    p = take(board, len(operand), member, members)
+    while p < len(operand):
+        fill_panel(A, p, operand[p])
+        p = take(board, len(operand), member, members)
     meet(board, members)
 
 
 @jit
-def fill_features(member, members, board, inner, count, outer, loop, features, errors):
-    """Fill *features* (outer, inner) with sigma of the inner products of two sets of rows, in place.
+def fill_features(member, members, board, inner, begin, count, outer, loop, features, errors):
+    """Fill the operand *features* (outer, inner) with sigma of the inner products of two sets of rows, in place.
 
-    *inner* (groups, d4, 4) interleaved holds *count* rows, the inner index of the features; *outer* (panels,
-    d4, width) the others, in panels. *loop* is the address of sigma's loop (see `loops`). Each member counts
-    in *errors* (members,) the errors that sigma raised for it.
+    The operand *inner* holds *count* of them from row *begin* on, the inner index of the features; the operand *outer*
+    holds the others. *loop* is the address of sigma's loop (see `loops`). Each member counts in *errors* (members,) the
+    errors that sigma raised for it.
     """
     outers, d4, width = outer.shape
     chunks = ceil_div(count, ROWS)
@@ -125,14 +97,13 @@ def fill_features(member, members, board, inner, count, outer, loop, features, e
         # In this order inner rows stay in the cache while panels, which are smaller, come and go.
         chunk, p = divmod(item, outers)
         start, stop = chunk * ROWS, min((chunk + 1) * ROWS, count)
-        panel = features.panels[p]
-        multiply(inner, start // 4, groups_of(stop), outer[p], 0, d4, False, panel[start:])
+        panel, end = features[p], padded(stop)
+        ahead = outer[min(p + 1, outers - 1)]
+        multiply_panels(inner, begin + start, begin + end, outer[p], 0, d4, False, panel[start:], ahead, 0)
         if not call_loop(loop, pointer(panel, start * width), (stop - start) * width):
             errors[member] += 1
-        end = padded(stop)
         for k in range(stop, end):
             panel[k] = 0
-        copy_from_panel(panel, p, start, end, features.rows, start)
         item = take(board, outers * chunks, member, members)
     meet(board, members)
 
@@ -149,8 +120,8 @@ def fill_bits(member, members, board, inner, count, outer, scratch, bits):
     while item < outers * words:
         word, p = divmod(item, outers)  # the order is that of `fill_features`, for the same reason
         start, stop = word * WORD, min((word + 1) * WORD, count)
-        Z = scratch[member]
-        multiply(inner, start // 4, groups_of(stop), outer[p], 0, d4, False, Z)
+        Z, ahead = scratch[member], outer[min(p + 1, outers - 1)]
+        multiply_panels(inner, start, padded(stop), outer[p], 0, d4, False, Z, ahead, 0)
         for j in range(width):
             signs = np.uint64(0)
             for i in range(stop - start):
@@ -179,7 +150,7 @@ def fill_blocks(member, members, board, symmetric, terms, part, entry, scratch, 
     while item < items:
         block, chunk = divmod(item, chunks)
         start, stop = block * ROWS, min((block + 1) * ROWS, n)
-        first, last = start // 4, groups_of(stop)
+        last = padded(stop)
         p0, p1 = chunk * PANELS, min((chunk + 1) * PANELS, panels)
         if symmetric:
             p1 = min(p1, ceil_div(stop, width))
@@ -190,14 +161,20 @@ def fill_blocks(member, members, board, symmetric, terms, part, entry, scratch, 
                 count_common_bits(bits, start, stop, p * width, C[p - p0])
         else:
             for done in range(0, k, DEPTH):
+                depth = min(DEPTH, k - done)
                 for p in range(p0, p1):
-                    depth = min(DEPTH, k - done)
-                    multiply(left, first, last, right[p], done, depth, not begin or done > 0, C[p - p0])
+                    # what is multiplied next: the next panel, or the first one's next numbers
+                    after, following = (p + 1, done) if p + 1 < p1 else (p0, done + DEPTH)
+                    if following >= k:
+                        after, following = p, done
+                    add = not begin or done > 0
+                    multiply_panels(left, start, last, right[p], done, depth, add, C[p - p0], right[after], following)
         if finish:
             for p in range(p0, p1):
                 if entry.how == TIMES:
                     one, other = entry.others
-                    multiply(one, first, last, other[p], 0, other.shape[1], False, D)
+                    ahead = other[min(p + 1, p1 - 1)]
+                    multiply_panels(one, start, last, other[p], 0, other.shape[1], False, D, ahead, 0)
                 if not finish_block(entry, start, stop, p * width, min(width, m - p * width), D, C[p - p0]):
                     errors[member] += 1
         # Before the last part, blocks are written whole, so that the next part reads nothing that was never written.
@@ -210,7 +187,7 @@ def fill_blocks(member, members, board, symmetric, terms, part, entry, scratch, 
 
 @jit
 def add_moments(member, members, board, features, count, y, out):
-    """Add sum_s y_s features_s to *out* (t, columns), in place; features (panels, k4, width), y (t, count)."""
+    """Add sum_s y_s features_s to *out* (t, columns), in place; *features* an operand, y (t, count)."""
     panels, _, width = features.shape
     p = take(board, panels, member, members)
     while p < panels:
@@ -273,8 +250,11 @@ def copy_in(start, stop, p0, p1, out, C):
     width = C.shape[2]
     for i in range(start, stop):  # row by row: neighbours in memory come at once
         for p in range(p0, p1):
-            for j in range(min(width, out.shape[1] - p * width)):
-                C[p - p0, i - start, j] = out[i, p * width + j]
+            if (p + 1) * width <= out.shape[1]:
+                copy_to_row(out, i, p * width, C[p - p0], i - start)
+            else:
+                for j in range(out.shape[1] - p * width):
+                    C[p - p0, i - start, j] = out[i, p * width + j]
 
 
 @jit
@@ -284,8 +264,11 @@ def copy_out(lower, start, stop, p0, p1, C, out):
     for i in range(start, stop):
         columns = i + 1 if lower else out.shape[1]
         for p in range(p0, p1):
-            for j in range(min(width, columns - p * width)):
-                out[i, p * width + j] = C[p - p0, i - start, j]
+            if (p + 1) * width <= columns:
+                copy_row(C[p - p0], i - start, out, i, p * width)
+            else:
+                for j in range(min(width, columns - p * width)):
+                    out[i, p * width + j] = C[p - p0, i - start, j]
 
 
 @jit
@@ -293,10 +276,14 @@ def copy_transposed(start, stop, p0, p1, C, out):
     """Write C (panels, rows, width) above the diagonal of *out*, in place."""
     width = C.shape[2]
     for p in range(p0, p1):
-        for j in range(min(width, out.shape[1] - p * width)):
-            column = p * width + j
-            for i in range(max(start, column), stop):
-                out[column, i] = C[p - p0, i - start, j]
+        first = p * width
+        columns = min(width, out.shape[1] - first)
+        if first + columns <= start:
+            turn(C[p - p0], 0, 0, stop - start, columns, out, first, start)
+        else:
+            for column in range(first, first + columns):
+                for i in range(max(start, column), stop):
+                    out[column, i] = C[p - p0, i - start, column - first]
 
 
 @jit

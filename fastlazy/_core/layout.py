@@ -3,7 +3,8 @@
 Two layouts make every access of a tile contiguous:
 
 panel
-    P[p, k, j]: the columns of a matrix in panels of two or three vectors, side by side for each k.
+    P[p, k, j]: the columns of a matrix in panels of two or three vectors, side by side for each k. Columns of a panel
+    are read one by one as well, as the left side of a product, four or more at a time.
 interleaved
     X[s // 4, i, s % 4]: the rows s of a matrix (n, d) in groups of four. A 4 x 4 corner of the matrix
     is 16 neighbours in memory, so a tile reads A = X (rows s, sums over i) and A = X^T (rows i, sums
@@ -55,6 +56,18 @@ def panel_width(columns: int, dtype: Any) -> int:
     return lanes * (NARROW if narrow < 0.95 * wide else WIDE)
 
 
+def operand_width(n: int, dtype: Any) -> int:
+    """Columns of one panel of a matrix that stands on either side of a product: whole groups of four."""
+    width = panel_width(n, dtype)
+    return width if width % INTERLEAVE == 0 else NARROW * REGISTER_BYTES // np.dtype(dtype).itemsize
+
+
+def allocate_panels(n: int, k: int, dtype: Any) -> np.ndarray:
+    """Memory (panels, k4, width) for n columns of length k, all zero."""
+    width = operand_width(n, dtype)
+    return aligned_zeros((ceil_div(n, width), padded(k), width), dtype)
+
+
 def aligned_zeros(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     """Zeros (*shape*) that begin on a line of the cache: a vector that straddles two lines costs two loads."""
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
@@ -101,22 +114,3 @@ def copy_to_panels(X, g, start, stop, panels):  # type: ignore[no-untyped-def]
             p, column = divmod(4 * g + s, panels.shape[2])
             for k in range(start, stop):
                 panels[p, k, column] = X[k, s]
-
-
-@jit
-def copy_from_panel(panel, p, start, stop, rows, at):
-    """Write columns of panel p (k, width), k from start to stop, as rows (groups, k, 4) interleaved from *at* on."""
-    width = panel.shape[1]
-    for column in range(0, width, 4):
-        g = (p * width + column) // 4
-        if (p * width) % 4 == 0 and column + 4 <= width:
-            if g < len(rows):
-                for k in range(start, stop):
-                    for s in range(4):
-                        rows[g, at + k - start, s] = panel[k, column + s]
-        else:  # a panel need not hold whole groups
-            for j in range(column, min(column + 4, width)):
-                g, s = divmod(p * width + j, 4)
-                if g < len(rows):
-                    for k in range(start, stop):
-                        rows[g, at + k - start, s] = panel[k, j]

@@ -15,9 +15,9 @@ from numba.extending import intrinsic
 from fastlazy._core.geometry import NARROW, REGISTER_BYTES, WIDE
 from fastlazy._core.gram import PANELS, ROWS, copy_out, copy_transposed
 from fastlazy._core.jit import jit, jit_inline
-from fastlazy._core.layout import ceil_div, groups_of, pointer, vectors_of
+from fastlazy._core.layout import ceil_div, padded, pointer, vectors_of
 from fastlazy._core.team import meet, take
-from fastlazy._core.tile import multiply
+from fastlazy._core.tile import multiply_panels
 
 
 @jit
@@ -39,7 +39,8 @@ def fill_series(member, members, board, unit, left, right, cuts, scratch, steep,
         start, stop = block * ROWS, min((block + 1) * ROWS, n)
         p0, p1 = chunk * PANELS, min((chunk + 1) * PANELS, panels, ceil_div(stop, width))
         for p in range(p0, p1):
-            multiply(unit.rows, start // 4, groups_of(stop), unit.panels[p], 0, unit.panels.shape[1], False, C[p - p0])
+            ahead = unit[min(p + 1, p1 - 1)]
+            multiply_panels(unit, start, padded(stop), unit[p], 0, unit.shape[1], False, C[p - p0], ahead, 0)
             largest = largest_cosine(C[p - p0], start, stop, p * width)
             terms = 1
             while terms < len(cuts) and cuts[terms - 1] < largest:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fastlazy._core.gram import copy_from_panel
 from fastlazy._core.jit import jit
 from fastlazy._core.team import meet, take
 
@@ -13,14 +12,13 @@ def shift_features(member, members, board, inner, outer, features):
 
     *inner* (count,) and *outer* (rows of the operand,), of the dtype of the features; what lies beyond *count* stays.
     """
-    panels, _, width = features.panels.shape
+    panels, _, width = features.shape
     count = len(inner)
     p = take(board, panels, member, members)
     while p < panels:
-        panel = features.panels[p]
+        panel = features[p]
         for k in range(count):
             for j in range(width):
                 panel[k, j] -= inner[k] + outer[p * width + j]
-        copy_from_panel(panel, p, 0, count, features.rows, 0)
         p = take(board, panels, member, members)
     meet(board, members)

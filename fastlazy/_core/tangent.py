@@ -10,8 +10,7 @@ so that with P_ij = <u_i, x_j> the product with coefficients x_j is
 
 three products of N x N x d. They are made for `ROWS` neurons i and `CHUNK` neurons j at a time, and the numbers
 between them never leave the second cache. The arrays A, b, b^T and D hold their entries in the order in which the
-products want them: A interleaved by i (groups, j, 4), as it stands on the left of one; the others in panels of i,
-(panels, j, width), as P^T comes out of another.
+products want them, in panels of i, (panels, j, width): so A stands on the left of one, and so P^T comes out of another.
 """
 
 from __future__ import annotations
@@ -22,10 +21,10 @@ import numpy as np
 
 from fastlazy._core.gram import ROWS
 from fastlazy._core.jit import jit, jit_inline
-from fastlazy._core.layout import aligned_zeros, ceil_div, copy_from_panel, groups_of, padded
+from fastlazy._core.layout import aligned_zeros, ceil_div, padded
 from fastlazy._core.series import largest_cosine, sum_series
 from fastlazy._core.team import meet, take
-from fastlazy._core.tile import multiply
+from fastlazy._core.tile import multiply_panels
 
 CHUNK = 256  # neurons j at a time
 _PART = 64  # neurons j of a chunk whose coefficients are computed at a time, and used while in cache
@@ -34,8 +33,8 @@ _PART = 64  # neurons j of a chunk whose coefficients are computed at a time, an
 class Coefficients(NamedTuple):
     """The numbers A_ij, b_ij, b_ji and D_ij of the blocks."""
 
-    A: np.ndarray  # (groups of i, j, 4)
-    own: np.ndarray  # (panels of i, j, width): b_ij
+    A: np.ndarray  # (panels of i, j, width)
+    own: np.ndarray  # b_ij
     other: np.ndarray  # b_ji
     cross: np.ndarray  # D_ij
 
@@ -43,8 +42,7 @@ class Coefficients(NamedTuple):
 class Scratch(NamedTuple):
     """Temporary memory for one block of each member of a team."""
 
-    P: np.ndarray  # (members, CHUNK, width)
-    H: np.ndarray  # (members, ROWS / 4, CHUNK, 4)
+    H: np.ndarray  # (members, panels of ROWS, CHUNK, width)
     Y: np.ndarray  # (members, panels of columns, ROWS, width)
     sums: np.ndarray  # (members, ROWS)
 
@@ -52,15 +50,13 @@ class Scratch(NamedTuple):
 def allocate_coefficients(N: int, width: int, dtype: Any) -> Coefficients:
     """Memory for the coefficients of N neurons, in whole blocks of `ROWS`, all zero."""
     rows, k4 = ROWS * ceil_div(N, ROWS), padded(N)
-    panels = (aligned_zeros((rows // width, k4, width), dtype) for _ in range(3))
-    return Coefficients(aligned_zeros((rows // 4, k4, 4), dtype), *panels)
+    return Coefficients(*(aligned_zeros((rows // width, k4, width), dtype) for _ in range(4)))
 
 
 def allocate_scratch(width: int, columns: tuple[int, int], members: int, dtype: Any) -> Scratch:
     """Scratch for the blocks; *columns* are the panels of a result's columns, and their width."""
     return Scratch(
-        P=aligned_zeros((members, CHUNK, width), dtype),
-        H=aligned_zeros((members, ROWS // 4, CHUNK, 4), dtype),
+        H=aligned_zeros((members, ROWS // width, CHUNK, width), dtype),
         Y=aligned_zeros((members, columns[0], ROWS, columns[1]), dtype),
         sums=aligned_zeros((members, ROWS), dtype),
     )
@@ -82,8 +78,7 @@ def fill_coefficients(member, members, board, unit, left, right, cuts, scratch, 
     while item < panels * chunks:
         p, chunk = divmod(item, chunks)
         start, stop = chunk * ROWS, min((chunk + 1) * ROWS, N)
-        last = groups_of(stop)
-        multiply(unit.rows, start // 4, last, unit.panels[p], 0, unit.panels.shape[1], False, C)
+        multiply_panels(unit, start, padded(stop), unit[p], 0, unit.shape[1], False, C, unit[p], 0)
         largest = largest_cosine(C, start, stop, p * width)
         terms = 1
         while terms < len(cuts) and cuts[terms - 1] < largest:
@@ -95,7 +90,7 @@ def fill_coefficients(member, members, board, unit, left, right, cuts, scratch, 
             copy_rows(C, rows, S, 0)
             sum_series(S, left[j], right[i, p], start, stop, terms)
             if which == 0:
-                copy_from_panel(S, p, 0, rows, coefficients.A, start)
+                copy_rows(S, rows, coefficients.A[p], start)
             elif which == 1:
                 copy_rows(S, rows, coefficients.own[p], start)
             elif which == 2:
@@ -118,39 +113,42 @@ def copy_rows(block, count, out, at):
 def add_tangent(member, members, board, coefficients, unit, unit_columns, X, X_columns, along, scratch, Y):
     """Fill Y (N, d) with the product of the Gram matrix and the coefficients x_j, in place.
 
-    *unit* is the operand of the rows u_i, *X* (groups, d4, 4) the x_j interleaved; *unit_columns* and *X_columns*
-    (panels, k4, width) are the columns of both in panels; along (k4,) holds <u_j, x_j>.
+    *unit* and *X* are the operands of the rows u_i and x_j, *unit_columns* and *X_columns* those of the columns of
+    both; along (k4,) holds <u_j, x_j>.
     """
     N, d = Y.shape
-    k4, width = X_columns.shape[1], unit.panels.shape[2]
-    P, H, block, sums = scratch.P[member], scratch.H[member], scratch.Y[member], scratch.sums[member]
+    k4, (d4, width) = X_columns.shape[1], unit.shape[1:]
+    H, block, sums = scratch.H[member], scratch.Y[member], scratch.sums[member]
     items = ceil_div(N, ROWS)
     item = take(board, items, member, members)
     while item < items:
         first = item * ROWS
-        groups = groups_of(min(ROWS, N - first))
+        rows = padded(min(ROWS, N - first))
         p0 = first // width
-        p1 = p0 + ceil_div(4 * groups, width)
+        p1 = p0 + ceil_div(rows, width)
         sums[:] = 0
         for start in range(0, k4, CHUNK):
             stop = min(start + CHUNK, k4)
             for j in range(start, stop, _PART):
                 end = min(j + _PART, stop)
                 for p in range(p0, p1):
-                    last = groups_of(end)
-                    multiply(X, j // 4, last, unit.panels[p], 0, unit.panels.shape[1], False, P)
+                    P, ahead = H[p - p0, j - start :], unit[min(p + 1, p1 - 1)]
+                    multiply_panels(X, j, end, unit[p], 0, d4, False, P, ahead, 0)
                     combine(coefficients, p, j, end, along, P, sums[(p - p0) * width :])
-                    copy_from_panel(P, p - p0, 0, end - j, H, j - start)
+            depth = stop - start
             for q in range(len(block)):
-                A, g = coefficients.A, first // 4
-                multiply(A, g, g + groups, X_columns[q], start, stop - start, start > 0, block[q])
-                multiply(H, 0, groups, unit_columns[q][start:], 0, stop - start, True, block[q])
+                turned = unit_columns[q, start:]
+                multiply_panels(
+                    coefficients.A, first, first + rows, X_columns[q], start, depth, start > 0, block[q], turned, 0
+                )
+                after = X_columns[min(q + 1, len(block) - 1)]
+                multiply_panels(H, 0, rows, turned, 0, depth, True, block[q], after, start)
         columns = block.shape[2]
         for i in range(min(ROWS, N - first)):
-            g, s = divmod(first + i, 4)
+            p, j = divmod(first + i, width)
             for q in range(len(block)):
                 for column in range(q * columns, min((q + 1) * columns, d)):
-                    Y[first + i, column] = block[q, i, column - q * columns] + sums[i] * unit.rows[g, column, s]
+                    Y[first + i, column] = block[q, i, column - q * columns] + sums[i] * unit[p, column, j]
         item = take(board, items, member, members)
     meet(board, members)
 

@@ -8,7 +8,10 @@ busy in every cycle. LLVM does not keep such a block of sums in registers by its
 written as LLVM vectors, through `numba.extending.intrinsic`.
 
 The layouts of A, P and C, and how they are padded, are those of `layout`. All that is compiled multiplies through the
-two functions at the end, `multiply` and `add_transposed`: they alone know how tall a tile is.
+three functions at the end, `multiply_panels`, `multiply` and `add_transposed`: they alone know how tall a tile is.
+
+A panel is read once for each tile of a block, the first time from memory. So that this first tile need not wait, those
+of the panel before ask for it ahead of time, one line of the cache every four steps, into the second cache.
 """
 
 from __future__ import annotations
@@ -26,27 +29,28 @@ from fastlazy._core.layout import INTERLEAVE, pointer, vectors_of
 TALL = HEIGHT // INTERLEAVE  # groups of four rows of a tile
 
 
-def _tile(height: int, vectors: int, transposed: bool, accumulate: bool) -> Any:
+def _tile(height: int, vectors: int, layout: str, accumulate: bool) -> Any:
     """The intrinsic for tiles of *height* rows and *vectors* vectors of columns.
 
-    The rows of A are those of an interleaved X, or with *transposed* those of X^T. With *accumulate*
+    The rows of A are those of an "interleaved" X, of X^T ("transposed"), or columns of "panels". With *accumulate*
     the product is added to C; else it replaces C. Arguments, pointers and int64:
     a (first number of A), a_rows (from one group of four rows of A to the next), a_steps (from one group
     of four k to the next), panel (first number of P), k (a multiple of 4), c (first number of C;
-    its rows are a panel's width apart).
+    its rows are a panel's width apart), ahead (a number whose line of the cache will be wanted soon), stride (from it
+    to the next one, of the next group of four k). The last two are for panels.
     """
-    row, step = (INTERLEAVE, 1) if transposed else (1, INTERLEAVE)
+    row, step = (INTERLEAVE, 1) if layout == "transposed" else (1, INTERLEAVE)
 
     @intrinsic  # type: ignore[untyped-decorator]
-    def tile(typingctx, a, a_rows, a_steps, panel, k, c):  # type: ignore[no-untyped-def]
+    def tile(typingctx, a, a_rows, a_steps, panel, k, c, ahead, stride):  # type: ignore[no-untyped-def]
         bits = c.dtype.bitwidth
         lanes = REGISTER_BYTES * 8 // bits
-        i64 = ir.IntType(64)
+        i64, i32, i8 = ir.IntType(64), ir.IntType(32), ir.IntType(8).as_pointer()
         # Integers may come as literals of any width; the signature makes them one type.
-        signature = types.void(a, types.int64, types.int64, panel, types.int64, c)
+        signature = types.void(a, types.int64, types.int64, panel, types.int64, c, ahead, types.int64)
 
         def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
-            a, a_rows, a_steps, panel, k, c = args
+            a, a_rows, a_steps, panel, k, c, ahead, stride = args
             vector = ir.VectorType(ir.DoubleType() if bits == 64 else ir.FloatType(), lanes)
             # fused where the machine can, a product and a sum where it cannot
             fma = builder.module.declare_intrinsic(
@@ -63,28 +67,43 @@ def _tile(height: int, vectors: int, transposed: bool, accumulate: bool) -> Any:
             def vector_at(pointer, j):  # type: ignore[no-untyped-def]
                 return builder.bitcast(builder.gep(pointer, [i64(j * lanes)]), vector.as_pointer())
 
+            def fetch(pointer):  # type: ignore[no-untyped-def]
+                kind = ir.FunctionType(ir.VoidType(), [i8, i32, i32, i32])
+                name = "llvm.prefetch.p0i8"
+                prefetch = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+                # to be read, into the second cache, as data
+                builder.call(prefetch, [builder.bitcast(pointer, i8), i32(0), i32(2), i32(1)])
+
             entry = builder.block
             loop = builder.append_basic_block("tile.loop")
             done = builder.append_basic_block("tile.done")
+            between = (
+                builder.sdiv(a_steps, i64(INTERLEAVE)) if layout == "panels" else i64(step)
+            )  # from one k to the next
             builder.branch(loop)
 
             builder.position_at_end(loop)
-            at_k, at_a, at_panel = builder.phi(i64), builder.phi(a.type), builder.phi(panel.type)
+            at_k, at_a, at_panel, at_ahead = (builder.phi(kind) for kind in (i64, a.type, panel.type, ahead.type))
             sums = [[builder.phi(vector) for _ in range(vectors)] for _ in range(height)]
             groups = [builder.gep(at_a, [builder.mul(a_rows, i64(g))]) for g in range(height // 4)]
             new = sums
+            if layout == "panels":
+                fetch(at_ahead)
             for u in range(INTERLEAVE):
+                at_u = builder.mul(between, i64(u))
                 columns = [builder.load(vector_at(at_panel, u * vectors + j), align=bits // 8) for j in range(vectors)]
                 old, new = new, []
                 for r in range(height):
-                    place = builder.gep(groups[r // 4], [i64(u * step + r % 4 * row)])
+                    place = builder.gep(builder.gep(groups[r // 4], [at_u]), [i64(r % 4 * row)])
                     value = broadcast(builder.load(place))
                     new.append([builder.call(fma, [value, columns[j], old[r][j]]) for j in range(vectors)])
             next_k = builder.add(at_k, i64(INTERLEAVE))
             next_a = builder.gep(at_a, [a_steps])
             next_panel = builder.gep(at_panel, [i64(INTERLEAVE * vectors * lanes)])
+            next_ahead = builder.gep(at_ahead, [stride])
             builder.cbranch(builder.icmp_signed("<", next_k, k), loop, done)
             starts = [(at_k, i64(0), next_k), (at_a, a, next_a), (at_panel, panel, next_panel)]
+            starts += [(at_ahead, ahead, next_ahead)]
             starts += [(sums[r][j], zero, new[r][j]) for r in range(height) for j in range(vectors)]
             for phi, start, following in starts:
                 phi.add_incoming(start, entry)
@@ -105,25 +124,60 @@ def _tile(height: int, vectors: int, transposed: bool, accumulate: bool) -> Any:
     return tile
 
 
-def _dispatched(height: int, transposed: bool, accumulate: bool) -> Any:
+def _dispatched(height: int, layout: str, accumulate: bool) -> Any:
     """The compiled function that calls the tile for wide or narrow panels, as its first argument says."""
-    wide = _tile(height, WIDE, transposed, accumulate)
-    narrow = _tile(height, NARROW, transposed, accumulate)
+    wide = _tile(height, WIDE, layout, accumulate)
+    narrow = _tile(height, NARROW, layout, accumulate)
 
     @jit_inline
-    def tile(vectors, a, a_rows, a_steps, panel, k, c):  # type: ignore[no-untyped-def]
+    def tile(vectors, a, a_rows, a_steps, panel, k, c, ahead, stride):  # type: ignore[no-untyped-def]
         if vectors == WIDE:
-            wide(a, a_rows, a_steps, panel, k, c)
+            wide(a, a_rows, a_steps, panel, k, c, ahead, stride)
         else:
-            narrow(a, a_rows, a_steps, panel, k, c)
+            narrow(a, a_rows, a_steps, panel, k, c, ahead, stride)
 
     return tile
 
 
-# C = A P and C += A P with rows of A from X; C += A P with rows of A from X^T. Short ones take what fills no tall tile.
-_product, _tall_product = (_dispatched(height, False, False) for height in (INTERLEAVE, HEIGHT))
-_add_product, _tall_add_product = (_dispatched(height, False, True) for height in (INTERLEAVE, HEIGHT))
-_add_product_t, _tall_add_product_t = (_dispatched(height, True, True) for height in (INTERLEAVE, HEIGHT))
+# C = A P and C += A P with rows of A from panels or from an interleaved X; C += A P with rows of A from X^T. Short ones
+# take what fills no tall tile.
+_fill, _tall_fill = (_dispatched(height, "panels", False) for height in (INTERLEAVE, HEIGHT))
+_add, _tall_add = (_dispatched(height, "panels", True) for height in (INTERLEAVE, HEIGHT))
+_product, _tall_product = (_dispatched(height, "interleaved", False) for height in (INTERLEAVE, HEIGHT))
+_add_product, _tall_add_product = (_dispatched(height, "interleaved", True) for height in (INTERLEAVE, HEIGHT))
+_add_product_t, _tall_add_product_t = (_dispatched(height, "transposed", True) for height in (INTERLEAVE, HEIGHT))
+
+
+@jit
+def multiply_panels(A, first, last, panel, start, depth, accumulate, C, ahead, ahead_start):  # type: ignore[no-untyped-def]
+    """Fill C (rows, width) with the products of columns of A, in panels, and one *panel*, or add them to it, in place.
+
+    Columns *first* to *last* of A (panels, k4, its width), multiples of four, are the rows of C; the sum is over
+    *depth* numbers, a multiple of four, from *start* on. From row *ahead_start* on, *ahead* (k4, width) is the panel
+    that is multiplied next, or the same one.
+    """
+    k4, own = A.shape[1:]
+    width, vectors, p = panel.shape[1], vectors_of(panel), pointer(panel, start * panel.shape[1])
+    stride = max(1, INTERLEAVE * width * HEIGHT // max(last - first, HEIGHT))  # all of the panel in all of these tiles
+    place = ahead_start * width
+    row = first
+    while row < last:
+        q, column = divmod(row, own)
+        a, c = pointer(A, (q * k4 + start) * own + column), pointer(C, (row - first) * width)
+        next_line = pointer(ahead, place)
+        if row + HEIGHT <= last and column + HEIGHT <= own:
+            if accumulate:
+                _tall_add(vectors, a, 4, 4 * own, p, depth, c, next_line, stride)
+            else:
+                _tall_fill(vectors, a, 4, 4 * own, p, depth, c, next_line, stride)
+            row += HEIGHT
+        else:
+            if accumulate:
+                _add(vectors, a, 4, 4 * own, p, depth, c, next_line, stride)
+            else:
+                _fill(vectors, a, 4, 4 * own, p, depth, c, next_line, stride)
+            row += INTERLEAVE
+        place += depth // INTERLEAVE * stride
 
 
 @jit
@@ -139,16 +193,16 @@ def multiply(X, first, last, panel, start, depth, accumulate, C):  # type: ignor
     while g + TALL <= last:
         x, c = pointer(X, (g * k4 + start) * 4), pointer(C, (g - first) * 4 * width)
         if accumulate:
-            _tall_add_product(vectors, x, 4 * k4, 16, p, depth, c)
+            _tall_add_product(vectors, x, 4 * k4, 16, p, depth, c, p, 0)
         else:
-            _tall_product(vectors, x, 4 * k4, 16, p, depth, c)
+            _tall_product(vectors, x, 4 * k4, 16, p, depth, c, p, 0)
         g += TALL
     while g < last:
         x, c = pointer(X, (g * k4 + start) * 4), pointer(C, (g - first) * 4 * width)
         if accumulate:
-            _add_product(vectors, x, 4 * k4, 16, p, depth, c)
+            _add_product(vectors, x, 4 * k4, 16, p, depth, c, p, 0)
         else:
-            _product(vectors, x, 4 * k4, 16, p, depth, c)
+            _product(vectors, x, 4 * k4, 16, p, depth, c, p, 0)
         g += 1
 
 
@@ -162,8 +216,8 @@ def add_transposed(X, panel, first, last, C):  # type: ignore[no-untyped-def]
     width, vectors, p = panel.shape[1], vectors_of(panel), pointer(panel, 0)
     i = first
     while i + TALL <= last:
-        _tall_add_product_t(vectors, pointer(X, i * 16), 16, 4 * k4, p, 4 * groups, pointer(C, i * 4 * width))
+        _tall_add_product_t(vectors, pointer(X, i * 16), 16, 4 * k4, p, 4 * groups, pointer(C, i * 4 * width), p, 0)
         i += TALL
     while i < last:
-        _add_product_t(vectors, pointer(X, i * 16), 16, 4 * k4, p, 4 * groups, pointer(C, i * 4 * width))
+        _add_product_t(vectors, pointer(X, i * 16), 16, 4 * k4, p, 4 * groups, pointer(C, i * 4 * width), p, 0)
         i += 1

@@ -10,19 +10,19 @@ import numpy as np
 
 from fastlazy._core.gram import ROWS
 from fastlazy._core.jit import jit
-from fastlazy._core.layout import groups_of, pointer
+from fastlazy._core.layout import padded, pointer
 from fastlazy._core.loops import call_loop
 from fastlazy._core.team import meet, take
-from fastlazy._core.tile import multiply
+from fastlazy._core.tile import multiply_panels
 
 
 @jit
 def add_rf_values(member, members, board, W, count, X, loop, a, scratch, out, errors):
     """Add sum_i a_ti sigma(<w_i, x>) to *out* (t, samples), in place.
 
-    W (groups, d4, 4) interleaved holds *count* neurons, X (panels, d4, width) the samples, a (t, count) float64. *loop*
-    is the address of sigma's loop (see `loops`), scratch (members, >= ROWS, width). Each member counts in *errors*
-    (members,) the errors that sigma raised for it.
+    The operand W holds *count* neurons, X the samples (see `gram`), a (t, count) float64. *loop* is the address of
+    sigma's loop (see `loops`), scratch (members, >= ROWS, width). Each member counts in *errors* (members,) the errors
+    that sigma raised for it.
     """
     panels, d4, width = X.shape
     C = scratch[member]
@@ -31,7 +31,7 @@ def add_rf_values(member, members, board, W, count, X, loop, a, scratch, out, er
         columns = min(width, out.shape[1] - p * width)
         for start in range(0, count, ROWS):
             stop = min(start + ROWS, count)
-            multiply(W, start // 4, groups_of(stop), X[p], 0, d4, False, C)
+            multiply_panels(W, start, padded(stop), X[p], 0, d4, False, C, X[p], 0)
             if not call_loop(loop, pointer(C, 0), (stop - start) * width):
                 errors[member] += 1
             for t in range(len(a)):
@@ -44,7 +44,7 @@ def add_rf_values(member, members, board, W, count, X, loop, a, scratch, out, er
 
 @jit
 def add_nt_values(member, members, board, W, b, count, X, loop, scratch, out, errors):
-    """Add sum_i <b_ti, x> sigma'(<w_i, x>) to *out* (t, samples), in place; b (t, groups, d4, 4), the rest as above.
+    """Add sum_i <b_ti, x> sigma'(<w_i, x>) to *out* (t, samples), in place; *b* holds t operands, the rest is as above.
 
     *loop* is that of sigma', scratch (members, >= 2 ROWS, width).
     """
@@ -55,12 +55,11 @@ def add_nt_values(member, members, board, W, b, count, X, loop, scratch, out, er
         columns = min(width, out.shape[1] - p * width)
         for start in range(0, count, ROWS):
             stop = min(start + ROWS, count)
-            last = groups_of(stop)
-            multiply(W, start // 4, last, X[p], 0, d4, False, C)
+            multiply_panels(W, start, padded(stop), X[p], 0, d4, False, C, X[p], 0)
             if not call_loop(loop, pointer(C, 0), (stop - start) * width):
                 errors[member] += 1
             for t in range(len(b)):
-                multiply(b[t], start // 4, last, X[p], 0, d4, False, D)
+                multiply_panels(b[t], start, padded(stop), X[p], 0, d4, False, D, X[p], 0)
                 for i in range(stop - start):
                     for j in range(columns):
                         out[t, p * width + j] += np.float64(C[i, j]) * np.float64(D[i, j])

@@ -119,13 +119,11 @@ def centred_nt_kernel(
 def _add_features(together: Team, X: Array, W: Array, function: Any, origin: Array, out: Array, how: int) -> _Result:
     """Fill *out* with sum_i t_i(x) t_i(y), t_i = f(<w_i, x>) - o_i, times <x, y> if *how* says so, in place."""
     samples = operand(together, X)
-    result = _Result(
-        Blocks(together, out, symmetric=True), np.zeros((1, samples.panels.shape[0] * samples.panels.shape[2]))
-    )
+    result = _Result(Blocks(together, out, symmetric=True), np.zeros((1, samples.shape[0] * samples.shape[2])))
     for neurons, (held,) in features_of_neurons(together, function, W, [(samples, len(X))], result.blocks.errors):
         part, first, last = np.ascontiguousarray(origin[neurons]), neurons.start == 0, neurons.stop == len(W)
         together(shift_features, part, np.zeros(result.moments.shape[1], X.dtype), held)
-        together(core.add_moments, held.panels, len(part), part[None].astype(np.float64), result.moments)
+        together(core.add_moments, held, len(part), part[None].astype(np.float64), result.moments)
         k = padded(len(part))
         result.blocks.add(held, held, k=k, begin=first, finish=last, how=how, others=(samples, samples))
     return result

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from fastlazy._core import gram as core
-from fastlazy._core.layout import aligned_zeros
+from fastlazy._core.layout import aligned_zeros, allocate_panels
 from fastlazy._core.loops import loop_address
 from fastlazy._core.shift import shift_features
 from fastlazy._support.arguments import Array
@@ -19,34 +19,33 @@ Counts: TypeAlias = np.ndarray[Any, np.dtype[np.signedinteger[Any]]]
 
 
 def features_of_neurons(
-    together: Team, function: Any, W: Array, samples: list[tuple[core.Operand, int]], errors: Counts
-) -> Iterator[tuple[slice, list[core.Operand]]]:
-    """The features function(<w_i, x>) of all samples, `core.INNER` neurons at a time.
+    together: Team, function: Any, W: Array, samples: list[tuple[Array, int]], errors: Counts
+) -> Iterator[tuple[slice, list[Array]]]:
+    """The features function(<w_i, x>) of all samples, for at most `core.INNER` neurons at a time.
 
     Parameters
     ----------
     together : Team
     function : compiled function of one number
     W : ndarray, shape (N, d)
-    samples : list of (Operand, int)
+    samples : list of (operand, int)
         One or two sets of samples, and how many samples each has.
     errors : ndarray, shape (members,)
         Counts the errors that *function* raises, in place.
 
     Yields
     ------
-    slice, list of Operand
-        Which neurons, and their features for each set: operands with a row for each sample, and a column for each of
+    slice, list of operands
+        Which neurons, and their features for each set: with a row for each sample, and a column for each of
         these neurons. The next step overwrites them.
     """
-    neurons, loop = operand(together, W, left_only=True), loop_address(function, W.dtype)
-    held = [core.allocate_operand(n, min(len(W), core.INNER), W.dtype) for _, n in samples]
-    for start in range(0, len(W), core.INNER):
-        stop = min(start + core.INNER, len(W))
+    neurons, loop = operand(together, W), loop_address(function, W.dtype)
+    most = core.ROWS * -(-len(W) // (core.ROWS * -(-len(W) // core.INNER)))  # all parts as large as the last one
+    held = [allocate_panels(n, min(len(W), most), W.dtype) for _, n in samples]
+    for start in range(0, len(W), most):
+        stop = min(start + most, len(W))
         for (points, _), features in zip(samples, held, strict=True):
-            together(
-                core.fill_features, neurons.rows[start // 4 :], stop - start, points.panels, loop, features, errors
-            )
+            together(core.fill_features, neurons, start, stop - start, points, loop, features, errors)
         yield slice(start, stop), held
 
 
@@ -66,26 +65,26 @@ class FeaturesOfSamples:
 
     def __init__(self, together: Team, function: Any, W: Array, origin: Array | None, most: int) -> None:
         self.together, self.loop, self.W = together, loop_address(function, W.dtype), operand(together, W)
-        self.held = core.allocate_operand(len(W), most, W.dtype)
-        self.columns = self.held.panels.shape[0] * self.held.panels.shape[2]  # N, and padding
+        self.held = allocate_panels(len(W), most, W.dtype)
+        self.columns = self.held.shape[0] * self.held.shape[2]  # N, and padding
         self.origin = None if origin is None else np.append(origin, np.zeros(self.columns - len(W), W.dtype))
 
-    def fill(self, samples: core.Operand, count: int, errors: Counts) -> core.Operand:
+    def fill(self, samples: Array, count: int, errors: Counts) -> Array:
         """The operand whose columns are the features of *count* samples; the next call overwrites it.
 
         *errors* (members,) counts what the function raises, in place.
         """
-        self.together(core.fill_features, samples.rows, count, self.W.panels, self.loop, self.held, errors)
+        self.together(core.fill_features, samples, 0, count, self.W, self.loop, self.held, errors)
         if self.origin is not None:
             self.together(shift_features, np.zeros(count, self.origin.dtype), self.origin, self.held)
         return self.held
 
 
-def slope_bits(together: Team, W: Array, samples: core.Operand) -> Any:
+def slope_bits(together: Team, W: Array, samples: Array) -> Any:
     """The slopes step(<w_i, x>) as bits, (samples and padding, words), `core.WORD` neurons to a word."""
-    panels, _, width = samples.panels.shape
-    neurons = operand(together, W, left_only=True)
+    panels, _, width = samples.shape
+    neurons = operand(together, W)
     bits = np.zeros((panels * width, -(-len(W) // core.WORD)), np.uint64)
     products = aligned_zeros((together.members, core.WORD, width), W.dtype)
-    together(core.fill_bits, neurons.rows, len(W), samples.panels, products, bits)
+    together(core.fill_bits, neurons, len(W), samples, products, bits)
     return bits

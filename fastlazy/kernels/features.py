@@ -37,11 +37,11 @@ def features(X: Array, W: Array, sigma: Activation, *, derivative: int = 0, para
     """
     out = np.empty((len(X), len(W)), W.dtype)
 
-    def use(_together: Team, held: core.Operand, part: slice, _first: bool) -> None:
-        rows, width = out[part], held.panels.shape[2]
+    def use(_together: Team, held: Array, part: slice, _first: bool) -> None:
+        rows, width = out[part], held.shape[2]
         for first in range(0, len(W), width):
             columns = rows[:, first : first + width]
-            columns[:] = held.panels[first // width, : len(rows), : columns.shape[1]]
+            columns[:] = held[first // width, : len(rows), : columns.shape[1]]
 
     _with_features(X, W, sigma, derivative, None, use, parallel)
     return out
@@ -58,14 +58,14 @@ def rf_values(X: Array, W: Array, a: Array, sigma: Activation, *, parallel: bool
     out = np.zeros((len(a), len(X)))
     check_products(X, W)
     with threads(float(len(X)) * W.size, parallel) as together:
-        layers = operand(together, W, left_only=True)
+        layers = operand(together, W)
         loop, errors = loop_address(sigma.compiled, W.dtype), np.zeros(together.members, np.int64)
         second = np.ascontiguousarray(a, np.float64)
         for start, rows in _parts(X):
-            samples = operand(together, rows).panels
+            samples = operand(together, rows)
             place = scratch(together, samples.shape[2], W.dtype)[:, 0]
             part = out[:, start : start + len(rows)].copy()
-            together(core_values.add_rf_values, layers.rows, len(W), samples, loop, second, place, part, errors)
+            together(core_values.add_rf_values, layers, len(W), samples, loop, second, place, part, errors)
             out[:, start : start + len(rows)] = part
     _check_finite("values", out, errors, sigma, W.dtype)
     return np.ascontiguousarray(out.T)
@@ -82,14 +82,14 @@ def nt_values(X: Array, W: Array, b: Array, sigma: Activation, *, parallel: bool
     out = np.zeros((len(b), len(X)))
     check_products(X, W)
     with threads(2 * float(len(X)) * W.size * len(b), parallel) as together:
-        layers = operand(together, W, left_only=True)
-        moved = np.stack([operand(together, part.astype(W.dtype), left_only=True).rows for part in b])
+        layers = operand(together, W)
+        moved = np.stack([operand(together, part.astype(W.dtype)) for part in b])
         loop, errors = loop_address(sigma.compiled_derivative, W.dtype), np.zeros(together.members, np.int64)
         for start, rows in _parts(X):
-            samples = operand(together, rows).panels
+            samples = operand(together, rows)
             place = scratch(together, samples.shape[2], W.dtype)[:, :2].reshape(together.members, -1, samples.shape[2])
             part = out[:, start : start + len(rows)].copy()
-            together(core_values.add_nt_values, layers.rows, moved, len(W), samples, loop, place, part, errors)
+            together(core_values.add_nt_values, layers, moved, len(W), samples, loop, place, part, errors)
             out[:, start : start + len(rows)] = part
     _check_finite("values", out, errors, sigma, W.dtype)
     return np.ascontiguousarray(out.T)
@@ -133,7 +133,7 @@ def rf_coefficients(
     """
     out = np.zeros((u.shape[1], len(W)))
 
-    def use(together: Team, held: core.Operand, part: slice, _: bool) -> None:
+    def use(together: Team, held: Array, part: slice, _: bool) -> None:
         out[:] += _moments(together, held, u[part])[:, : len(W)]
 
     _with_features(X, W, sigma, 0, origin, use, parallel)
@@ -158,12 +158,12 @@ def nt_coefficients(
     mean = X.mean(axis=0, dtype=np.float64).astype(X.dtype)
     blocks: list[Blocks] = []
 
-    def use(together: Team, held: core.Operand, part: slice, first: bool) -> None:
+    def use(together: Team, held: Array, part: slice, first: bool) -> None:
         if first:
             blocks.append(Blocks(together, out, symmetric=False))
         weighted = (u[part].T[:, None, :] * (X[part] - mean).T).reshape(t * d, -1).astype(W.dtype)
         right = operand(together, weighted)
-        blocks[0].add(held, right, k=right.panels.shape[1], begin=first, finish=False)
+        blocks[0].add(held, right, k=right.shape[1], begin=first, finish=False)
         sums[:] += _moments(together, held, u[part])[:, : len(W)]
 
     _with_features(X, W, sigma, 1, origin, use, parallel)
@@ -173,11 +173,11 @@ def nt_coefficients(
     return np.ascontiguousarray(b, W.dtype)
 
 
-def _moments(together: Team, held: core.Operand, u: Array) -> Array:
+def _moments(together: Team, held: Array, u: Array) -> Array:
     """Sums over samples of features times the columns of u (samples, t), shape (t, columns of the panels), float64."""
-    moments = np.zeros((u.shape[1], held.panels.shape[0] * held.panels.shape[2]))
+    moments = np.zeros((u.shape[1], held.shape[0] * held.shape[2]))
     weights = np.ascontiguousarray(u.T, np.float64)
-    together(core.add_moments, held.panels, weights.shape[1], weights, moments)
+    together(core.add_moments, held, weights.shape[1], weights, moments)
     return moments
 
 
@@ -187,7 +187,7 @@ def _with_features(
     sigma: Activation,
     derivative: int,
     origin: Array | None,
-    use: Callable[[Team, core.Operand, slice, bool], None],
+    use: Callable[[Team, Array, slice, bool], None],
     parallel: bool,
 ) -> None:
     """Make the features of some samples at a time, less an *origin* (N,), neurons outside, and *use* them."""
@@ -197,8 +197,8 @@ def _with_features(
         maker = FeaturesOfSamples(together, function, W, origin, min(SAMPLES, padded(len(X))))
         errors = np.zeros(together.members, np.int64)
         for start, rows in _parts(X):
-            held = maker.fill(operand(together, rows, left_only=True), len(rows), errors)
-            _check_finite("features", held.panels[:, : len(rows)], errors, sigma, W.dtype)
+            held = maker.fill(operand(together, rows), len(rows), errors)
+            _check_finite("features", held[:, : len(rows)], errors, sigma, W.dtype)
             use(together, held, slice(start, start + len(rows)), start == 0)
 
 

@@ -56,7 +56,7 @@ def forces(
         pull = np.empty((N, d))
         product = Blocks(together, pull, symmetric=False)
         weighted = (a * r)[:, None] * unit
-        product.add(operand(together, slopes, left_only=True), operand(together, weighted.T))
+        product.add(operand(together, slopes), operand(together, weighted.T))
     return Forces(values, along, pull)
 
 
@@ -72,7 +72,7 @@ def _fill(together: Team, unit: Array, moments: RadialMoments) -> tuple[core.Coe
     # With their places swapped, entry (i, j) is left of j times right of i.
     left = np.stack([values, moments.slopes, nothing])
     right = np.stack([in_panels(table, unit_operand) for table in (moments.along, moments.slopes, values)])
-    width = unit_operand.panels.shape[2]
+    width = unit_operand.shape[2]
     blocks = core.allocate_coefficients(len(unit), width, unit.dtype)
     spaces = scratch(together, width, unit.dtype)
     steep = np.zeros(len(spaces), np.int64)
@@ -126,6 +126,5 @@ def _fill_steep(
 def _set(blocks: core.Coefficients, i: Indices, j: Indices, numbers: Array) -> None:
     """Set entries (i, j) to *numbers* (3, m): of G sigma' and sigma, of sigma, of sigma'; in place."""
     width = blocks.own.shape[2]
-    blocks.A[i // 4, j, i % 4] = numbers[0]
-    blocks.own[i // width, j, i % width] = numbers[1]
-    blocks.cross[i // width, j, i % width] = numbers[2]
+    for part, values in zip((blocks.A, blocks.own, blocks.cross), numbers, strict=True):
+        part[i // width, j, i % width] = values

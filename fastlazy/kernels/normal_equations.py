@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastlazy._core import gram as core
-from fastlazy._core.layout import padded
+from fastlazy._core.layout import allocate_panels, padded
 from fastlazy._support.arguments import Array, check_array, check_columns, shown
 from fastlazy.activations.activation import Activation
 from fastlazy.activations.builtin import check_activation
@@ -116,13 +116,13 @@ def _sums(
         maker = FeaturesOfSamples(together, sigma.compiled, W, origin, core.INNER)
         moments = np.zeros((targets, maker.columns))
         blocks = Blocks(together, Gram, symmetric=True)
-        samples = core.allocate_operand(core.INNER, d, dtype, left_only=True)
+        samples = allocate_panels(core.INNER, d, dtype)
         for rows, responses in _chunks(first, stream, d, targets, dtype, W):
             count = len(rows)
             together(core.fill_operand, rows, samples)
             features = maker.fill(samples, count, blocks.errors)
             blocks.add(features, features, k=padded(count), begin=n == 0, finish=False)
-            together(core.add_moments, features.panels, count, responses, moments)
+            together(core.add_moments, features, count, responses, moments)
             n += count
         together(core.mirror, 1 / n, Gram)
     sums = moments[:, :N] / n

@@ -10,7 +10,6 @@ from numpy.typing import ArrayLike
 from scipy.sparse.linalg import LinearOperator
 
 from fastlazy._core import tangent as core
-from fastlazy._core.gram import Operand
 from fastlazy._support.arguments import Array, check_array, check_flag
 from fastlazy._support.threads import Team
 from fastlazy.activations.activation import Activation
@@ -111,7 +110,7 @@ class TangentGram(NamedTuple):
     squares: Array  # (N,) E sigma'^2
     mean: Array  # (N, d) means of the features, zero if not centred; its dtype is the operator's
     blocks: core.Coefficients
-    operand: Operand  # the directions as an operand
+    operand: Array  # the directions as an operand
     columns: Array  # (panels, k4, width) the columns of the directions, in panels
     parallel: bool
 
@@ -128,7 +127,7 @@ def tangent_gram(slopes: Slopes, dtype: np.dtype[Any], center: bool, parallel: b
     rows = unit.astype(dtype)
     with threads(N * N * d, parallel) as together:
         unit_operand = operand(together, rows)
-        columns = operand(together, rows.T).panels
+        columns = operand(together, rows.T)
         blocks, cut = _fill(together, unit_operand, g, squares)
     own = (slopes.along - squares) / 2
     _set(blocks, np.arange(N), np.arange(N), np.stack([squares, own, own, np.zeros(N)]))
@@ -189,9 +188,9 @@ def tangent_product(gram: TangentGram, b: Array) -> Array:
     along[:N] = np.einsum("ij,ij->i", gram.unit, X)
     result = np.empty_like(X)
     with threads(3 * N * N * d, gram.parallel) as together:
-        space = core.allocate_scratch(gram.operand.panels.shape[2], (panels, width), together.members, X.dtype)
-        columns = operand(together, X.T).panels
-        rows = operand(together, X, left_only=True).rows
+        space = core.allocate_scratch(gram.operand.shape[2], (panels, width), together.members, X.dtype)
+        columns = operand(together, X.T)
+        rows = operand(together, X)
         together(core.add_tangent, gram.blocks, gram.operand, gram.columns, rows, columns, along, space, result)
     result -= gram.mean * np.vdot(gram.mean, X)
     return result
@@ -206,10 +205,10 @@ def tangent_rounding(gram: TangentGram, b: Array) -> float:
     size, largest = (float(max(np.abs(part).max() for part in parts)) for parts in ([b], gram.blocks))
     if 0 in (size, largest):
         return 0.0
-    squares = np.zeros(gram.blocks.A.shape[0] * 4)
+    squares = np.zeros(gram.blocks.A.shape[0] * gram.blocks.A.shape[2])
     squares[: len(b)] = np.einsum("ij,ij->i", b / size, b / size)
     total = 0.0
-    for part in gram.blocks:  # (groups of i, j, i within the group)
+    for part in gram.blocks:  # (panels of i, j, i within the panel)
         rows, numbers = squares.reshape(len(part), part.shape[2]), part / largest  # the fourth power of b may overflow
         total += float(np.einsum("pji,pji,pi,j->", numbers, numbers, rows, squares[: part.shape[1]]))
     return 4 * float(np.finfo(gram.mean.dtype).eps) * math.sqrt(total) * size * largest * size
@@ -220,16 +219,15 @@ def rotate(gram: TangentGram, basis: Array) -> TangentGram:
     unit = gram.unit @ basis
     rows = unit.astype(gram.mean.dtype)
     with threads(unit.size, gram.parallel) as together:
-        both = operand(together, rows), operand(together, rows.T).panels
+        both = operand(together, rows), operand(together, rows.T)
     return gram._replace(unit=unit, mean=(gram.mean @ basis).astype(gram.mean.dtype), operand=both[0], columns=both[1])
 
 
 def dense(gram: TangentGram) -> Array:
     """The whole matrix K, (N d, N d); for small ones."""
     N = len(gram.mean)
-    A = gram.blocks.A.transpose(0, 2, 1).reshape(-1, gram.blocks.A.shape[1])[:N, :N]
-    own, other, cross = (part.transpose(0, 2, 1).reshape(-1, part.shape[1])[:N, :N] for part in gram.blocks[1:])
-    return assemble(gram.unit, A, own, other, cross) - np.outer(gram.mean, gram.mean)
+    numbers = (part.transpose(0, 2, 1).reshape(-1, part.shape[1])[:N, :N] for part in gram.blocks)
+    return assemble(gram.unit, *numbers) - np.outer(gram.mean, gram.mean)
 
 
 def assemble(u: Array, A: Array, own: Array, other: Array, cross: Array) -> Array:
@@ -241,9 +239,9 @@ def assemble(u: Array, A: Array, own: Array, other: Array, cross: Array) -> Arra
     return K.reshape(N * d, N * d)
 
 
-def _fill(together: Team, unit: Operand, g: Array, squares: Array) -> tuple[core.Coefficients, float]:
+def _fill(together: Team, unit: Array, g: Array, squares: Array) -> tuple[core.Coefficients, float]:
     """The coefficients off the diagonal, and the |cosine| beyond which they are not good, or 1 if there is none."""
-    N, dtype = len(g), unit.panels.dtype
+    N, dtype = len(g), unit.dtype
     tables = differentiated(g)
     # |g_{k+2} g_k| is at most the sum of g_j^2 over j >= k, the *tails*, and k^2 cos^k bounds the rest of a term.
     rest = np.maximum(squares - np.sum(g**2, axis=1), 0)
@@ -254,8 +252,8 @@ def _fill(together: Team, unit: Operand, g: Array, squares: Array) -> tuple[core
     with np.errstate(divide="ignore", over="ignore"):
         cuts = np.minimum((_TOLERANCE[dtype] / (10 * (terms + 2) ** 2 * share)) ** (1 / terms), 1.0)
     cuts = np.maximum.accumulate(cuts).astype(dtype)
-    blocks = core.allocate_coefficients(N, unit.panels.shape[2], dtype)
-    spaces = scratch(together, unit.panels.shape[2], dtype)
+    blocks = core.allocate_coefficients(N, unit.shape[2], dtype)
+    spaces = scratch(together, unit.shape[2], dtype)
     steep = np.zeros(len(spaces), np.int64)
     with np.errstate(over="ignore"):  # the caller looks for infinities
         left = np.stack(tables).astype(dtype)
@@ -267,13 +265,12 @@ def _fill(together: Team, unit: Operand, g: Array, squares: Array) -> tuple[core
 def block_numbers(gram: TangentGram, i: Indices, j: Indices) -> Array:
     """The numbers A, b_ij, b_ji and D of the blocks (i, j), shape (4, m)."""
     width = gram.blocks.own.shape[2]
-    return np.stack([gram.blocks.A[i // 4, j, i % 4], *(part[i // width, j, i % width] for part in gram.blocks[1:])])
+    return np.stack([part[i // width, j, i % width] for part in gram.blocks])
 
 
 def _set(blocks: core.Coefficients, i: Indices, j: Indices, values: Array) -> None:
     """Set entries (i, j) of A, b_ij, b_ji and D to *values* (4, m), in place."""
     width = blocks.own.shape[2]
     with np.errstate(over="ignore"):  # the caller looks for infinities
-        blocks.A[i // 4, j, i % 4] = values[0]
-        for part, value in zip(blocks[1:], values[1:], strict=True):
+        for part, value in zip(blocks, values, strict=True):
             part[i // width, j, i % width] = value

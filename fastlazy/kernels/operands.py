@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastlazy._core import gram as core
+from fastlazy._core.layout import allocate_panels
 from fastlazy._support.arguments import Array, check_flag
 from fastlazy._support.threads import Team, share_threads, team
 
@@ -33,8 +34,8 @@ class Blocks:
 
     def add(
         self,
-        left: core.Operand,
-        right: core.Operand,
+        left: Array,
+        right: Array,
         *,
         k: int | None = None,
         begin: bool = True,
@@ -42,15 +43,14 @@ class Blocks:
         how: int = core.PLAIN,
         scale: float = 1.0,
         bits: tuple[Any, Any] | None = None,
-        others: tuple[core.Operand, core.Operand] | None = None,
+        others: tuple[Array, Array] | None = None,
         shift: Array | None = None,
     ) -> None:
         """Add left right^T to the result, in place; finish it with the last part."""
-        dtype, width = self.out.dtype, right.panels.shape[2]
+        dtype, width = self.out.dtype, right.shape[2]
         nothing = _nothing(dtype)
-        first, second = others or (nothing.operand, nothing.operand)
-        terms = core.Terms(left.rows, right.panels, right.panels.shape[1] if k is None else k, bits or nothing.bits)
-        entry = core.Entry(how, scale, (first.rows, second.panels), nothing.shift if shift is None else shift)
+        terms = core.Terms(left, right, right.shape[1] if k is None else k, bits or nothing.bits)
+        entry = core.Entry(how, scale, others or (nothing.operand,) * 2, nothing.shift if shift is None else shift)
         blocks = scratch(self.together, width, dtype)
         part = core.Part(begin, finish)
         self.together(core.fill_blocks, self.symmetric, terms, part, entry, blocks, self.out, self.errors)
@@ -59,7 +59,7 @@ class Blocks:
 class _Nothing(NamedTuple):
     """Empty arrays, of the types that stand for what a product does not have."""
 
-    operand: core.Operand
+    operand: Array
     bits: tuple[Any, Any]
     shift: Array
 
@@ -67,7 +67,7 @@ class _Nothing(NamedTuple):
 @cache
 def _nothing(dtype: np.dtype[Any]) -> _Nothing:
     no_bits = np.zeros((0, 0), np.uint64)
-    return _Nothing(core.allocate_operand(0, 0, dtype), (no_bits, no_bits), np.zeros(0, dtype))
+    return _Nothing(allocate_panels(0, 0, dtype), (no_bits, no_bits), np.zeros(0, dtype))
 
 
 @contextmanager
@@ -85,18 +85,18 @@ def scratch(together: Team, width: int, dtype: Any) -> Array:
     return core.allocate_blocks(width, together.members, dtype)
 
 
-def operand(together: Team, matrix: Array, *, left_only: bool = False) -> core.Operand:
-    """A matrix (n, k) in the layouts of the core, or in that of the left side only."""
+def operand(together: Team, matrix: Array) -> Array:
+    """A matrix (n, k) as an operand of the core: its rows as the columns of panels (panels, k4, width)."""
     n, k = matrix.shape
-    result = core.allocate_operand(n, k, matrix.dtype, left_only)
+    result = allocate_panels(n, k, matrix.dtype)
     together(core.fill_operand, np.ascontiguousarray(matrix), result)
     return result
 
 
-def in_panels(table: Array, rows: core.Operand) -> Array:
+def in_panels(table: Array, rows: Array) -> Array:
     """The numbers (n, K) of the n rows of an operand as (panels, K, width), one column for each, of its dtype."""
-    panels, _, width = rows.panels.shape
-    columns = np.zeros((panels * width, table.shape[1]), rows.panels.dtype)
+    panels, _, width = rows.shape
+    columns = np.zeros((panels * width, table.shape[1]), rows.dtype)
     columns[: len(table)] = table
     return np.ascontiguousarray(columns.reshape(panels, width, -1).transpose(0, 2, 1))
 

@@ -148,7 +148,7 @@ def fill_products(
     unit_operand = operand(together, unit.astype(out.dtype))
     coefficients = scale[:, None] * table
     right = in_panels(coefficients, unit_operand)
-    blocks = scratch(together, unit_operand.panels.shape[2], out.dtype)
+    blocks = scratch(together, unit_operand.shape[2], out.dtype)
     steep = np.zeros(len(blocks), np.int64)
     together(
         fill_series, unit_operand, coefficients.astype(out.dtype), right, cuts.astype(out.dtype), blocks, steep, out
