@@ -28,7 +28,7 @@ from fastlazy._core.tile import multiply_panels
 
 ROWS = 96  # rows of a block, whole panels of any width: a panel that is read from memory is used for so many rows
 INNER = 40 * ROWS  # features made at a time, at most
-DEPTH = 512  # features multiplied at a time: those of ROWS rows stay in the second cache
+DEPTH = 256  # features multiplied at a time: those of ROWS rows and of two panels stay in the second cache
 WORD = 64  # bits of a word of signs
 
 PANELS = 8  # panels of one item
@@ -167,15 +167,19 @@ def fill_blocks(member, members, board, symmetric, terms, part, entry, scratch, 
                     after, following = (p + 1, done) if p + 1 < p1 else (p0, done + DEPTH)
                     if following >= k:
                         after, following = p, done
-                    add = not begin or done > 0
-                    multiply_panels(left, start, last, right[p], done, depth, add, C[p - p0], right[after], following)
+                    add, low = not begin or done > 0, first_row(symmetric, start, p * width)
+                    block = C[p - p0, low - start :]
+                    multiply_panels(left, low, last, right[p], done, depth, add, block, right[after], following)
         if finish:
             for p in range(p0, p1):
+                low = first_row(symmetric, start, p * width)
                 if entry.how == TIMES:
                     one, other = entry.others
                     ahead = other[min(p + 1, p1 - 1)]
-                    multiply_panels(one, start, last, other[p], 0, other.shape[1], False, D, ahead, 0)
-                if not finish_block(entry, start, stop, p * width, min(width, m - p * width), D, C[p - p0]):
+                    multiply_panels(one, low, last, other[p], 0, other.shape[1], False, D, ahead, 0)
+                if not finish_block(
+                    entry, low, stop, p * width, min(width, m - p * width), D, C[p - p0, low - start :]
+                ):
                     errors[member] += 1
         # Before the last part, blocks are written whole, so that the next part reads nothing that was never written.
         copy_out(symmetric and finish, start, stop, p0, p1, C, out)
@@ -183,6 +187,12 @@ def fill_blocks(member, members, board, symmetric, terms, part, entry, scratch, 
             copy_transposed(start, stop, p0, p1, C, out)
         item = take(board, items, member, members)
     meet(board, members)
+
+
+@jit
+def first_row(symmetric, start, column):
+    """The first row of a block from row *start* on that a panel from *column* on needs: none above the diagonal."""
+    return max(start, column) if symmetric else start
 
 
 @jit

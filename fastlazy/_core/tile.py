@@ -71,8 +71,8 @@ def _tile(height: int, vectors: int, layout: str, accumulate: bool) -> Any:
                 kind = ir.FunctionType(ir.VoidType(), [i8, i32, i32, i32])
                 name = "llvm.prefetch.p0i8"
                 prefetch = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
-                # to be read, into the second cache, as data
-                builder.call(prefetch, [builder.bitcast(pointer, i8), i32(0), i32(2), i32(1)])
+                # to be read, into all caches, as data
+                builder.call(prefetch, [builder.bitcast(pointer, i8), i32(0), i32(3), i32(1)])
 
             entry = builder.block
             loop = builder.append_basic_block("tile.loop")

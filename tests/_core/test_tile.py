@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fastlazy._core import layout, tile
+from fastlazy._core import layout, moves, tile
 from fastlazy._core.geometry import HEIGHT, NARROW, REGISTER_BYTES, WIDE
 
 DTYPES = [np.float32, np.float64]
@@ -22,6 +22,31 @@ def interleaved(X):
     """X (n, d), both multiples of four, as X[s // 4, i, s % 4]."""
     n, d = X.shape
     return np.ascontiguousarray(X.reshape(n // 4, 4, d).transpose(0, 2, 1))
+
+
+def in_panels(X, width):
+    """The rows of X (n, d) as columns of panels (panels, d, width)."""
+    n, d = X.shape
+    columns = np.zeros((-(-n // width) * width, d), X.dtype)
+    columns[:n] = X
+    return np.ascontiguousarray(columns.reshape(-1, width, d).transpose(0, 2, 1))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("vectors", [WIDE, NARROW])
+@pytest.mark.parametrize("own", [4, 8, 12, 24])
+@pytest.mark.parametrize("groups", [1, 2, 5, 24])
+@pytest.mark.parametrize("accumulate", [False, True])
+@pytest.mark.parametrize(("start", "depth"), [(0, 4), (0, 52), (8, 44)])
+def test_multiply_panels(dtype, vectors, own, groups, accumulate, start, depth):
+    """Both sides in panels, each of a width of its own, from any group of four on."""
+    width, first = vectors * lanes(dtype), 8
+    X, P = whole(dtype, first + 4 * groups, 52), whole(dtype, 52, width)
+    C = whole(dtype, 4 * groups, width)  # what is beyond it is guarded
+    expected = accumulate * C + X[first:, start : start + depth] @ P[start : start + depth]
+    last = first + 4 * groups
+    tile.multiply_panels(in_panels(X, own), first, last, P, start, depth, accumulate, C, P, 52 - depth)
+    np.testing.assert_array_equal(C, expected)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -55,7 +80,7 @@ def test_add_transposed(dtype, vectors, first, last, samples):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("n", [1, 4, 5, HEIGHT + 1, 97])
 def test_layouts(dtype, n):
-    """Rows to groups, groups to panels and panels back to groups; what pads them stays zero."""
+    """Rows to groups, and groups to panels; what pads them stays zero."""
     A = whole(dtype, n, 7)
     width = layout.panel_width(n, dtype)
     rows = np.zeros((layout.groups_of(n), layout.padded(7), 4), dtype)
@@ -68,11 +93,30 @@ def test_layouts(dtype, n):
     columns = panels.transpose(1, 0, 2).reshape(8, -1)
     np.testing.assert_array_equal(columns[:, : len(padded)], padded.T)
     assert not columns[:, len(padded) :].any()
-    again = np.zeros_like(rows)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n", [1, 5, 16, 31, 97])
+@pytest.mark.parametrize("d", [1, 7, 16, 50])
+def test_operands(dtype, n, d):
+    """Rows to the columns of panels that hold whole groups of four; what pads them stays zero."""
+    A, panels = whole(dtype, n, d), layout.allocate_panels(n, d, dtype)
     for p, panel in enumerate(panels):
-        layout.copy_from_panel(panel, p, 0, 5, again, 0)
-        layout.copy_from_panel(panel[5:], p, 0, 3, again, 5)
-    np.testing.assert_array_equal(again, rows)
+        moves.fill_panel(A, p, panel)
+    width = panels.shape[2]
+    assert width == layout.operand_width(n, dtype) and width % 4 == 0
+    np.testing.assert_array_equal(panels, in_panels(np.pad(A, ((0, 0), (0, -d % 4))), width))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (2, 3), (16, 16), (33, 40), (8, 50)])
+def test_turn(dtype, rows, columns):
+    """A corner of one matrix becomes the transposed corner of another, and no other number changes."""
+    A, B = whole(dtype, rows + 3, columns + 5), whole(dtype, columns + 4, rows + 6)
+    expected = B.copy()
+    expected[3 : 3 + columns, 5 : 5 + rows] = A[2 : 2 + rows, 4 : 4 + columns].T
+    moves.turn(A, 2, 4, rows, columns, B, 3, 5)
+    np.testing.assert_array_equal(B, expected)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
