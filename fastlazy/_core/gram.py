@@ -109,10 +109,11 @@ def fill_features(member, members, board, inner, begin, count, outer, loop, feat
 
 
 @jit
-def fill_bits(member, members, board, inner, count, outer, scratch, bits):
+def fill_bits(member, members, board, inner, count, outer, scratch, signs, bits):
     """Set bit i % 64 of bits[j, i // 64] where row i of *inner* and row j of *outer* have a product > 0, in place.
 
-    *inner*, *count*, *outer* as in `fill_features`; scratch (members, 64, width), bits (outer rows, words) uint64.
+    *inner*, *count*, *outer* as in `fill_features`; scratch (members, 64, width); signs (members, width) and bits (outer
+    rows, words) uint64.
     """
     outers, d4, width = outer.shape
     words = ceil_div(count, WORD)
@@ -122,24 +123,26 @@ def fill_bits(member, members, board, inner, count, outer, scratch, bits):
         start, stop = word * WORD, min((word + 1) * WORD, count)
         Z, ahead = scratch[member], outer[min(p + 1, outers - 1)]
         multiply_panels(inner, start, padded(stop), outer[p], 0, d4, False, Z, ahead, 0)
+        row = signs[member]
+        row[:] = 0
+        for i in range(stop - start):
+            for j in range(width):  # all words of the panel at a time: so it becomes vectors
+                row[j] |= np.uint64(Z[i, j] > 0) << np.uint64(i)
         for j in range(width):
-            signs = np.uint64(0)
-            for i in range(stop - start):
-                signs |= np.uint64(Z[i, j] > 0) << np.uint64(i)
-            bits[p * width + j, word] = signs
+            bits[p * width + j, word] = row[j]
         item = take(board, outers * words, member, members)
     meet(board, members)
 
 
 @jit
-def fill_blocks(member, members, board, symmetric, terms, part, entry, scratch, out, errors):
+def fill_blocks(member, members, board, symmetric, terms, stage, entry, scratch, out, errors):
     """Add the sums of *terms* to *out* (n, m), in place; with the last part, they become what *entry* says.
 
     Of a *symmetric* result only the lower half is filled until the last part comes. Each member counts in *errors*
     the panels of a block that have an entry that is not finite.
     """
     left, right, k, bits = terms
-    begin, finish = part
+    begin, finish = stage
     n, m = out.shape
     width = scratch.shape[3]
     panels = ceil_div(m, width)
@@ -155,36 +158,32 @@ def fill_blocks(member, members, board, symmetric, terms, part, entry, scratch, 
         if symmetric:
             p1 = min(p1, ceil_div(stop, width))
         if not begin:
-            copy_in(start, stop, p0, p1, out, C)
-        if bits[0].size > 0:
+            copy_in(symmetric, start, stop, p0, p1, out, C)
+        counted = bits[0].size > 0
+        parts = 1 if counted else max(1, ceil_div(k, DEPTH))
+        for part in range(parts):
+            done = part * DEPTH
             for p in range(p0, p1):
-                count_common_bits(bits, start, stop, p * width, C[p - p0])
-        else:
-            for done in range(0, k, DEPTH):
-                depth = min(DEPTH, k - done)
-                for p in range(p0, p1):
+                first = p * width
+                low = first_row(symmetric, start, first)
+                block = C[p - p0, low - start :]
+                if counted:
+                    count_common_bits(bits, low, stop, first, block)
+                elif done < k:
                     # what is multiplied next: the next panel, or the first one's next numbers
                     after, following = (p + 1, done) if p + 1 < p1 else (p0, done + DEPTH)
                     if following >= k:
                         after, following = p, done
-                    add, low = not begin or done > 0, first_row(symmetric, start, p * width)
-                    block = C[p - p0, low - start :]
+                    depth, add = min(DEPTH, k - done), part > 0 or not begin
                     multiply_panels(left, low, last, right[p], done, depth, add, block, right[after], following)
-        if finish:
-            for p in range(p0, p1):
-                low = first_row(symmetric, start, p * width)
-                if entry.how == TIMES:
-                    one, other = entry.others
-                    ahead = other[min(p + 1, p1 - 1)]
-                    multiply_panels(one, low, last, other[p], 0, other.shape[1], False, D, ahead, 0)
-                if not finish_block(
-                    entry, low, stop, p * width, min(width, m - p * width), D, C[p - p0, low - start :]
-                ):
-                    errors[member] += 1
-        # Before the last part, blocks are written whole, so that the next part reads nothing that was never written.
-        copy_out(symmetric and finish, start, stop, p0, p1, C, out)
-        if symmetric and finish:
-            copy_transposed(start, stop, p0, p1, C, out)
+                if part == parts - 1:  # the panel is in the first cache
+                    if finish:
+                        if entry.how == TIMES:
+                            one, other = entry.others
+                            ahead = other[min(p + 1, p1 - 1)]
+                            multiply_panels(one, low, last, other[p], 0, other.shape[1], False, D, ahead, 0)
+                        errors[member] += not finish_block(entry, low, stop, first, min(width, m - first), D, block)
+                    write_block(symmetric and finish, low, stop, first, block, out)
         item = take(board, items, member, members)
     meet(board, members)
 
@@ -234,32 +233,35 @@ def finish_block(entry, start, stop, first, columns, D, C):
     how, scale, _, shift = entry
     entries, others = C.reshape(C.size), D.reshape(D.size)
     size = (stop - start) * C.shape[1]
-    factor = C.dtype.type(scale)
+    factor, zero = C.dtype.type(scale), C.dtype.type(0)
     if how == PLAIN:
         for e in range(size):
             entries[e] *= factor
+            zero += entries[e] * C.dtype.type(0)  # NaN for what is not finite
     elif how == SQUARED:
         for e in range(size):
             entries[e] *= factor * entries[e]
+            zero += entries[e] * C.dtype.type(0)
     else:
         for e in range(size):
             entries[e] *= factor * others[e]
+            zero += entries[e] * C.dtype.type(0)
     if shift.size > 0:
         for i in range(stop - start):
             for j in range(columns):
                 C[i, j] += shift[start + i] * shift[first + j]
-    zero = C.dtype.type(0)
-    for e in range(size):
-        zero += entries[e] * C.dtype.type(0)  # NaN for what is not finite
+                zero += C[i, j] * C.dtype.type(0)
     return zero == 0
 
 
 @jit
-def copy_in(start, stop, p0, p1, out, C):
-    """Fill C (panels, rows, width) with rows start to stop of *out*, panels p0 to p1, in place."""
+def copy_in(symmetric, start, stop, p0, p1, out, C):
+    """Fill C (panels, rows, width) with what rows start to stop of *out* hold for panels p0 to p1, in place."""
     width = C.shape[2]
     for i in range(start, stop):  # row by row: neighbours in memory come at once
         for p in range(p0, p1):
+            if i < first_row(symmetric, start, p * width):
+                break
             if (p + 1) * width <= out.shape[1]:
                 copy_to_row(out, i, p * width, C[p - p0], i - start)
             else:
@@ -268,32 +270,28 @@ def copy_in(start, stop, p0, p1, out, C):
 
 
 @jit
-def copy_out(lower, start, stop, p0, p1, C, out):
-    """Write C (panels, rows, width) to rows start to stop of *out*, panels p0 to p1, in place; or what is *lower*."""
-    width = C.shape[2]
+def write_block(mirrored, start, stop, first, C, out):
+    """Write C (rows, width) to rows start to stop of *out*, from column *first* on, in place.
+
+    Of a *mirrored* block what is above the diagonal is left out, and the rest is written there, too.
+    """
+    width = C.shape[1]
+    columns = min(width, out.shape[1] - first)
     for i in range(start, stop):
-        columns = i + 1 if lower else out.shape[1]
-        for p in range(p0, p1):
-            if (p + 1) * width <= columns:
-                copy_row(C[p - p0], i - start, out, i, p * width)
-            else:
-                for j in range(min(width, columns - p * width)):
-                    out[i, p * width + j] = C[p - p0, i - start, j]
-
-
-@jit
-def copy_transposed(start, stop, p0, p1, C, out):
-    """Write C (panels, rows, width) above the diagonal of *out*, in place."""
-    width = C.shape[2]
-    for p in range(p0, p1):
-        first = p * width
-        columns = min(width, out.shape[1] - first)
-        if first + columns <= start:
-            turn(C[p - p0], 0, 0, stop - start, columns, out, first, start)
+        count = min(columns, i + 1 - first) if mirrored else columns
+        if count == width:
+            copy_row(C, i - start, out, i, first)
         else:
-            for column in range(first, first + columns):
-                for i in range(max(start, column), stop):
-                    out[column, i] = C[p - p0, i - start, column - first]
+            for j in range(count):
+                out[i, first + j] = C[i - start, j]
+    if not mirrored:
+        return
+    if first + columns <= start:
+        turn(C, 0, 0, stop - start, columns, out, first, start)
+    else:
+        for column in range(first, first + columns):
+            for i in range(max(start, column), stop):
+                out[column, i] = C[i - start, column - first]
 
 
 @jit

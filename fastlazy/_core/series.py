@@ -13,7 +13,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from fastlazy._core.geometry import NARROW, REGISTER_BYTES, WIDE
-from fastlazy._core.gram import PANELS, ROWS, copy_out, copy_transposed
+from fastlazy._core.gram import PANELS, ROWS, first_row, write_block
 from fastlazy._core.jit import jit, jit_inline
 from fastlazy._core.layout import ceil_div, padded, pointer, vectors_of
 from fastlazy._core.team import meet, take
@@ -30,7 +30,6 @@ def fill_series(member, members, board, unit, left, right, cuts, scratch, steep,
     """
     n, width = len(out), scratch.shape[3]
     panels = ceil_div(n, width)
-    C = scratch[member]
     chunks = ceil_div(panels, PANELS)
     items = ceil_div(n, ROWS) * chunks
     item = take(board, items, member, members)
@@ -39,16 +38,17 @@ def fill_series(member, members, board, unit, left, right, cuts, scratch, steep,
         start, stop = block * ROWS, min((block + 1) * ROWS, n)
         p0, p1 = chunk * PANELS, min((chunk + 1) * PANELS, panels, ceil_div(stop, width))
         for p in range(p0, p1):
-            ahead = unit[min(p + 1, p1 - 1)]
-            multiply_panels(unit, start, padded(stop), unit[p], 0, unit.shape[1], False, C[p - p0], ahead, 0)
-            largest = largest_cosine(C[p - p0], start, stop, p * width)
+            first = p * width
+            low = first_row(True, start, first)
+            C, ahead = scratch[member, 0], unit[min(p + 1, p1 - 1)]
+            multiply_panels(unit, low, padded(stop), unit[p], 0, unit.shape[1], False, C, ahead, 0)
+            largest = largest_cosine(C, low, stop, first)
             terms = 1
             while terms < len(cuts) and cuts[terms - 1] < largest:
                 terms += 1
             steep[member] += largest > cuts[len(cuts) - 1]
-            sum_series(C[p - p0], left, right[p], start, stop, terms)
-        copy_out(True, start, stop, p0, p1, C, out)
-        copy_transposed(start, stop, p0, p1, C, out)
+            sum_series(C, left, right[p], low, stop, terms)
+            write_block(True, low, stop, first, C, out)
         item = take(board, items, member, members)
     meet(board, members)
 

@@ -86,5 +86,6 @@ def slope_bits(together: Team, W: Array, samples: Array) -> Any:
     neurons = operand(together, W)
     bits = np.zeros((panels * width, -(-len(W) // core.WORD)), np.uint64)
     products = aligned_zeros((together.members, core.WORD, width), W.dtype)
-    together(core.fill_bits, neurons, len(W), samples, products, bits)
+    signs = aligned_zeros((together.members, width), np.uint64)
+    together(core.fill_bits, neurons, len(W), samples, products, signs, bits)
     return bits
