@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from fastlazy.kernels.kernels import rf_kernel as rf_kernel
     from fastlazy.kernels.normal_equations import rf_normal_equations as rf_normal_equations
     from fastlazy.kernels.nt_gram import nt_gram as nt_gram
+    from fastlazy.kernels.prepared import PreparedWeights as PreparedWeights
+    from fastlazy.kernels.prepared import prepare_weights as prepare_weights
     from fastlazy.kernels.rf_gram import rf_gram as rf_gram
     from fastlazy.risk.bayes import BayesRisk as BayesRisk
     from fastlazy.risk.bayes import bayes_risk as bayes_risk
@@ -74,6 +76,7 @@ _MODULES = {
     "GaussianMixture": "targets.mixture",
     "Linearization": "training.linearization",
     "QuadraticFunction": "targets.quadratic",
+    "PreparedWeights": "kernels.prepared",
     "QuadraticTarget": "targets.quadratic",
     "bayes_risk": "risk.bayes",
     "captured_share": "risk.captured",
@@ -104,6 +107,7 @@ _MODULES = {
     "plot_risk_curves": "figures.risk_curves",
     "population_distance": "training.linearization",
     "power_law_target": "targets.library",
+    "prepare_weights": "kernels.prepared",
     "rank_one_target": "targets.library",
     "rf_captured_limit": "risk.captured",
     "rf_function": "training.linearization",

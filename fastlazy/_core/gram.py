@@ -112,8 +112,8 @@ def fill_features(member, members, board, inner, begin, count, outer, loop, feat
 def fill_bits(member, members, board, inner, count, outer, scratch, signs, bits):
     """Set bit i % 64 of bits[j, i // 64] where row i of *inner* and row j of *outer* have a product > 0, in place.
 
-    *inner*, *count*, *outer* as in `fill_features`; scratch (members, 64, width); signs (members, width) and bits (outer
-    rows, words) uint64.
+    *inner*, *count*, *outer* as in `fill_features`; scratch (members, 64, width); signs (members, width) and bits
+    (rows of outer, words) uint64.
     """
     outers, d4, width = outer.shape
     words = ceil_div(count, WORD)

@@ -19,7 +19,7 @@ Counts: TypeAlias = np.ndarray[Any, np.dtype[np.signedinteger[Any]]]
 
 
 def features_of_neurons(
-    together: Team, function: Any, W: Array, samples: list[tuple[Array, int]], errors: Counts
+    together: Team, function: Any, neurons: tuple[Array, int], samples: list[tuple[Array, int]], errors: Counts
 ) -> Iterator[tuple[slice, list[Array]]]:
     """The features function(<w_i, x>) of all samples, for at most `core.INNER` neurons at a time.
 
@@ -27,7 +27,8 @@ def features_of_neurons(
     ----------
     together : Team
     function : compiled function of one number
-    W : ndarray, shape (N, d)
+    neurons : (operand, int)
+        The rows of W, and N.
     samples : list of (operand, int)
         One or two sets of samples, and how many samples each has.
     errors : ndarray, shape (members,)
@@ -39,13 +40,14 @@ def features_of_neurons(
         Which neurons, and their features for each set: with a row for each sample, and a column for each of
         these neurons. The next step overwrites them.
     """
-    neurons, loop = operand(together, W), loop_address(function, W.dtype)
-    most = core.ROWS * -(-len(W) // (core.ROWS * -(-len(W) // core.INNER)))  # all parts as large as the last one
-    held = [allocate_panels(n, min(len(W), most), W.dtype) for _, n in samples]
-    for start in range(0, len(W), most):
-        stop = min(start + most, len(W))
+    (W, N), dtype = neurons, neurons[0].dtype
+    loop = loop_address(function, dtype)
+    most = core.ROWS * -(-N // (core.ROWS * -(-N // core.INNER)))  # all parts as large as the last one
+    held = [allocate_panels(n, min(N, most), dtype) for _, n in samples]
+    for start in range(0, N, most):
+        stop = min(start + most, N)
         for (points, _), features in zip(samples, held, strict=True):
-            together(core.fill_features, neurons, start, stop - start, points, loop, features, errors)
+            together(core.fill_features, W, start, stop - start, points, loop, features, errors)
         yield slice(start, stop), held
 
 
@@ -80,12 +82,15 @@ class FeaturesOfSamples:
         return self.held
 
 
-def slope_bits(together: Team, W: Array, samples: Array) -> Any:
-    """The slopes step(<w_i, x>) as bits, (samples and padding, words), `core.WORD` neurons to a word."""
+def slope_bits(together: Team, neurons: tuple[Array, int], samples: Array) -> Any:
+    """The slopes step(<w_i, x>) as bits, (samples and padding, words), `core.WORD` neurons to a word.
+
+    *neurons* is the operand of the rows of W, and N; *samples* is that of the samples.
+    """
+    W, N = neurons
     panels, _, width = samples.shape
-    neurons = operand(together, W)
-    bits = np.zeros((panels * width, -(-len(W) // core.WORD)), np.uint64)
+    bits = np.zeros((panels * width, -(-N // core.WORD)), np.uint64)
     products = aligned_zeros((together.members, core.WORD, width), W.dtype)
     signs = aligned_zeros((together.members, width), np.uint64)
-    together(core.fill_bits, neurons, len(W), samples, products, signs, bits)
+    together(core.fill_bits, W, N, samples, products, signs, bits)
     return bits

@@ -19,11 +19,12 @@ from fastlazy.activations.activation import Activation
 from fastlazy.activations.builtin import check_activation
 from fastlazy.kernels.feature_operands import features_of_neurons, slope_bits
 from fastlazy.kernels.operands import Blocks, check_out, check_products, dtype_of, operand, overflow_remedy, threads
+from fastlazy.kernels.prepared import PreparedWeights, checked_weights, neurons_of
 
 
 def rf_kernel(
     X: ArrayLike,
-    W: ArrayLike,
+    W: ArrayLike | PreparedWeights,
     activation: str | Activation = "square",
     *,
     Y: ArrayLike | None = None,
@@ -36,8 +37,9 @@ def rf_kernel(
     ----------
     X : array_like, shape (n, d)
         Samples, one per row.
-    W : array_like, shape (N, d)
-        First-layer weights, one neuron per row. If X, W and Y are float32 so is the result, else float64.
+    W : array_like or PreparedWeights, shape (N, d)
+        First-layer weights, one neuron per row; from `prepare_weights` if many calls share them. If X, W and Y are
+        float32 so is the result, else float64.
     activation : str or Activation
         The non-linearity sigma.
     Y : array_like, shape (m, d), optional
@@ -72,7 +74,7 @@ def rf_kernel(
 
 def nt_kernel(
     X: ArrayLike,
-    W: ArrayLike,
+    W: ArrayLike | PreparedWeights,
     activation: str | Activation = "square",
     *,
     Y: ArrayLike | None = None,
@@ -85,9 +87,9 @@ def nt_kernel(
     ----------
     X : array_like, shape (n, d)
         Samples, one per row.
-    W : array_like, shape (N, d)
-        Weights at the initialisation, one neuron per row. If X, W and Y are float32 so is the result, else
-        float64.
+    W : array_like or PreparedWeights, shape (N, d)
+        Weights at the initialisation, one neuron per row; from `prepare_weights` if many calls share them. If X, W and
+        Y are float32 so is the result, else float64.
     activation : str or Activation
         The non-linearity sigma, with a derivative.
     Y : array_like, shape (m, d), optional
@@ -123,8 +125,8 @@ def nt_kernel(
     with threads(_kernel_work(problem), parallel) as together:
         blocks = Blocks(together, problem.out, problem.Y is None)
         if sigma.is_quadratic:
-            M = problem.W.T @ problem.W
-            M *= M.dtype.type(4 / len(problem.W))
+            M = problem.given.moment if isinstance(problem.given, PreparedWeights) else problem.W.T @ problem.W
+            M = M * M.dtype.type(4 / len(problem.W))
             left = operand(together, problem.X)
             right = left if problem.Y is None else operand(together, problem.Y)
             moved = operand(together, (problem.X if problem.Y is None else problem.Y) @ M)
@@ -142,6 +144,7 @@ class _Problem(NamedTuple):
 
     X: Array
     W: Array
+    given: ArrayLike | PreparedWeights  # as W was given
     Y: Array | None
     activation: Activation
     dtype: np.dtype[Any]
@@ -153,7 +156,8 @@ def _add_features(together: Team, problem: _Problem, function: Any, blocks: Bloc
     N = len(problem.W)
     sets = [(operand(together, rows), len(rows)) for rows in (problem.X, problem.Y) if rows is not None]
     others = sets[0][0], sets[-1][0]
-    for neurons, held in features_of_neurons(together, function, problem.W, sets, blocks.errors):
+    layers = neurons_of(together, problem.given, problem.W)
+    for neurons, held in features_of_neurons(together, function, (layers, N), sets, blocks.errors):
         first, last = neurons.start == 0, neurons.stop == N
         k = padded(neurons.stop - neurons.start)
         blocks.add(held[0], held[-1], k=k, begin=first, finish=last, how=how, scale=1 / N, others=others)
@@ -163,8 +167,9 @@ def _count_bits(together: Team, problem: _Problem, blocks: Blocks) -> None:
     """Fill the result with <x, y> times the share of neurons that both x and y switch on, in place."""
     X = operand(together, problem.X)
     Y = X if problem.Y is None else operand(together, problem.Y)
-    left = slope_bits(together, problem.W, X)
-    right = left if Y is X else slope_bits(together, problem.W, Y)
+    layers = neurons_of(together, problem.given, problem.W), len(problem.W)
+    left = slope_bits(together, layers, X)
+    right = left if Y is X else slope_bits(together, layers, Y)
     blocks.add(X, Y, how=core.TIMES, scale=1 / len(problem.W), bits=(left, right), others=(X, Y))
 
 
@@ -173,17 +178,19 @@ def _kernel_work(problem: _Problem) -> float:
     return float(len(problem.W)) * problem.X.shape[1] * (n + m) + float(n) * m * problem.X.shape[1]
 
 
-def _check_kernel(X: ArrayLike, W: ArrayLike, activation: Any, Y: ArrayLike | None, out: Any) -> _Problem:
+def _check_kernel(
+    X: ArrayLike, W: ArrayLike | PreparedWeights, activation: Any, Y: ArrayLike | None, out: Any
+) -> _Problem:
     sigma = check_activation(activation)
     dtype = dtype_of(X, W, Y)
-    weights = check_array("W", W, 2, dtype)
+    weights = checked_weights(W, dtype)
     samples = check_columns("X", check_array("X", X, 2, dtype), weights.shape[1], of="W")
     others = None if Y is None else check_columns("Y", check_array("Y", Y, 2, dtype), weights.shape[1], of="W")
     for rows in (samples, others):
         if rows is not None:
-            check_products(rows, weights)
+            check_products(rows, weights, W.size if isinstance(W, PreparedWeights) else None)
     shape = len(samples), len(samples if others is None else others)
-    return _Problem(samples, weights, others, sigma, dtype, check_out(out, shape, dtype))
+    return _Problem(samples, weights, W, others, sigma, dtype, check_out(out, shape, dtype))
 
 
 def _check_blocks(name: str, problem: _Problem, blocks: Blocks) -> None:

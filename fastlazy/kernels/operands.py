@@ -9,7 +9,6 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from fastlazy._core import gram as core
 from fastlazy._core.layout import allocate_panels
@@ -101,15 +100,23 @@ def in_panels(table: Array, rows: Array) -> Array:
     return np.ascontiguousarray(columns.reshape(panels, width, -1).transpose(0, 2, 1))
 
 
-def dtype_of(*arrays: ArrayLike | None) -> np.dtype[Any]:
+def dtype_of(*arrays: Any) -> np.dtype[Any]:
     """float32 if all arrays are, else float64."""
     single = all(getattr(array, "dtype", None) == np.float32 for array in arrays if array is not None)
     return np.dtype(np.float32 if single else np.float64)
 
 
-def check_products(X: Array, W: Array) -> None:
-    """Raise if an inner product could overflow: that must not look like a large feature."""
-    sizes = float(np.abs(X).max()), float(np.abs(W).max())
+def largest_entry(rows: Array) -> float:
+    """The largest modulus of an entry, without a copy of all moduli."""
+    return max(float(rows.max()), -float(rows.min()))
+
+
+def check_products(X: Array, W: Array, size: float | None = None) -> None:
+    """Raise if an inner product could overflow: that must not look like a large feature.
+
+    *size* is W's largest entry, where it is known.
+    """
+    sizes = largest_entry(X), largest_entry(W) if size is None else size
     if sizes[0] * sizes[1] * X.shape[1] > float(np.finfo(W.dtype).max):
         raise ValueError(
             f"entries of size {sizes[0]:.3g} in the samples and {sizes[1]:.3g} in W have inner products that overflow "

@@ -104,7 +104,8 @@ def test_operands(dtype, n, d):
     for p, panel in enumerate(panels):
         moves.fill_panel(A, p, panel)
     width = panels.shape[2]
-    assert width == layout.operand_width(n, dtype) and width % 4 == 0
+    assert width == layout.operand_width(n, dtype)
+    assert width % 4 == 0
     np.testing.assert_array_equal(panels, in_panels(np.pad(A, ((0, 0), (0, -d % 4))), width))
 
 
