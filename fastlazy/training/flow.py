@@ -130,8 +130,8 @@ def nn_flow(
         If the status is "unconverged" or "diverged", or rounding of scale f_0, or of the last risk, is not small beside
         the target.
     UserWarning
-        If B has negative eigenvalues that second layers of one sign ("ones", "scalar") cannot learn, for x^2; for
-        another sigma as `fit_nn`.
+        If B has negative eigenvalues, or Delta of a mixture eigenvalues of the other sign, that second layers of one
+        sign ("ones", "scalar") cannot learn, for x^2; for another sigma as `fit_nn`.
 
     Raises
     ------
@@ -150,6 +150,9 @@ def nn_flow(
     B = 0, it is measured by its value at the start.) A risk that falls like e^(-2 kappa t) is then within
     tolerance |B| / (2 kappa) of its end, in units of the null risk. Beside a saddle the risk falls slowly, too, which
     looks like an end: a smaller tolerance, or a longer time, shows whether it goes on.
+
+    For a mixture the flow is that of the rows of its modes, dW/dt = -dR/dW Sigma^-1, as the steps of `fit_nn` are, and
+    tau and |B| are those of the best quadratic function of N neurons (`fastlazy.training.classes`).
 
     The gradient is exact: for x^2 in closed form, for any other sigma by Hermite series. Steps are those of an explicit
     Runge-Kutta-Chebyshev method of second order, with errors of 1e-4 a step relative to the size of each of W, a and c:
