@@ -165,7 +165,8 @@ def fit_nn(
         If the run diverges, the checkpoint is damaged, or rounding of scale f_0, of recorded risks or of the last
         linearisation error is not small beside the target or that error.
     UserWarning
-        If B has negative eigenvalues that second layers of one sign ("ones", "scalar") cannot learn, and "signs" can;
+        If B has negative eigenvalues, or Delta of a mixture eigenvalues of the other sign, that second layers of one
+        sign ("ones", "scalar") cannot learn, and "signs" can;
         if sigma is odd, or bends downwards where a = 1 is fixed, so that nothing or little can be learned.
 
     Raises
