@@ -153,6 +153,8 @@ def nn_flow(
 
     For a mixture the flow is that of the rows of its modes, dW/dt = -dR/dW Sigma^-1, as the steps of `fit_nn` are, and
     tau and |B| are those of the best quadratic function of N neurons (`fastlazy.training.classes`).
+    Where a class has no spread in some direction, as in that of a delta_j = 1, the risk of a sigma with a kink has one
+    itself, at rows along that direction. A flow that runs into it goes on in ever more and shorter steps.
 
     The gradient is exact: for x^2 in closed form, for any other sigma by Hermite series. Steps are those of an explicit
     Runge-Kutta-Chebyshev method of second order, with errors of 1e-4 a step relative to the size of each of W, a and c:

@@ -179,6 +179,14 @@ def test_another_sigma_learns(activation):
     assert fit.risk[-1] == pytest.approx(fastlazy.network_risk(mixture, fit.W, fit.a, fit.c, activation), rel=1e-10)
 
 
+def test_relu_converges_where_each_class_has_a_spread_in_all_directions():
+    mixture = fastlazy.exponential_mixture(8, rng=1, strength=0.9)
+    fit = fastlazy.nn_flow(mixture, 3, "relu", rng=0, max_gradients=2000)
+    assert fit.status == "finished"
+    sgd = fastlazy.fit_nn(mixture, 3, n_samples=100_000, activation="relu", W0=fit.W0, n_records=2, rng=0)
+    assert sgd.risk[-1] == pytest.approx(fit.risk[-1], abs=0.02)
+
+
 @pytest.mark.parametrize(("second_layer", "sign"), [("ones", 1.0), ("scalar", -1.0)])
 def test_what_one_sign_cannot_learn_is_told(second_layer, sign):
     mixture = fastlazy.GaussianMixture(np.ones(4), [0.8, 0.5, -0.1, -0.3])
