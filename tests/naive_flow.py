@@ -55,3 +55,28 @@ def flow(gradient_at, B, W, a, c, times, second_layer, alpha=1.0, speeds=None):
     start = np.concatenate([W.ravel(), a, [c]])
     solved = solve_ivp(velocity, (0, times[-1]), start, "LSODA", times, rtol=1e-9, atol=1e-11)
     return [(y[:W_size].reshape(shape), y[W_size:-1], y[-1]) for y in solved.y.T]
+
+
+def class_gradient(Sigma, Delta, W, a, c, function, slope, grid=None):
+    """As `gradient`, where y is 1 or -1 with probability 1/2 and x given y is N(0, Sigma - y Delta); for d = 2."""
+    X, weight = plane() if grid is None else grid
+    parts = []
+    for y in (1, -1):
+        L = np.linalg.cholesky(Sigma - y * Delta)
+        risk, in_L, in_a, in_c = gradient(np.zeros((2, 2)), y, W @ L, a, c, function, slope, (X, weight))
+        parts.append((risk, in_L @ L.T, in_a, in_c))
+    return tuple(sum(part) / 2 for part in zip(*parts, strict=True))
+
+
+def class_square_gradient(Sigma, Delta, W, a, c):
+    """The same for x^2 and any d: E (<x, S x> + c - y)^2 = 2 tr(S C S C) + (tr(S C) + c - y)^2 for the covariance C."""
+    S = sum(a_i * np.outer(w, w) for a_i, w in zip(a, W, strict=True))
+    risk, slope, in_c = 0.0, np.zeros_like(S), 0.0
+    for y in (1, -1):
+        C = Sigma - y * Delta
+        off = np.trace(S @ C) + c - y
+        risk += (2 * np.trace(S @ C @ S @ C) + off**2) / 2
+        slope += (4 * C @ S @ C + 2 * off * C) / 2
+        in_c += off
+    in_W = np.array([2 * a_i * slope @ w for a_i, w in zip(a, W, strict=True)])
+    return risk, in_W, np.array([w @ slope @ w for w in W]), in_c

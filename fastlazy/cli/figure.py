@@ -115,8 +115,6 @@ def run_figure(arguments: argparse.Namespace) -> int:
         ridge = _parse_ridge(arguments)
         if arguments.store is not None and arguments.n_samples is not None:
             where = {"n_samples": arguments.n_samples, **({} if ridge is None else {"ridge": ridge}), **where}
-        if arguments.target == "mixture" and arguments.nn == "flow":
-            raise ValueError("--nn flow is for targets that are functions; pass --nn sgd with --target mixture")
         if arguments.target is not None:
             where = {"target": arguments.target, **where}
         if arguments.nn is not None:

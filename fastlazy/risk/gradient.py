@@ -55,7 +55,7 @@ def _square_gradient(target: QuadraticFunction, W: Array, a: Array, c: float) ->
         spread = target.null_risk - 4 * float(np.vdot(weighted, image)) + 2 * float(a @ gram**2 @ a)
         moved = 2 * (gram @ weighted - image) + mean * W
     else:
-        D = _form(W, a) - target.B
+        D = weighted_form(W, a) - target.B
         spread = 2 * float(np.sum(D**2))
         D *= 2
         D.flat[:: len(D) + 1] += mean
@@ -65,7 +65,7 @@ def _square_gradient(target: QuadraticFunction, W: Array, a: Array, c: float) ->
     return Gradient(spread + mean * mean, moved, in_a, 2 * mean)
 
 
-def _form(W: Array, a: Array) -> Array:
+def weighted_form(W: Array, a: Array) -> Array:
     """S = W^T diag(a) W (d, d); in half the time for a common a."""
     if np.any(a != a[0]):
         return quadratic_form(W, a)

@@ -85,8 +85,6 @@ def check_training(parameters: Parameters) -> None:
                     f"{name} = {parameters[name]!r} is for nn = 'sgd', and nn = 'flow' takes no samples and no steps "
                     f"of SGD; leave {name} out, or pass nn='sgd'"
                 )
-        if parameters["target"] == "mixture":
-            raise ValueError("nn = 'flow' is for targets that are functions, not for 'mixture'; pass nn='sgd'")
     _check_scale_of_any_sigma(parameters)
     if parameters["init"] == "symmetric" and (parameters["N"] % 2 or parameters["second_layer"] in ("ones", "scalar")):
         raise ValueError(
@@ -134,7 +132,6 @@ def _train(target: Target, parameters: Parameters, stream: int, checkpoint: str 
     if parameters["nn"] == "flow":
         from fastlazy.training.flow import nn_flow
 
-        assert isinstance(target, QuadraticTarget)  # as `check_training` sees to
         options |= {name: parameters[name] for name in _OF_FLOW}
         return nn_flow(target, N, activation, rng=stream, parallel=False, **options)
     from fastlazy.training.fit_nn import fit_nn

@@ -20,6 +20,9 @@ from numpy.typing import ArrayLike
 
 from fastlazy._support.arguments import Array, check_array, check_columns
 from fastlazy._support.blas import same_bits
+from fastlazy.activations.activation import Activation
+from fastlazy.activations.moments import hermite_coefficients
+from fastlazy.activations.rf_pairs import unit_rows
 from fastlazy.risk.inputs import rows_through
 from fastlazy.risk.nn import nn_risk
 from fastlazy.targets.mixture import GaussianMixture
@@ -56,10 +59,22 @@ def learned_function(target: Learned, N: int) -> QuadraticFunction:
     return QuadraticFunction(S, -float(np.sum(S)))
 
 
+def left_out(target: Learned) -> float:
+    """The constant that a run leaves out of the target and of c: b0, and 0 for a mixture."""
+    return 0.0 if isinstance(target, GaussianMixture) else target.b0
+
+
 def in_modes(mixture: GaussianMixture) -> GaussianMixture:
     """The classes of z: Sigma = I and Delta = diag(delta)."""
     delta = mixture.modes.delta
     return GaussianMixture(np.ones(len(delta)), delta)
+
+
+def feature_means(target: Learned, activation: Activation, rows: Array) -> Array:
+    """E sigma(<w_i, x>) (N,) for *rows* (N, d), those of the modes for a mixture: there the mean of both classes'."""
+    spreads = target.modes.spreads if isinstance(target, GaussianMixture) else (1.0,)
+    means = [hermite_coefficients(activation, unit_rows(rows * spread)[1], 0)[:, 0] for spread in spreads]
+    return np.asarray(sum(means) / len(means))
 
 
 def rows_in_modes(target: Learned, W0: ArrayLike | None) -> ArrayLike | None:

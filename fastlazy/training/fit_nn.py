@@ -33,8 +33,6 @@ from fastlazy._support.arguments import (
 )
 from fastlazy.activations.activation import Activation
 from fastlazy.activations.builtin import check_activation
-from fastlazy.activations.moments import hermite_coefficients
-from fastlazy.activations.rf_pairs import unit_rows
 from fastlazy.targets.mixture import GaussianMixture
 from fastlazy.targets.quadratic import QuadraticFunction
 from fastlazy.training.checkpoint import Checkpoint
@@ -43,6 +41,7 @@ from fastlazy.training.classes import (
     check_silent_start,
     check_trained_on,
     common_sign,
+    feature_means,
     in_modes,
     outside,
     rows_in_modes,
@@ -166,7 +165,8 @@ def fit_nn(
         If the run diverges, the checkpoint is damaged, or rounding of scale f_0, of recorded risks or of the last
         linearisation error is not small beside the target or that error.
     UserWarning
-        If B has negative eigenvalues that second layers of one sign ("ones", "scalar") cannot learn, and "signs" can;
+        If B has negative eigenvalues, or Delta of a mixture eigenvalues of the other sign, that second layers of one
+        sign ("ones", "scalar") cannot learn, and "signs" can;
         if sigma is odd, or bends downwards where a = 1 is fixed, so that nothing or little can be learned.
 
     Raises
@@ -295,11 +295,10 @@ def _general_start(
     W, a, sign = initial_network(target, N, sigma, layer, settings.init, W0, a0, settings.rng, common)
     # The directions of a mixture that neurons of either sign can learn are a matter of its Delta, not of the bend.
     warn_of_bend(sigma, sign if settings.mixture is None else abs(sign), layer, a0 is None)
-    lengths = unit_rows(W)[1]
     check_entries(W, a, settings.dtype)
     mean, alpha = 0.0, 1.0
     if scale is None:
-        mean = float(a @ hermite_coefficients(sigma, lengths, 0)[:, 0])
+        mean = float(a @ feature_means(settings.target, sigma, W))
         rule = general_step_rule(
             step_size, target, sigma, W, a, settings.common, settings.b, settings.steps, settings.noise
         )

@@ -31,8 +31,9 @@ from fastlazy._support.blas import same_bits
 from fastlazy.activations.activation import Activation
 from fastlazy.activations.builtin import check_activation
 from fastlazy.risk.network import network_risk
-from fastlazy.targets.quadratic import QuadraticFunction, check_target
+from fastlazy.targets.mixture import GaussianMixture
 from fastlazy.training.chebyshev import MOST_STAGES, Chebyshev
+from fastlazy.training.classes import Learned, check_trained_on, warn_of_one_sign
 from fastlazy.training.fit import Fit
 from fastlazy.training.flow_run import Choices, Run, start_flow
 from fastlazy.training.loop import TRAINED
@@ -51,13 +52,13 @@ _WARNINGS = {
 
 
 def nn_flow(
-    target: QuadraticFunction,
+    target: Learned,
     N: int,
     activation: str | Activation = "square",
     *,
     time: float | None = None,
     tolerance: float | None = None,
-    second_layer: str = "ones",
+    second_layer: str | None = None,
     W0: ArrayLike | None = None,
     a0: ArrayLike | None = None,
     c0: float | None = None,
@@ -74,7 +75,7 @@ def nn_flow(
 
     Parameters
     ----------
-    target : QuadraticTarget
+    target : QuadraticTarget or GaussianMixture
     N : int
         Neurons.
     activation : str or Activation
@@ -85,8 +86,9 @@ def nn_flow(
         Without a *time*, the flow ends where the risk falls by less than this share of the null risk in a unit of
         time, for x^2 1 / |B|, |B| the largest modulus of an eigenvalue: see Notes. 0: never, but where the risk is 0
         to rounding. Default: 1e-8 for x^2; 1e-6 for another sigma, whose risk falls ever more slowly.
-    second_layer : str
-        "ones": a = 1. "signs": fixed, as it starts. "scalar": one trained number. "free": a trained vector.
+    second_layer : str, optional
+        "ones": a = 1. "signs": fixed, as it starts. "scalar": one trained number. "free": a trained vector. Default
+        that of `fit_nn`.
     W0 : array_like, shape (N, d), optional
         First-layer weights at the start; default that of `fit_nn`.
     a0 : float or array_like, shape (N,), optional
@@ -128,8 +130,8 @@ def nn_flow(
         If the status is "unconverged" or "diverged", or rounding of scale f_0, or of the last risk, is not small beside
         the target.
     UserWarning
-        If B has negative eigenvalues that second layers of one sign ("ones", "scalar") cannot learn, for x^2; for
-        another sigma as `fit_nn`.
+        If B has negative eigenvalues, or Delta of a mixture eigenvalues of the other sign, that second layers of one
+        sign ("ones", "scalar") cannot learn, for x^2; for another sigma as `fit_nn`.
 
     Raises
     ------
@@ -149,6 +151,11 @@ def nn_flow(
     tolerance |B| / (2 kappa) of its end, in units of the null risk. Beside a saddle the risk falls slowly, too, which
     looks like an end: a smaller tolerance, or a longer time, shows whether it goes on.
 
+    For a mixture the flow is that of the rows of its modes, dW/dt = -dR/dW Sigma^-1, as the steps of `fit_nn` are, and
+    tau and |B| are those of the best quadratic function of N neurons (`fastlazy.training.classes`).
+    Where a class has no spread in some direction, as in that of a delta_j = 1, the risk of a sigma with a kink has one
+    itself, at rows along that direction. A flow that runs into it goes on in ever more and shorter steps.
+
     The gradient is exact: for x^2 in closed form, for any other sigma by Hermite series. Steps are those of an explicit
     Runge-Kutta-Chebyshev method of second order, with errors of 1e-4 a step relative to the size of each of W, a and c:
     the risk is off by less than 1e-3 of the null risk on the way, and not at the end.
@@ -157,7 +164,10 @@ def nn_flow(
     ----------
     arXiv:1906.08899, the class NN of eq. (1); Sommeijer, Shampine and Verwer (1998) for the method.
     """
-    check_target(target)
+    check_trained_on(target)
+    mixture = target if isinstance(target, GaussianMixture) else None
+    if second_layer is None:
+        second_layer = "ones" if mixture is None else "signs"
     sigma = check_activation(activation)
     choice = check_choice("second_layer", second_layer, TRAINED)
     goal = _Goal(
@@ -171,9 +181,13 @@ def nn_flow(
     choices = Choices(choice, check_choice("init", init, INITS), scale, W0, a0, c0)
     run = start_flow(target, check_count("N", N), sigma, choices, check_rng(rng))
     if sigma.is_square and choice in ("ones", "scalar"):
-        warn_of_signs(run.learned, run.N, choice, target.null_risk)
+        if mixture is None:
+            warn_of_signs(run.learned, run.N, choice, target.null_risk)
+        else:
+            warn_of_one_sign(mixture, run.N, choice, float(run.start[0]))
     if not sigma.is_square:
-        warn_of_bend(sigma, run.sign, choice, a0 is None, stacklevel=3)
+        # The directions of a mixture that neurons of either sign can learn are a matter of its Delta, not of the bend.
+        warn_of_bend(sigma, run.sign if mixture is None else abs(run.sign), choice, a0 is None, stacklevel=3)
     with same_bits(max(run.rows.shape), target.d):  # once, as each gradient asks for it, too
         if goal.time is not None:
             goal = goal._replace(time=min(goal.time * run.unit, 1e300))
@@ -237,14 +251,14 @@ class _Course:
             self._unit = self._drop()
         self._risk = self._latest  # of the state of the flow
         if not run.sigma.is_square:
-            self._most = _LOST * max(self._risk, run.plain.null_risk or run.variance)
+            self._most = _LOST * max(self._risk, run.null_risk or run.variance)
         self._bound_rows()
         self.records: list[_Record] = []
         if not math.isfinite(self._unit):
             raise ValueError("the start is beyond floating point; pass smaller W0 and a0, or a c0 that is nearer to b0")
         self._add()
         moduli = np.abs(run.plain.eigenvalues)
-        size = float(moduli.max()) * run.plain.null_risk * run.speeds[2] / (float(moduli.sum()) or 1.0)
+        size = float(moduli.max()) * run.null_risk * run.speeds[2] / (float(moduli.sum()) or 1.0)
         self._unit = size or self._unit or 1.0
 
     def _bound_rows(self) -> None:
@@ -298,7 +312,7 @@ class _Course:
         with suppress(ValueError):  # moments overflow
             risk, rounding = run.risk(self.flow.y, self._parallel)
             self.records[-1] = self.records[-1]._replace(risk=risk)
-            self.hidden = hidden_share(rounding, risk, run.plain.null_risk)
+            self.hidden = hidden_share(rounding, risk, run.null_risk)
 
     def fit(self, status: str) -> Fit:
         """The `Fit` so far."""

@@ -5,25 +5,43 @@ For sigma = x^2 the flow takes place in the eigenbasis of B, where B is diagonal
 that of the call over a unit u, a power of four near |B|: rows are divided by sqrt(u), the offset by u, and times
 multiplied by u, so that nothing over- or underflows that need not. For any other sigma it takes place in the
 coordinates of the network, and lazy scaling is a plain flow of a network of which one half stays as it is.
+
+For a mixture of two classes it takes place on the rows of its modes, whatever sigma is, as that of `fastlazy.fit_nn`
+(`fastlazy.training.classes`); these have a size of their own, and u = 1.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from fastlazy._support.arguments import Array
 from fastlazy.activations.activation import Activation
-from fastlazy.activations.moments import hermite_coefficients, square_moments
+from fastlazy.activations.moments import square_moments
 from fastlazy.activations.radial import radial_moments
 from fastlazy.activations.rf_pairs import unit_rows
+from fastlazy.risk import mixture_network
 from fastlazy.risk.gradient import Gradient, population_gradient
+from fastlazy.risk.mixture_gradient import class_gradient
 from fastlazy.risk.network import network_risk_and_rounding
+from fastlazy.targets.mixture import GaussianMixture
 from fastlazy.targets.quadratic import QuadraticFunction
+from fastlazy.training.classes import (
+    Learned,
+    check_silent_start,
+    common_sign,
+    feature_means,
+    in_modes,
+    learned_function,
+    left_out,
+    outside,
+    rows_in_modes,
+    way_back,
+)
 from fastlazy.training.sizes import learned_lengths
 from fastlazy.training.start import (
     check_network,
@@ -48,9 +66,9 @@ class Run:
 
     unit: float  # u
     b0: float  # of the target
-    plain: QuadraticFunction  # the eigenvalues of the target over u
-    learned: QuadraticFunction  # the target of the call, or B + alpha S_0
-    frame: QuadraticFunction  # what is learned, in the coordinates of the flow: without b0, and B diagonal for x^2
+    plain: QuadraticFunction  # the eigenvalues of the target over u; for a mixture those of `learned_function`
+    learned: QuadraticFunction  # the target of the call, or B + alpha S_0; for a mixture `learned_function`
+    frame: Learned  # what is learned, in the coordinates of the flow: without b0, and B diagonal for x^2; or in modes
     N: int
     sigma: Activation
     second_layer: str
@@ -69,6 +87,11 @@ class Run:
     share: float = 1.0  # of `ACCURACY`, where what is learned is smaller than the network
 
     @property
+    def null_risk(self) -> float:
+        """That of the target, over u^2."""
+        return self.frame.null_risk if isinstance(self.frame, GaussianMixture) else self.plain.null_risk
+
+    @property
     def y(self) -> Array:
         """Where the flow starts."""
         second = {"free": self.layer, "scalar": self.layer[:1]}.get(self.second_layer, self.layer[:0])
@@ -85,11 +108,17 @@ class Run:
 
     def gradient(self, y: Array, parallel: bool) -> Gradient:
         """The risk and its gradient there."""
-        return population_gradient(self.frame, *self._network(y), self.sigma, parallel)
+        network = self._network(y)
+        if isinstance(self.frame, GaussianMixture):
+            return class_gradient(self.frame.modes, *network, self.sigma, parallel)
+        return population_gradient(self.frame, *network, self.sigma, parallel)
 
     def risk(self, y: Array, parallel: bool) -> tuple[float, float]:
         """The risk there, of a sigma that is not x^2, and how far it is off, from the matrix of all pairs."""
-        return network_risk_and_rounding(self.frame, *self._network(y), self.sigma, parallel)
+        network = self._network(y)
+        if isinstance(self.frame, GaussianMixture):
+            return mixture_network.network_risk(self.frame, *network, self.sigma, parallel)
+        return network_risk_and_rounding(self.frame, *network, self.sigma, parallel)
 
     def _network(self, y: Array) -> tuple[Array, Array, float]:
         """As `unpack`, with the rows that stay as they are."""
@@ -140,77 +169,102 @@ class Choices:
     c0: float | None
 
 
-def start_flow(target: QuadraticFunction, N: int, sigma: Activation, choices: Choices, rng: np.random.Generator) -> Run:
+def start_flow(target: Learned, N: int, sigma: Activation, choices: Choices, rng: np.random.Generator) -> Run:
     """The run that begins where it was asked for.
 
     Raises
     ------
     TypeError, ValueError
         If an array of the choices is not finite or of another shape, a number is beyond floating point, or there is no
-        lazy scaling for this second layer.
+        lazy scaling for this second layer, or for x^2 and a mixture from this start.
     """
-    layer, init = choices.second_layer, choices.init
+    layer, init, W0 = choices.second_layer, choices.init, rows_in_modes(target, choices.W0)
     check_scaled_layer(sigma, layer, choices.scale)
-    W, a, sign = initial_network(target, N, sigma, layer, init, choices.W0, choices.a0, rng)
-    if not sigma.is_square:
-        return _general_run(target, sigma, choices, (W, a), sign)
+    learned, common = learned_function(target, N), common_sign(target, N)
+    W, a, sign = initial_network(learned, N, sigma, layer, init, W0, choices.a0, rng, common)
+    make = _square_run if sigma.is_square else _general_run
+    run = make(target, sigma, choices, (W, a), sign)
+    if not isinstance(target, GaussianMixture):
+        return run
+    back, left = way_back(target), outside(target, choices.W0)
+
+    def weights(moved: Array) -> Array:
+        rows = run.weights(moved)
+        full = rows if back is None else rows @ back
+        return full if left is None else full + left
+
+    return replace(run, weights=weights)
+
+
+def _square_run(target: Learned, sigma: Activation, choices: Choices, start: tuple[Array, Array], sign: float) -> Run:
+    """The run for x^2, from the network of rows and second layer *start*."""
+    W, a = start
+    first = learned = learned_function(target, len(W))
     check_network(W, a, 1.0, _DOUBLE)
-    learned, rows, alpha = target, W, 1.0
+    rows, alpha = W, 1.0
     if choices.scale is not None:
-        shifted = scaled(target, W, a, choices.scale, _DOUBLE)
+        if isinstance(target, GaussianMixture):
+            check_silent_start(W, a)
+        shifted = scaled(first, W, a, choices.scale, _DOUBLE)
         learned, rows, alpha = shifted.target, shifted.W, shifted.alpha
-    c = initial_offset(target, learned.mean - float(a @ np.sum(rows**2, axis=1)), choices.c0, _DOUBLE)
-    largest = float(np.abs(target.B).max())
-    unit = 4.0 ** round(math.log2(largest) / 2) if largest > 0 else 1.0
-    beta, basis = learned.eigenbasis
+    c = initial_offset(first, learned.mean - float(a @ np.sum(rows**2, axis=1)), choices.c0, _DOUBLE)
+    unit, basis, b0 = 1.0, None, left_out(target)
+    frame: Learned
+    if isinstance(target, GaussianMixture):
+        learned, frame = first, in_modes(target)
+    else:
+        largest = float(np.abs(target.B).max())
+        unit = 4.0 ** round(math.log2(largest) / 2) if largest > 0 else 1.0
+        beta, basis = learned.eigenbasis
+        frame = QuadraticFunction(beta / unit)
+    plain = QuadraticFunction(first.eigenvalues / unit)
     rows = (rows if basis is None else rows @ basis) / math.sqrt(unit)
-    rows, second, expand = reduced(rows, a, layer != "free")
+    rows, second, expand = reduced(rows, a, choices.second_layer != "free")
 
     def weights(moved: Array) -> Array:
         full = expand(moved)
         return np.ascontiguousarray((full if basis is None else full @ basis.T) * math.sqrt(unit / alpha))
 
-    plain = QuadraticFunction(target.eigenvalues / unit)
     tau = float(np.abs(plain.eigenvalues).sum()) or 1.0
     speeds = 1 / alpha, 1 / (2 * tau * alpha**2), tau
     return Run(
-        unit, target.b0, plain, learned, QuadraticFunction(beta / unit), N, sigma, layer, rows, second,
-        (c - target.b0) / unit, weights, a, choices.scale, speeds, sign, (rows[:0], second[:0]), math.sqrt(tau),
+        unit, b0, plain, learned, frame, len(W), sigma, choices.second_layer, rows, second,
+        (c - b0) / unit, weights, a, choices.scale, speeds, sign, (rows[:0], second[:0]), math.sqrt(tau),
         2 * float(np.abs(second) @ np.sum(rows**2, axis=1)) ** 2,
     )  # fmt: skip
 
 
-def _general_run(
-    target: QuadraticFunction, sigma: Activation, choices: Choices, start: tuple[Array, Array], sign: float
-) -> Run:
+def _general_run(target: Learned, sigma: Activation, choices: Choices, start: tuple[Array, Array], sign: float) -> Run:
     """The run for a sigma that is not x^2, from the network of rows and second layer *start*."""
     from fastlazy.kernels.forces import K, own_covariances  # which loads the compiler
 
-    largest = float(np.abs(target.B).max())
+    W, a = start
+    N, lengths, learned = len(W), unit_rows(W)[1], learned_function(target, len(W))
+    largest = float(np.abs(learned.B).max())
     if largest > 0 and not 1 / _LARGEST <= largest <= _LARGEST:
         raise ValueError(
             f"target has entries of size {largest:.3g}, too far from 1 for the flow of a network with activation "
             f"{sigma.name!r}; scale B and b0 to between {1 / _LARGEST:g} and {_LARGEST:g}"
         )
-    W, a = start
-    N, lengths = len(W), unit_rows(W)[1]
     rows, layer, alpha, mean, share = W, a, 1.0, 0.0, 1.0
     if choices.scale is None:
-        mean = float(a @ hermite_coefficients(sigma, lengths, 0)[:, 0])
+        mean = float(a @ feature_means(target, sigma, W))
     else:
-        plain = doubled(target, sigma, W, a, choices.scale, _DOUBLE)
+        plain = doubled(learned, sigma, W, a, choices.scale, _DOUBLE)
         rows, layer, alpha = plain.W, plain.a, plain.alpha
         # By what W -> (1 + e) W changes alpha f, over e, if neurons are independent.
         moved = alpha * math.sqrt(float((a * lengths) ** 2 @ square_moments(sigma, lengths, derivative=1)))
-        share = min(1.0, math.sqrt(target.null_risk) / moved) if target.null_risk > 0 and moved > 0 else 1.0
-    c = initial_offset(target, target.mean - mean, choices.c0, _DOUBLE)
+        share = min(1.0, math.sqrt(learned.null_risk) / moved) if learned.null_risk > 0 and moved > 0 else 1.0
+    c = initial_offset(learned, learned.mean - mean, choices.c0, _DOUBLE)
     all_lengths = unit_rows(rows)[1]
     variances = own_covariances(radial_moments(sigma, all_lengths, K))[1]
-    _, of_a, of_c = general_companions(target, sigma, W, a, choices.second_layer == "scalar").tolist()
+    _, of_a, of_c = general_companions(learned, sigma, W, a, choices.second_layer == "scalar").tolist()
+    b0 = left_out(target)
+    frame = in_modes(target) if isinstance(target, GaussianMixture) else QuadraticFunction(target.B)
     return Run(
-        1.0, target.b0, QuadraticFunction(target.eigenvalues), target, QuadraticFunction(target.B), N, sigma,
-        choices.second_layer, rows[:N], layer[:N], c - target.b0, np.array, a, choices.scale,
+        1.0, b0, QuadraticFunction(learned.eigenvalues), learned, frame, N, sigma,
+        choices.second_layer, rows[:N], layer[:N], c - b0, np.array, a, choices.scale,
         (1 / alpha**2, of_a, of_c), sign, (rows[N:], layer[N:]),
-        float(np.linalg.norm(learned_lengths(sigma, target, W, a))),
+        float(np.linalg.norm(learned_lengths(sigma, learned, W, a))),
         float(np.abs(layer) @ np.sqrt(variances)) ** 2, alpha, share,
     )  # fmt: skip

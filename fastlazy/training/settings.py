@@ -14,7 +14,7 @@ from fastlazy.activations.activation import Activation
 from fastlazy.risk.nn import nn_risk
 from fastlazy.targets.mixture import GaussianMixture
 from fastlazy.targets.quadratic import QuadraticFunction
-from fastlazy.training.classes import Learned, learned_function
+from fastlazy.training.classes import Learned, learned_function, left_out
 from fastlazy.training.loop import TRAINED
 
 
@@ -68,8 +68,8 @@ class Settings:
 
     @property
     def b0(self) -> float:
-        """The constant that a run leaves out of the target and of c: a mixture has none."""
-        return self.target.b0 if isinstance(self.target, QuadraticFunction) else 0.0
+        """The constant that a run leaves out of the target and of c."""
+        return left_out(self.target)
 
     @property
     def b(self) -> int:

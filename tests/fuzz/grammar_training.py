@@ -269,7 +269,7 @@ def fit_nn(draw: Draw) -> Call:
 def nn_flow(draw: Draw) -> Call:
     N, d = shape(draw)
     kind = draw.pick(["ones", "signs", "scalar", "free"])
-    arguments = {"target": target(draw, d), "N": values.count(draw, N)}
+    arguments = {"target": grammar_mixture.trained(draw, d, 0.2), "N": values.count(draw, N)}
     name = draw.pick(["square", "square", "relu", "tanh"])
     arguments["activation"] = draw.one_of([name], ["step"], ["nothing", None, 1, *values.strange()])
     arguments["second_layer"] = draw.one_of([kind], (), ["nothing", None, 1, b"ones", *values.strange()])

@@ -45,6 +45,15 @@ def test_a_trained_network():
     assert found(regime="NN", n_samples=2000, activation="relu", second_layer="free")[0]["predicted"] is None
 
 
-def test_no_flow():
-    with pytest.raises(ValueError, match="nn = 'flow' is for targets that are functions"):
-        canonical_cell({"regime": "NN", "d": 4, "N": 3, "target": "mixture", "nn": "flow"})
+@pytest.mark.filterwarnings("error")
+def test_a_network_of_gradient_flow():
+    results, mixture, _ = found(regime="NN", nn="flow", second_layer="signs")
+    assert results["predicted"] == fastlazy.nn_risk(mixture, 5)
+    assert results["predicted"] < results["risk"] < results["predicted"] + 1e-6
+    assert results["fit_status"] == "finished"
+    few, _, _ = found(regime="NN", nn="flow", activation="relu", second_layer="free", max_gradients=30)
+    assert few["fit_status"] == "unconverged"
+    assert few["predicted"] is None
+    lazy, _, lazy_stream = found(regime="NN", N=6, nn="flow", second_layer="signs", scale=1e4, init="symmetric")
+    W = fastlazy.nn_flow(mixture, 6, scale=1e4, init="symmetric", rng=lazy_stream, time=0.0).W0[:3]
+    assert lazy["risk"] == pytest.approx(fastlazy.nt_risk(mixture, W), abs=1e-6)

@@ -136,7 +136,6 @@ def test_an_exponential_mixture():
 @pytest.mark.parametrize(
     "refuses",
     [
-        lambda m: fastlazy.nn_flow(m, 2),
         lambda m: fastlazy.rf_function(m, draw_weights(2, 3)),
         lambda m: fastlazy.nt_function(m, draw_weights(2, 3)),
         lambda m: fastlazy.captured_share(m, fastlazy.exponential_target(3)),

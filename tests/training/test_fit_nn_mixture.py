@@ -282,8 +282,3 @@ def test_what_one_sign_cannot_learn_is_told(second_layer, sign):
     with pytest.warns(UserWarning, match=f"the risk stays above {least:.3g}; pass second_layer='signs'"):
         fit = fastlazy.fit_nn(mixture, 4, n_samples=200_000, second_layer=second_layer, rng=0)
     assert -1e-9 < fit.risk[-1] - least < 0.02
-
-
-def test_flow_does_not_take_a_mixture(mixture):
-    with pytest.raises(TypeError, match="target must be a QuadraticTarget, got GaussianMixture"):
-        fastlazy.nn_flow(mixture, 3)
