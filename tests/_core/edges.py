@@ -257,6 +257,12 @@ def half(parity):
         yield name, (np.float32, np.float64)[("training" in name) ^ parity]
 
 
+def near_twins(parity):
+    """Names of the tests that compare a half with its slow twins near the edges of a layout."""
+    test = "test_layout_edges.py::test_equals_its_slow_twin"
+    return [f"{test}[{name}-near-{dtype.__name__}]" for name, dtype in half(parity)]
+
+
 def results(*parities):
     """What each computation of these halves gives at one size, and normals, by their name and dtype."""
     found = {}

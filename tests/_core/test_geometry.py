@@ -65,11 +65,7 @@ def check(name, halves, own_results, file, *tests):
 def test_every_computation_under_another_geometry(name, own_results, tmp_path):
     """It equals its slow twin, and this geometry's; in one dtype, as compiling takes most of the time."""
     half = OTHERS.index(name) % 2
-    twins = [
-        f"test_layout_edges.py::test_equals_its_slow_twin[{computation}-near-{dtype.__name__}]"
-        for computation, dtype in edges.half(half)
-    ]
-    check(name, [half], own_results, tmp_path / "results.npz", "test_tile.py", *twins)
+    check(name, [half], own_results, tmp_path / "results.npz", "test_tile.py", *edges.near_twins(half))
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import edges
 import numpy as np
 import pytest
 from numpy.lib.stride_tricks import as_strided
@@ -102,7 +103,7 @@ def test_tiles_that_are_always_tall_are_caught(copy, registers):
 
 @pytest.mark.slow
 def test_indices_stay_inside(copy):
-    """What is not tiles, with numba's check of every index."""
+    """What is not tiles, with numba's check of every index; each computation in one dtype."""
     _, run = copy
-    done = run("test_layout_edges.py", "-k", "twin and near", NUMBA_BOUNDSCHECK="1")
+    done = run(*edges.near_twins(0), NUMBA_BOUNDSCHECK="1")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
