@@ -130,12 +130,12 @@ def test_planted_faults_are_counted(monkeypatch):
     assert faults == {3: "silent", 5: "crash", 7: "hang", 9: "hang", 11: "unclear", 13: "broken", 15: "silent"}
 
 
-@pytest.mark.slow
 def _plain(note):
     """Without the addresses of objects."""
     return re.sub("0x[0-9a-f]+", "0x", note)
 
 
+@pytest.mark.slow
 def test_the_report_counts_and_can_be_replayed(capsys):
     done = list(runner.run(names.make_fast, 0, list(range(8))))
     table = runner.report(done, 0)

@@ -248,13 +248,28 @@ COMPUTATIONS = {
 }
 
 
-def results():
-    """What each computation gives at one size, and normals, by their name and dtype."""
+def half(parity):
+    """Each computation in one dtype, (name, dtype); the other parity has the others.
+
+    Trainings have one dtype and all else the other, since most of what is compiled for one training serves all.
+    """
+    for name in COMPUTATIONS:
+        yield name, (np.float32, np.float64)[("training" in name) ^ parity]
+
+
+def near_twins(parity):
+    """Names of the tests that compare a half with its slow twins near the edges of a layout."""
+    test = "test_layout_edges.py::test_equals_its_slow_twin"
+    return [f"{test}[{name}-near-{dtype.__name__}]" for name, dtype in half(parity)]
+
+
+def results(*parities):
+    """What each computation of these halves gives at one size, and normals, by their name and dtype."""
     found = {}
+    for name, dtype in [case for parity in parities for case in half(parity)]:
+        for k, (array, _) in enumerate(COMPUTATIONS[name](101, 30, 131, 53, dtype, parallel=False)):
+            found[f"{name} {k} {np.dtype(dtype).name}"] = array
     for dtype in (np.float32, np.float64):
-        for name, computation in COMPUTATIONS.items():
-            for k, (array, _) in enumerate(computation(101, 30, 131, 53, dtype, parallel=False)):
-                found[f"{name} {k} {np.dtype(dtype).name}"] = array
         normals = np.empty(1000, dtype)
         normal.fill_normals(np.uint64(3), np.uint64(4), normals)
         found[f"normals {np.dtype(dtype).name}"] = normals

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import edges
 import numpy as np
 import pytest
 from numpy.lib.stride_tricks import as_strided
@@ -75,12 +76,12 @@ def plant(file, before, after):
 def test_a_planted_overrun_of_one_number_is_caught(copy):
     """The last block of a result writes one number more: the comparison with the slow twin cannot see it."""
     package, run = copy
-    line = "                    out[i, p * width + j] = C[p - p0, i - start, j]\n"
+    line = "                out[i, first + j] = C[i - start, j]\n"
     plant(package / "_core" / "gram.py", line, line + "    pointer_store(out, out.size)\n")
     plant(
         package / "_core" / "gram.py",
-        "@jit\ndef copy_out(",
-        "@jit\ndef pointer_store(out, place):\n    carray(pointer(out, place), 1)[0] = 1\n\n\n@jit\ndef copy_out(",
+        "@jit\ndef write_block(",
+        "@jit\ndef pointer_store(out, place):\n    carray(pointer(out, place), 1)[0] = 1\n\n\n@jit\ndef write_block(",
     )
     plant(package / "_core" / "gram.py", "from numba import types\n", "from numba import carray, types\n")
     done = run("test_layout_edges.py", "-k", "twin and kernels and near and float64")
@@ -95,20 +96,14 @@ def test_tiles_that_are_always_tall_are_caught(copy, registers):
     """As it once was: eight rows are written where four were asked for, into memory padded for four."""
     package, run = copy
     plant(package / "_core" / "tile.py", "if row + HEIGHT <= last and column + HEIGHT <= own:", "if True:")
-    done = run(
-        "test_tile.py",
-        "test_layout_edges.py",
-        "-k",
-        "multiply_panels or kernels or models",
-        FASTLAZY_REGISTERS=registers,
-    )
+    done = run("test_tile.py", "-k", "multiply_panels", FASTLAZY_REGISTERS=registers)
     assert done.returncode != 0, done.stdout
     assert "memory outside of" in done.stdout or done.returncode < 0
 
 
 @pytest.mark.slow
 def test_indices_stay_inside(copy):
-    """What is not tiles, with numba's check of every index."""
+    """What is not tiles, with numba's check of every index; each computation in one dtype."""
     _, run = copy
-    done = run("test_layout_edges.py", "-k", "twin and near", NUMBA_BOUNDSCHECK="1")
+    done = run(*edges.near_twins(0), NUMBA_BOUNDSCHECK="1")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]

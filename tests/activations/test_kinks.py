@@ -105,7 +105,7 @@ def test_moments_of_known_functions(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(20))
 def test_moments_of_drawn_functions(seed):
-    """Ten functions a seed, at lengths from 1e-12 to 1e6."""
+    """Four functions a seed, at lengths from 1e-12 to 1e6."""
     rng = np.random.default_rng(seed)
     for _ in range(10):
         function = drawn(rng)

@@ -56,8 +56,11 @@ def test_the_best_network_has_the_risk_of_random_features(sigma):
         return network_risk(mixture, W, a, c, sigma)
 
     eye = np.eye(4)
-    value, slope = at(np.zeros(4)), np.array([(at(e) - at(-e)) / 2 for e in eye])
-    curvature = np.array([[(at(e + f) - at(e) - at(f) + value) for f in eye] for e in eye])
+    value, ahead, behind = at(np.zeros(4)), [at(e) for e in eye], [at(-e) for e in eye]
+    slope, curvature = np.subtract(ahead, behind) / 2, np.empty((4, 4))
+    for i in range(4):
+        for j in range(i + 1):
+            curvature[i, j] = curvature[j, i] = at(eye[i] + eye[j]) - ahead[i] - ahead[j] + value
     best = np.linalg.solve(curvature, -slope)
     assert at(best) == pytest.approx(rf_risk(mixture, W, sigma), rel=1e-8)
     assert at(1.1 * best) > at(best)

@@ -3,7 +3,7 @@
 import copy
 import dataclasses
 import pickle
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 import pytest
@@ -16,19 +16,23 @@ W, A = RNG.standard_normal((3, 5)), np.array([1.0, 0.5, 2.0])
 TEACHER = fl.network_function(W, A, 0.25)
 TARGET = QuadraticTarget(TEACHER.B, TEACHER.b0)
 V = fl.draw_weights(4, 5, rng=1)
-FIT = fl.fit_nn(TARGET, 2, n_samples=200, rng=0)
-LAZY = fl.fit_nn(TARGET, 2, n_samples=200, rng=0, scale=2.0)
+
+
+@cache  # made when first asked for: two processes that collect this file would compile the same kernels
+def fit(scale=None):
+    return fl.fit_nn(TARGET, 2, n_samples=200, rng=0, scale=scale)
+
 
 LEARNED = {
-    "network": TEACHER,
-    "rf": fl.rf_function(TARGET, V),
-    "nt": fl.nt_function(TARGET, V),
-    "fit": FIT.function,
-    "lazy fit": LAZY.function,
-    "start": fl.linearize(V).start,
-    "linear in a": fl.linearize(V).rf(2.0),
-    "linear in W": fl.linearize(V).nt(2 * V),
-    "both": fl.linearize(V).both(2 * V),
+    "network": lambda: TEACHER,
+    "rf": lambda: fl.rf_function(TARGET, V),
+    "nt": lambda: fl.nt_function(TARGET, V),
+    "fit": lambda: fit().function,
+    "lazy fit": lambda: fit(2.0).function,
+    "start": lambda: fl.linearize(V).start,
+    "linear in a": lambda: fl.linearize(V).rf(2.0),
+    "linear in W": lambda: fl.linearize(V).nt(2 * V),
+    "both": lambda: fl.linearize(V).both(2 * V),
 }
 TAKE_A_TARGET = {
     "rf_risk": partial(fl.rf_risk, W=V),
@@ -44,16 +48,17 @@ TAKE_A_TARGET = {
     "lazy_risk": partial(fl.lazy_risk, W=V, scale=2.0),
     "rf_captured_limit": partial(fl.rf_captured_limit, N=4),
     "nt_captured_limit": partial(fl.nt_captured_limit, N=4),
-    "captured_share": partial(fl.captured_share, f=FIT.function),
-    "population_distance": partial(fl.population_distance, g=FIT.function),
+    "captured_share": lambda target: fl.captured_share(target, f=fit().function),
+    "population_distance": lambda target: fl.population_distance(target, g=fit().function),
     "rf_function": lambda target: fl.rf_function(target, V).B,
     "nt_function": lambda target: fl.nt_function(target, V).B,
     "fit_nn": lambda target: fl.fit_nn(target, 2, n_samples=200, rng=0).risk,
 }
 
 
-@pytest.mark.parametrize("f", LEARNED.values(), ids=LEARNED)
-def test_what_is_learned_is_a_function_and_no_target(f):
+@pytest.mark.parametrize("learned", LEARNED.values(), ids=LEARNED)
+def test_what_is_learned_is_a_function_and_no_target(learned):
+    f = learned()
     assert type(f) is QuadraticFunction
     assert not hasattr(f, "sample")
     assert f.d == 5

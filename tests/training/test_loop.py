@@ -45,7 +45,9 @@ def test_gathered_samples_make_the_run_of_drawn_ones(b, second_layer):
     X = drawn_samples(KEY, n, b, len(BETA), 4, second_layer, float)
     y = X**2 @ BETA + 0.2
     _, drawn = trained(setup(b, second_layer), loop.Course(n, rates, KEY))
-    _, gathered = trained(setup(b, second_layer), loop.Course(n, rates), (X[::-1], y[::-1], np.arange(n)[::-1]))
+    _, gathered = trained(
+        setup(b, second_layer), loop.Course(n, rates), (X[::-1].copy(), y[::-1].copy(), np.arange(n)[::-1].copy())
+    )
     for part, twin in zip(drawn, gathered, strict=True):
         np.testing.assert_allclose(part, twin, rtol=0, atol=1e-12)
 
