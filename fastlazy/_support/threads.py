@@ -10,7 +10,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -131,18 +131,64 @@ class Team(NamedTuple):
 def team(members: int, *, interruptible: bool = False) -> Iterator[Team]:
     """A team of so many *members*, or of the calling thread alone where no threads can be had.
 
-    That is so at the end of the interpreter, and where the system has no more of them. An *interruptible* team of one
+    That is so at the end of the interpreter, and where the system has no more of them. Threads are kept for the next
+    team of that size. An *interruptible* team of one
     has a thread, too: compiled code that runs on the calling thread itself does not see Ctrl-C until it returns.
     """
-    with ExitStack() as stack:
-        pool = None
-        if members > 1 or interruptible:
-            pool = stack.enter_context(ThreadPoolExecutor(members, thread_name_prefix="fastlazy"))
-        if pool is not None and not _all_started(pool, members):
-            pool, members = None, 1
-        _busy.add(members)
-        stack.callback(_busy.add, -members)
+    pool = _idle.take(members) if members > 1 or interruptible else None
+    if pool is not None and not _all_started(pool, members):
+        pool.shutdown()
+        pool, members = None, 1
+    _busy.add(members)
+    try:
         yield Team(members, np.zeros(board_size(members), np.int64), pool)
+    except BaseException:  # members may still be on their way home
+        if pool is not None:
+            pool.shutdown()
+        raise
+    else:
+        if pool is not None:
+            _idle.keep(members, pool)
+    finally:
+        _busy.add(-members)
+
+
+class _Idle:
+    """The threads of the last team: to start others takes a millisecond, as long as a small kernel."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._pool: ThreadPoolExecutor | None = None
+        self._key: Any = None
+
+    def take(self, members: int) -> ThreadPoolExecutor:
+        """Threads for so many *members*, which nobody else uses."""
+        with self._lock:
+            if self._pool is not None and self._key == _kind(members):
+                pool, self._pool = self._pool, None
+                return pool
+        return ThreadPoolExecutor(members, thread_name_prefix="fastlazy")
+
+    def keep(self, members: int, pool: ThreadPoolExecutor) -> None:
+        """Keep a *pool* that is no longer used, in place of the one that was kept."""
+        with self._lock:
+            last, self._pool, self._key = self._pool, pool, _kind(members)
+        if last is not None:
+            last.shutdown()
+
+    def forget(self) -> None:
+        """Begin anew in a process that was forked: threads stay behind."""
+        self.__init__()  # type: ignore[misc]
+
+
+def _kind(members: int) -> tuple[int, object]:
+    """What threads must have in common to take each other's place: they keep the processors of their first day."""
+    return members, os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+
+
+_idle = _Idle()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_idle.forget)
 
 
 def _all_started(pool: ThreadPoolExecutor, members: int) -> bool:

@@ -142,6 +142,71 @@ def test_no_threads_to_be_had(monkeypatch):
     assert (together.members, called) == (1, [(0, 1)])
 
 
+def threads_of(together):
+    """The threads of a team of two, by numbers that last as long as they live."""
+    gate, seen = threading.Barrier(2), []
+
+    def look(member, members, board):
+        gate.wait(60)  # else one thread could make both calls
+        seen.append(threading.get_ident())
+
+    together(look)
+    return set(seen)
+
+
+def next_threads():
+    with threads.team(2) as together:
+        return threads_of(together)
+
+
+def test_the_next_team_has_the_same_threads():
+    first = next_threads()
+    assert len(first) == 2
+    assert next_threads() == first
+
+
+def test_teams_side_by_side_have_threads_of_their_own():
+    with threads.team(2) as one:
+        assert not threads_of(one) & next_threads()
+
+
+def stop_a_team():
+    with threads.team(2) as together:
+        raise KeyError(together.pool)
+
+
+def test_threads_of_a_team_that_was_stopped_are_not_used_again():
+    with pytest.raises(KeyError) as stopped:
+        stop_a_team()
+    with pytest.raises(RuntimeError, match="shutdown"):
+        stopped.value.args[0].submit(int)
+    assert len(next_threads()) == 2
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_process_starts_threads_of_its_own():
+    next_threads()
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if len(next_threads()) == 2 else 1)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no affinity")
+def test_threads_that_may_run_elsewhere_are_not_used_again():
+    program = (
+        "import os; from fastlazy._support import threads\n"
+        "seen = []\n"
+        "def look(*_): seen.append(os.sched_getaffinity(0))\n"
+        "with threads.team(2) as together: together(look)\n"
+        "os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
+        "with threads.team(2) as together: together(look)\n"
+        "print([len(processors) for processors in seen[2:]])\n"
+    )
+    assert run(program).stdout == "[1, 1]\n"
+
+
 def test_blas_gets_its_threads_back_after_runs_side_by_side():
     """Two runs that overlap: the one that began first ends last, and the other way round."""
     target = fastlazy.exponential_target(20, rng=0)
