@@ -20,9 +20,10 @@ from typing import NamedTuple
 import numpy as np
 
 from fastlazy._core.jit import jit, jit_inline
-from fastlazy._core.layout import aligned_zeros, ceil_div, copy_to_panels, padded, pointer
+from fastlazy._core.layout import aligned_zeros, ceil_div, padded, pointer
 from fastlazy._core.loops import call_loop
-from fastlazy._core.tile import multiply
+from fastlazy._core.moves import turn
+from fastlazy._core.tile import multiply, multiply_panels
 
 FIXED, SCALAR, FREE = 0, 1, 2  # what of the second layer is trained
 _SHORT, _LONG = 24, 48  # samples of a block, at least: cost of rows, cost of W's way from memory
@@ -34,8 +35,7 @@ class Block(NamedTuple):
     """Scratch for several minibatches; all but G is for coefficients only, for each sign if there are two."""
 
     G: np.ndarray  # (groups, rows, 4) interleaved: <x_r, x_s>
-    Z_rows: np.ndarray  # (groups, neurons, 4) interleaved: Z with neurons as its inner index
-    Z_panels: np.ndarray  # (signs, panels, neurons, width): the same, zero for neurons of the other sign
+    Z_panels: np.ndarray  # (signs, panels, neurons, width): samples as columns, zero for neurons of the other sign
     K: np.ndarray  # (signs, rows, length): Z Z^T over the neurons of a sign, see `fill_gram`
     T: np.ndarray  # (signs, rows + 1, length)
     A: np.ndarray  # (signs, rows + 1, length): what a sample adds to W is A_t Z0 x_t^T
@@ -73,7 +73,6 @@ def allocate_block(groups: int, a: np.ndarray, several: bool, coefficients: bool
     length = _LENGTH * ceil_div(rows, _LENGTH)
     shapes = [
         (groups if several else 0, rows, 4),
-        (groups if signs else 0, neurons, 4),
         (signs, ceil_div(rows, width), neurons, width),
         (signs, rows, length),
         (signs, rows + 1, length),
@@ -84,46 +83,51 @@ def allocate_block(groups: int, a: np.ndarray, several: bool, coefficients: bool
 
 
 @jit
-def fill_inner_products(X, g, X_panels, C, G):
-    """Fill G[g, r, s] = <x_r, x_(4 g + s)> for all r up to 4 g + 3, in place."""
+def fill_inner_products(X_panels, first, last, C, G):
+    """Fill G[g, r, s] = <x_r, x_(4 g + s)> for groups *first* to *last* and all r up to 4 g + 3, in place.
+
+    C (rows, width) has room for these groups.
+    """
     _, d4, width = X_panels.shape
-    for p in range(ceil_div(4 * g + 4, width)):
-        multiply(X, g, g + 1, X_panels[p], 0, d4, False, C)
-        for r in range(p * width, min((p + 1) * width, 4 * g + 4)):
-            for s in range(4):
-                G[g, r, s] = C[s, r - p * width]
+    for p in range(ceil_div(4 * last, width)):
+        multiply_panels(X_panels, 4 * first, 4 * last, X_panels[p], 0, d4, False, C, X_panels[p], 0)
+        for g in range(first, last):
+            for r in range(p * width, min((p + 1) * width, 4 * g + 4)):
+                for s in range(4):
+                    G[g, r, s] = C[4 * (g - first) + s, r - p * width]
 
 
 @jit
-def transpose_products(Z, a, p, start, stop, Z_rows, Z_panels):
-    """Write Z (rows, width) of panel p, groups start to stop, with neurons as its inner index, in place."""
+def transpose_products(Z, a, p, start, stop, Z_panels):
+    """Write Z (rows, width) of panel p, groups start to stop, as columns of *Z_panels* (see `Block`), in place."""
     width = Z.shape[1]
     first = p * width
-    for g in range(start, stop):
-        for j in range(width):
-            for s in range(4):
-                Z_rows[g, first + j, s] = Z[4 * g + s, j]
-        for h in range(len(Z_panels)):
-            copy_to_panels(Z_rows[g], g, first, first + width, Z_panels[h])
-        if len(Z_panels) == 2:
-            for j in range(width):
-                for s in range(4):
-                    q, column = divmod(4 * g + s, width)
-                    Z_panels[0 if a[j] < 0 else 1, q, first + j, column] = 0
+    for h in range(len(Z_panels)):
+        row = 4 * start
+        while row < 4 * stop:
+            q, column = divmod(row, width)
+            rows = min(4 * stop - row, width - column)
+            turn(Z, row, 0, rows, width, Z_panels[h, q], first, column)
+            if len(Z_panels) == 2:
+                for j in range(width):
+                    if (a[j] < 0) != (h == 1):
+                        Z_panels[h, q, first + j, column : column + rows] = 0
+            row += rows
 
 
 @jit
-def fill_gram(Z_rows, g, Z_panels, C, K):
-    """Fill rows 4 g, ..., 4 g + 3 of K (rows, rows) for one sign, in place.
+def fill_gram(Z_panels, first, last, C, K):
+    """Fill rows 4 first to 4 last of K (rows, rows) for one sign, in place.
 
-    K holds 2 <z_s, z_r> below the diagonal, |z_s|^2 on it and zeros above: T^T K T is then the whole sum.
+    K holds 2 <z_s, z_r> below the diagonal, |z_s|^2 on it and zeros above: T^T K T is then the whole sum. C (rows,
+    width) has room for these rows.
     """
     _, neurons, width = Z_panels.shape
-    for p in range(ceil_div(4 * g + 4, width)):
-        multiply(Z_rows, g, g + 1, Z_panels[p], 0, neurons, False, C)
-        for s in range(4):
-            for r in range(p * width, min((p + 1) * width, 4 * g + s + 1)):
-                K[4 * g + s, r] = C[s, r - p * width] * (2 if r < 4 * g + s else 1)
+    for p in range(ceil_div(4 * last, width)):
+        multiply_panels(Z_panels, 4 * first, 4 * last, Z_panels[p], 0, neurons, False, C, Z_panels[p], 0)
+        for s in range(4 * first, 4 * last):
+            for r in range(p * width, min((p + 1) * width, s + 1)):
+                K[s, r] = C[s - 4 * first, r - p * width] * (2 if r < s else 1)
 
 
 @jit

@@ -50,21 +50,18 @@ def padded(n: int) -> int:
 
 
 def panel_width(columns: int, dtype: Any) -> int:
-    """Columns of one panel of numbers of *dtype*: wide, unless narrow panels save more than a few percent."""
+    """Columns of one panel of numbers of *dtype*: wide, unless narrow panels save more than a few percent.
+
+    They are whole groups of four, which narrow panels always are.
+    """
     lanes = REGISTER_BYTES // np.dtype(dtype).itemsize
     wide, narrow = (vectors * lanes * -(-columns // (vectors * lanes)) for vectors in (WIDE, NARROW))
-    return lanes * (NARROW if narrow < 0.95 * wide else WIDE)
-
-
-def operand_width(n: int, dtype: Any) -> int:
-    """Columns of one panel of a matrix that stands on either side of a product: whole groups of four."""
-    width = panel_width(n, dtype)
-    return width if width % INTERLEAVE == 0 else NARROW * REGISTER_BYTES // np.dtype(dtype).itemsize
+    return lanes * (NARROW if narrow < 0.95 * wide or WIDE * lanes % INTERLEAVE else WIDE)
 
 
 def allocate_panels(n: int, k: int, dtype: Any) -> np.ndarray:
     """Memory (panels, k4, width) for n columns of length k, all zero."""
-    width = operand_width(n, dtype)
+    width = panel_width(n, dtype)
     return aligned_zeros((ceil_div(n, width), padded(k), width), dtype)
 
 
@@ -105,12 +102,6 @@ def interleave(A, g, X):  # type: ignore[no-untyped-def]
 def copy_to_panels(X, g, start, stop, panels):  # type: ignore[no-untyped-def]
     """Write a matrix's rows 4 g, ..., 4 g + 3, X (k, 4) interleaved, as columns of *panels*, k in a range, in place."""
     p, column = divmod(4 * g, panels.shape[2])
-    if column + 4 <= panels.shape[2]:
-        for k in range(start, stop):
-            for s in range(4):
-                panels[p, k, column + s] = X[k, s]
-    else:  # a panel need not hold whole groups
+    for k in range(start, stop):
         for s in range(4):
-            p, column = divmod(4 * g + s, panels.shape[2])
-            for k in range(start, stop):
-                panels[p, k, column] = X[k, s]
+            panels[p, k, column + s] = X[k, s]

@@ -58,7 +58,7 @@ def _copy(vectors, source, target):  # type: ignore[no-untyped-def]
         _copy_narrow(source, target)
 
 
-def _vectors(number: Any) -> tuple[Any, int, int]:
+def vector_type(number: Any) -> tuple[Any, int, int]:
     """The LLVM type of a register of numbers of a numba type, how many it holds, and their bytes."""
     bytes_each = number.bitwidth // 8
     lanes = REGISTER_BYTES // bytes_each
@@ -71,7 +71,7 @@ def _copied(vectors: int) -> Any:
     @intrinsic  # type: ignore[untyped-decorator]
     def copy(typingctx, source, target):  # type: ignore[no-untyped-def]
         def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
-            vector, lanes, size = _vectors(source.dtype)
+            vector, lanes, size = vector_type(source.dtype)
             for j in range(vectors):
                 at_source, at_target = (
                     builder.bitcast(builder.gep(arg, [ir.IntType(64)(j * lanes)]), vector.as_pointer()) for arg in args
@@ -96,7 +96,7 @@ def _turn_square(typingctx, source, source_row, target, target_row):  # type: ig
 
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
         source_at, source_apart, target_at, target_apart = args
-        vector, lanes, size = _vectors(source.dtype)
+        vector, lanes, size = vector_type(source.dtype)
         i64, i32 = ir.IntType(64), ir.IntType(32)
 
         def place(pointer, apart, i):  # type: ignore[no-untyped-def]

@@ -48,6 +48,7 @@ from fastlazy._core.block import (
 )
 from fastlazy._core.geometry import REGISTER_BYTES
 from fastlazy._core.jit import jit
+from fastlazy._core.lanes import sum_lanes
 from fastlazy._core.layout import aligned_zeros, ceil_div, groups_of, padded, panel_width
 from fastlazy._core.samples import Samples, allocate_samples, draw_block, given
 from fastlazy._core.team import meet, take
@@ -120,7 +121,7 @@ class Work(NamedTuple):
     f: np.ndarray  # (panels, 4 groups, lanes): sums of a z^2 over the columns j, lanes + j, ... of a panel
     e: np.ndarray  # (4 groups,): errors, times their weights
     U: np.ndarray  # (members, 4 groups, width): Z times its coefficients
-    C: np.ndarray  # (members, 4, width): a tile of X X^T and its like
+    C: np.ndarray  # (members, 4 TALL, width): a tile of X X^T and its like
     block: Block
     sigma: Sigma
 
@@ -163,7 +164,7 @@ def allocate(
         f=aligned_zeros((panels, 4 * groups, REGISTER_BYTES // dtype.itemsize), dtype),
         e=np.zeros(4 * groups, dtype),
         U=aligned_zeros((shape.members, 4 * groups, width), dtype),
-        C=aligned_zeros((shape.members, 4, width), dtype),
+        C=aligned_zeros((shape.members, 4 * TALL, width), dtype),
         block=allocate_block(groups, network.a[0], shape.several, shape.coefficients),
         sigma=Sigma(
             loops=np.array([*(shape.loops or ())], np.int64),
@@ -194,6 +195,7 @@ def advance(member, members, board, stretch, rates, samples, work, network):
     row_chunks = ceil_div(groups, row_chunk)
     feature_chunk = max(TALL, _ITEM // (16 * width * groups) // TALL * TALL)
     feature_chunks = ceil_div(d4 // 4, feature_chunk)
+    pieces = ceil_div(groups, TALL)  # of the block's samples
 
     draw_block(board, member, members, key, first_group, 0, samples)
     running = meet(board, members)
@@ -207,7 +209,7 @@ def advance(member, members, board, stretch, rates, samples, work, network):
         a, a_next = network.a[turn], network.a[1 - turn]
 
         products = panels * row_chunks
-        items = products + (groups if m > 1 else 0)
+        items = products + (pieces if m > 1 else 0)
         item = take(board, items, member, members)
         while item < items:
             if item < products:
@@ -221,19 +223,22 @@ def advance(member, members, board, stretch, rates, samples, work, network):
                     apply_sigma(sigma, work.Z[p], p, 4 * start, 4 * stop, member)
                     fill_sums(sigma.H[p], a[p], start, stop, work.f[p])
                 elif signs > 0:
-                    transpose_products(work.Z[p], a[p], p, start, stop, block.Z_rows, block.Z_panels)
+                    transpose_products(work.Z[p], a[p], p, start, stop, block.Z_panels)
             else:
-                fill_inner_products(X, item - products, samples.X_panels, work.C[member], block.G)
+                first = (item - products) * TALL
+                last = min(first + TALL, groups)
+                fill_inner_products(samples.X_panels, first, last, work.C[member], block.G)
             item = take(board, items, member, members)
         if not meet(board, members):
             return
 
         if m > 1 and signs > 0:
-            item = take(board, signs * groups, member, members)
-            while item < signs * groups:
-                g, sign = divmod(item, signs)
-                fill_gram(block.Z_rows, g, block.Z_panels[sign], work.C[member], block.K[sign])
-                item = take(board, signs * groups, member, members)
+            item = take(board, signs * pieces, member, members)
+            while item < signs * pieces:
+                piece, sign = divmod(item, signs)
+                first, last = piece * TALL, min((piece + 1) * TALL, groups)
+                fill_gram(block.Z_panels[sign], first, last, work.C[member], block.K[sign])
+                item = take(board, signs * pieces, member, members)
             if not meet(board, members):
                 return
 
@@ -283,25 +288,15 @@ def advance(member, members, board, stretch, rates, samples, work, network):
 @jit
 def fill_squares(Z, a, start, stop, f):
     """Fill f = sum_j a_j Z_j^2, in place, one sum a lane: adding across a vector is left to the end."""
-    lanes = f.shape[1]
     for s in range(4 * start, 4 * stop):
-        for j in range(lanes):
-            f[s, j] = a[j] * Z[s, j] * Z[s, j]
-        for v in range(1, Z.shape[1] // lanes):
-            for j in range(lanes):
-                f[s, j] += a[v * lanes + j] * Z[s, v * lanes + j] * Z[s, v * lanes + j]
+        sum_lanes(True, a, Z, s, f)
 
 
 @jit
 def fill_sums(H, a, start, stop, f):
     """Fill f = sum_j a_j H_j, in place, one sum a lane, as `fill_squares`."""
-    lanes = f.shape[1]
     for s in range(4 * start, 4 * stop):
-        for j in range(lanes):
-            f[s, j] = a[j] * H[s, j]
-        for v in range(1, H.shape[1] // lanes):
-            for j in range(lanes):
-                f[s, j] += a[v * lanes + j] * H[s, v * lanes + j]
+        sum_lanes(False, a, H, s, f)
 
 
 @jit

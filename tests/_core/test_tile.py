@@ -104,8 +104,7 @@ def test_operands(dtype, n, d):
     for p, panel in enumerate(panels):
         moves.fill_panel(A, p, panel)
     width = panels.shape[2]
-    assert width == layout.operand_width(n, dtype)
-    assert width % 4 == 0
+    assert width == layout.panel_width(n, dtype)
     np.testing.assert_array_equal(panels, in_panels(np.pad(A, ((0, 0), (0, -d % 4))), width))
 
 
@@ -122,12 +121,16 @@ def test_turn(dtype, rows, columns):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_panels_are_narrow_where_that_saves_padding(dtype):
+    """Or where a wide panel is not of whole groups of four."""
     one = lanes(dtype)
-    assert layout.panel_width(3 * one, dtype) == 3 * one
+    wide = 3 * one if 3 * one % 4 == 0 else 2 * one
+    assert layout.panel_width(3 * one, dtype) == wide
     assert layout.panel_width(4 * one, dtype) == 2 * one
-    assert layout.panel_width(1000 * one, dtype) == 3 * one
+    assert layout.panel_width(1000 * one, dtype) == wide
     for columns in range(1, 200):
-        assert layout.panel_width(columns, dtype) in (2 * one, 3 * one)
+        width = layout.panel_width(columns, dtype)
+        assert width in (2 * one, 3 * one)
+        assert width % 4 == 0
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
