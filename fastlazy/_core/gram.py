@@ -211,18 +211,22 @@ def add_moments(member, members, board, features, count, y, out):
 @jit
 def mirror(member, members, board, scale, out):
     """Multiply the lower part of *out* (n, n) by *scale* and copy it to the upper, in place."""
-    n = len(out)
+    n, factor = len(out), out.dtype.type(scale)
     blocks = ceil_div(n, ROWS)
     item = take(board, blocks * blocks, member, members)
     while item < blocks * blocks:
         row, column = divmod(item, blocks)
-        for i in range(row * ROWS, min((row + 1) * ROWS, n)):
-            if column > row:
-                break
-            for j in range(column * ROWS, min((column + 1) * ROWS, i + 1)):
-                value = out[i, j] * out.dtype.type(scale)
-                out[i, j] = value
-                out[j, i] = value
+        start, stop, first = row * ROWS, min((row + 1) * ROWS, n), column * ROWS
+        if column <= row:
+            for i in range(start, stop):
+                for j in range(first, min(first + ROWS, i + 1)):
+                    out[i, j] *= factor
+        if column < row:
+            turn(out, start, first, stop - start, ROWS, out, first, start)
+        elif column == row:
+            for i in range(start, stop):
+                for j in range(first, i):
+                    out[j, i] = out[i, j]
         item = take(board, blocks * blocks, member, members)
     meet(board, members)
 

@@ -88,7 +88,7 @@ def fill_coefficients(member, members, board, unit, left, right, cuts, scratch, 
         for which in range(4):
             j, i = ((0, 0), (0, 2), (2, 0), (1, 1))[which]
             copy_rows(C, rows, S, 0)
-            sum_series(S, left[j], right[i, p], start, stop, terms)
+            sum_series(S, left[j], right[i, p], start, stop, terms, 0)
             if which == 0:
                 copy_rows(S, rows, coefficients.A[p], start)
             elif which == 1:

@@ -14,7 +14,7 @@ from fastlazy._support.arguments import Array, check_array, check_columns, shown
 from fastlazy.activations.activation import Activation
 from fastlazy.activations.builtin import check_activation
 from fastlazy.kernels.feature_operands import FeaturesOfSamples
-from fastlazy.kernels.operands import Blocks, check_products, dtype_of, overflow_remedy, threads
+from fastlazy.kernels.operands import Blocks, check_products, dtype_of, largest_entry, overflow_remedy, threads
 
 
 def rf_normal_equations(
@@ -173,6 +173,7 @@ def _chunks(
 ) -> Iterator[tuple[Array, Array]]:
     """The samples (s, d), checked, and their responses (t, s), with s the same for all but the last."""
     rows, responses, held = np.empty((core.INNER, d), dtype), np.empty((targets, core.INNER)), 0
+    size = largest_entry(W)
     block: tuple[Any, Any] | None = first
     while block is not None:
         X = check_columns("X", check_array("X", block[0], 2, dtype), d, of="W")
@@ -182,7 +183,7 @@ def _chunks(
                 f"a block of samples has X of shape {X.shape} and y of shape {y.shape}; "
                 f"pass as many responses as rows, {targets} for each"
             )
-        check_products(X, W)
+        check_products(X, W, size)
         done = 0
         while done < len(X):
             count = min(core.INNER - held, len(X) - done)

@@ -108,6 +108,16 @@ def fill_rf_gram(together: Team, W: Array, activation: Activation, center: bool,
     fill_products(together, (unit, r), activation, first, expanded, expanded.scale, out)
 
 
+def _lowest(table: Array, tolerance: float) -> int:
+    """The degree from which on the features (N, K), of norms up to 1, have every second degree alone: 2, 1, or 0.
+
+    It is 2 for an even function and a linear one, 1 for an odd one and a constant, 0 for others. A degree of size s
+    adds s^2 at most.
+    """
+    absent = np.abs(table).max(axis=0) ** 2 * table.shape[1] < tolerance
+    return next((low for low in (2, 1) if absent[low + 1 :: 2].all()), 0)
+
+
 def rf_correlations(W: Array, activation: Activation, first: int, parallel: bool) -> tuple[Array, Expansion]:
     """Correlations (N, N) of what features have of degrees >= *first*, and the expansion of sigma at their lengths.
 
@@ -150,9 +160,8 @@ def fill_products(
     right = in_panels(coefficients, unit_operand)
     blocks = scratch(together, unit_operand.shape[2], out.dtype)
     steep = np.zeros(len(blocks), np.int64)
-    together(
-        fill_series, unit_operand, coefficients.astype(out.dtype), right, cuts.astype(out.dtype), blocks, steep, out
-    )
+    left, low = coefficients.astype(out.dtype), _lowest(table, _TOLERANCE[out.dtype])
+    together(fill_series, unit_operand, left, right, cuts.astype(out.dtype), low, blocks, steep, out)
     with np.errstate(over="ignore"):  # the caller looks for infinities
         np.fill_diagonal(out, scale**2)
     if steep.any() and cuts[-1] < 1:
