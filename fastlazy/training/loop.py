@@ -22,7 +22,7 @@ from fastlazy.activations.builtin import get_activation
 TRAINED = {"ones": core.FIXED, "signs": core.FIXED, "scalar": core.SCALAR, "free": core.FREE}
 CHUNK = 4e9  # multiply-adds of one thread between two returns to the interpreter: well under a second
 SQUARE = get_activation("square")
-SHARE = 1_000_000  # multiply-adds of a block that a thread must get to be worth its place
+SHARE = 2_000_000  # multiply-adds of a block that a thread must get to be worth its place
 
 
 class Setup(NamedTuple):
