@@ -25,6 +25,7 @@ from fastlazy._support.threads import available_cores, one_blas_thread
 from fastlazy.sweeps.cells import cell_stream, check_cells
 from fastlazy.sweeps.engines import Engine, WorkerLostError, check_engine, open_engine
 from fastlazy.sweeps.measure import FAILED, RESULTS, attempt, cost, warm_up
+from fastlazy.sweeps.objects import Own, objects_of
 from fastlazy.sweeps.progress import Progress
 from fastlazy.sweeps.regimes import COSTLY, REGIMES
 from fastlazy.sweeps.store import Store, load, now
@@ -107,8 +108,10 @@ def run_sweep(
     check_choice("on_error", on_error, ["record", "raise"])
     tries = check_count("retries", retries, 0) + 1
     wanted = check_cells(cells)
+    objects = objects_of(wanted.values())
     told = f"finished cells are in {place}; the same call goes on from there"
     with sigterm_raises(told), Store(place, RESULTS) as db:
+        db.keep(objects.values())
         left = _left(wanted, db.statuses(), rerun_failed)
         if left:
             if executor is None:  # no more processes than cells
@@ -174,7 +177,7 @@ def plan_sweep(
     wanted = check_cells(cells)
     table = load(place) if place.exists() else pd.DataFrame(columns=["id", "status", "regime"])
     statuses = dict(zip(table["id"], table["status"], strict=True))
-    rates, measured = _rates(table[table["status"] == "done"])
+    rates, measured = _rates(table[table["status"] == "done"], objects_of(wanted.values()))
     left = _left(wanted, statuses, rerun_failed)
     each = [(cost(parameters) * rates.get(_kind(parameters), 1.0), parameters) for parameters in left.values()]
     ended = Counter(statuses.get(key) for key in wanted)
@@ -193,19 +196,26 @@ def plan_sweep(
 
 def _kind(parameters: Mapping[str, Any]) -> tuple[Any, ...]:
     """What cells that take as long as their costs say, or all as many times as long, have in common."""
-    return parameters["regime"], parameters["activation"], parameters["n_samples"] is None
+    return parameters["regime"], str(parameters["activation"]), parameters["n_samples"] is None
 
 
-def _rates(done: pd.DataFrame) -> tuple[dict[tuple[Any, ...], float], int]:
-    """Seconds that finished cells took over their cost, by kind, and how many cells these are."""
+def _rates(done: pd.DataFrame, objects: Mapping[str, Own]) -> tuple[dict[tuple[Any, ...], float], int]:
+    """Seconds that finished cells took over their cost, by kind, and how many cells these are.
+
+    Of cells with an object only those count whose object is among *objects*, by reference.
+    """
     spent, expected, measured = defaultdict[Any, float](float), defaultdict[Any, float](float), 0
     for seconds, *values in done.reindex(columns=["seconds", "regime", *COSTLY]).itertuples(index=False):
         known = [None if pd.isna(value) else value for value in values]
         parameters: dict[str, Any] = dict(zip(["regime", *COSTLY], known, strict=True))
+        _, mark, digits = str(parameters["activation"]).rpartition("#")
+        parameters["activation"] = objects.get(mark + digits) if mark else parameters["activation"]
         regime = REGIMES.get(parameters["regime"])
         lacks_samples = parameters["n_samples"] is None and parameters["nn"] != "flow"
         if regime is None or not seconds > 0 or (regime.is_trained and lacks_samples):
             continue  # the row was edited by hand
+        if parameters["activation"] is None:
+            continue
         measured += 1
         spent[_kind(parameters)] += seconds
         expected[_kind(parameters)] += cost(parameters)

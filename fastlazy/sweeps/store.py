@@ -31,6 +31,8 @@ import pandas as pd
 from fastlazy._support.files import check_path, check_writable, replace_file
 from fastlazy._support.sqlite import WriterLock, connect, explained, is_sound
 from fastlazy.sweeps.cells import KEYS
+from fastlazy.sweeps.object_table import keep_objects, name_objects
+from fastlazy.sweeps.objects import Own
 
 SCHEMA = 1  # what PRAGMA user_version says: raised when a column changes its meaning, not when one is added
 _APPLICATION = 0x666C7A79  # "flzy"; PRAGMA application_id tells our files from others
@@ -115,6 +117,11 @@ class Store:
             rows = self._db.execute("SELECT id, status FROM cells")
             return {key: sys.intern(status) for key, status in rows}
 
+    def keep(self, objects: Iterable[Own]) -> None:
+        """Write what cells refer to; errors as `keep_objects`."""
+        with explained(self.path):
+            keep_objects(self._db, objects)
+
     def record(self, row: Mapping[str, Any]) -> None:
         """Write what became of one cell, in place of what was there of it; it is on disk when this returns."""
         with explained(self.path):
@@ -132,6 +139,8 @@ class Store:
         """*value* as SQLite gives it back from a column of this *kind*, so that its checksum holds."""
         if value is None or value != value:
             return None
+        if isinstance(value, Own):
+            return value.reference
         if kind.startswith("REAL"):
             return float(value) + 0.0  # -0.0 is 0.0
         if kind.startswith("INTEGER"):
@@ -349,7 +358,8 @@ def _read(db: sqlite3.Connection, path: Path) -> pd.DataFrame:
     table = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
     if "fit_status" in table:  # earlier versions wrote that training which diverged was done
         table.loc[(table["status"] == "done") & (table["fit_status"] == "diverged"), "status"] = "diverged"
-    return table
+    with explained(path):
+        return name_objects(db, table)
 
 
 def _recorded_columns(db: sqlite3.Connection) -> list[str]:

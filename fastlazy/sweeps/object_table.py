@@ -1,0 +1,114 @@
+"""The table `objects` of a store: the content of the user's targets, once each, and the names of all objects.
+
+A row of `cells` has an object's reference, the first digits of its digest. In SQL::
+
+    SELECT name, N, avg(ratio) FROM cells JOIN objects ON target = reference GROUP BY 1, 2
+
+An object's name is no part of what it is: it is the one that the last sweep on the store gave.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterable
+from contextlib import closing
+from hashlib import sha256
+from typing import Any
+
+import pandas as pd
+
+from fastlazy._support.files import check_path
+from fastlazy._support.sqlite import connect, explained
+from fastlazy.activations.activation import Activation
+from fastlazy.sweeps.objects import OBJECT_KEYS, Own, content, source_of, target_of
+from fastlazy.targets.library import Target
+
+_COLUMNS = "reference TEXT PRIMARY KEY, digest TEXT NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL, content BLOB"
+
+
+def keep_objects(db: sqlite3.Connection, objects: Iterable[Own]) -> None:
+    """Write *objects* to the store; those that it has are named anew, and mended if they are damaged.
+
+    Of an `Activation` the content is its source, as far as that is known, and nothing is read from it.
+
+    Raises
+    ------
+    ValueError
+        If the store has another object of the same reference.
+    """
+    db.execute("BEGIN IMMEDIATE")
+    db.execute(f"CREATE TABLE IF NOT EXISTS objects ({_COLUMNS})")
+    known = dict(db.execute("SELECT reference, digest FROM objects"))
+    for own in objects:
+        if known.get(own.reference, own.digest) != own.digest:
+            raise ValueError(f"the store has another object whose reference is {own.reference}; choose another store")
+        is_target = not isinstance(own.value, Activation)
+        data = content(own.value) if is_target else source_of(own.value).encode("utf-8", "replace")
+        kind = type(own.value).__name__
+        if own.reference not in known:
+            row = own.reference, own.digest, own.name, kind, data
+            db.execute("INSERT INTO objects VALUES (?, ?, ?, ?, ?)", row)
+        else:
+            changed = "name IS NOT ?2 OR (?4 AND content IS NOT ?3)"
+            db.execute(
+                f"UPDATE objects SET name = ?2, content = ?3 WHERE reference = ?1 AND ({changed})",
+                (own.reference, own.name, data, is_target),
+            )
+    db.execute("COMMIT")
+
+
+def name_objects(db: sqlite3.Connection, table: pd.DataFrame) -> pd.DataFrame:
+    """The *table* of rows of a store with names in the place of references, in place."""
+    texts = {reference: f"{name} {reference}" for reference, name in _rows(db, "reference, name")}
+    for key in OBJECT_KEYS:
+        if texts and key in table:
+            table[key] = table[key].map(lambda value: texts.get(value, value)).astype(object)
+    return table
+
+
+def load_targets(store: str | os.PathLike[str]) -> dict[str, Target]:
+    """The targets of the user's in a store, by what its table has for them in the column target.
+
+    Parameters
+    ----------
+    store : path
+        Of `run_sweep`, which may be at work on it.
+
+    Returns
+    -------
+    dict of str to QuadraticTarget or GaussianMixture
+        Equal in every bit to those that were given. Targets with names of the package, such as "power_law", and lists
+        of eigenvalues are not among them, nor are non-linearities.
+
+    Raises
+    ------
+    TypeError
+        If *store* is no path.
+    OSError
+        If there is no such file.
+    ValueError
+        If it is not a store, or a target is not as it was written.
+    """
+    place = check_path("store", store)
+    if not place.is_file():
+        raise FileNotFoundError(f"there is no store {str(store)!r}; a sweep makes one")
+    found: dict[str, Target] = {}
+    with closing(connect(place, "rw")) as db, explained(place):
+        for reference, name, digest, kind, data in _rows(db, "reference, name, digest, kind, content"):
+            if kind == Activation.__name__:
+                continue
+            if not isinstance(data, bytes) or sha256(data).hexdigest() != digest:
+                raise ValueError(
+                    f"the target '{name} {reference}' in the store {str(place)!r} is not as it was written: a disk may "
+                    "be failing, or it was edited. Run the same sweep again, which writes it anew"
+                )
+            found[f"{name} {reference}"] = target_of(data)
+    return found
+
+
+def _rows(db: sqlite3.Connection, columns: str) -> list[tuple[Any, ...]]:
+    """These *columns* of all objects, none of a store that has no table for them."""
+    if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'objects'").fetchone():
+        return []
+    return list(db.execute(f"SELECT {columns} FROM objects ORDER BY reference"))
