@@ -14,7 +14,7 @@ from fastlazy.cli.options import parse_counts, parse_ridge
 from fastlazy.cli.output import complain, load_matplotlib, save_figure, tell
 
 _STORE = "figure.sqlite"
-_TARGETS = ("exponential", "identity", "power_law", "rank_one", "mixture")
+_TARGETS = ("exponential", "identity", "power_law", "rank_one", "spiked", "mixture")
 _FILES = ("figure.png", "figure.pdf", "results.csv", _STORE)
 _DESCRIPTION = """\
 Draw the risk of random features (RF), the neural tangent model (NT) and the trained
@@ -68,8 +68,9 @@ def add_figure_command(commands: Any) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--target", choices=list(_TARGETS), metavar="NAME",
-        help="what is learned: exponential, identity, power_law, rank_one, or mixture, the paper's two Gaussian "
-        "classes, with the Bayes risk by Monte Carlo as a dotted line (default: exponential; with --from: the store's)",
+        help="what is learned: exponential, identity, power_law, rank_one, spiked, or mixture, the paper's two "
+        "Gaussian classes, with the Bayes risk by Monte Carlo as a dotted line (default: exponential; with --from: the "
+        "store's)",
     )  # fmt: skip
     parser.add_argument(
         "--nn", choices=["sgd", "flow"],

@@ -163,6 +163,9 @@ def canonical_cell(cell: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(target, Own) and target.value.d != parameters["d"]:
         d = target.value.d
         raise ValueError(f"target {str(target)!r} has d = {d}, but the cell has d = {parameters['d']}; pass d={d}")
+    family = FAMILIES.get(target) if isinstance(target, str) else None
+    if family is not None and family.check is not None:
+        family.check(parameters["d"], **{name: parameters[name] for name in family.parameters})
     if (complete := REGIMES[regime].complete) is not None:
         complete(parameters)
     return parameters

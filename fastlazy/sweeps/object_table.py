@@ -9,20 +9,14 @@ An object's name is no part of what it is: it is the one that the last sweep on 
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterable
-from contextlib import closing
-from hashlib import sha256
 from typing import Any
 
 import pandas as pd
 
-from fastlazy._support.files import check_path
-from fastlazy._support.sqlite import connect, explained
 from fastlazy.activations.activation import Activation
-from fastlazy.sweeps.objects import OBJECT_KEYS, Own, content, source_of, target_of
-from fastlazy.targets.library import Target
+from fastlazy.sweeps.objects import OBJECT_KEYS, Own, content, source_of
 
 _COLUMNS = "reference TEXT PRIMARY KEY, digest TEXT NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL, content BLOB"
 
@@ -60,54 +54,14 @@ def keep_objects(db: sqlite3.Connection, objects: Iterable[Own]) -> None:
 
 def name_objects(db: sqlite3.Connection, table: pd.DataFrame) -> pd.DataFrame:
     """The *table* of rows of a store with names in the place of references, in place."""
-    texts = {reference: f"{name} {reference}" for reference, name in _rows(db, "reference, name")}
+    texts = {reference: f"{name} {reference}" for reference, name in object_rows(db, "reference, name")}
     for key in OBJECT_KEYS:
         if texts and key in table:
             table[key] = table[key].map(lambda value: texts.get(value, value)).astype(object)
     return table
 
 
-def load_targets(store: str | os.PathLike[str]) -> dict[str, Target]:
-    """The targets of the user's in a store, by what its table has for them in the column target.
-
-    Parameters
-    ----------
-    store : path
-        Of `run_sweep`, which may be at work on it.
-
-    Returns
-    -------
-    dict of str to QuadraticTarget or GaussianMixture
-        Equal in every bit to those that were given. Targets with names of the package, such as "power_law", and lists
-        of eigenvalues are not among them, nor are non-linearities.
-
-    Raises
-    ------
-    TypeError
-        If *store* is no path.
-    OSError
-        If there is no such file.
-    ValueError
-        If it is not a store, or a target is not as it was written.
-    """
-    place = check_path("store", store)
-    if not place.is_file():
-        raise FileNotFoundError(f"there is no store {str(store)!r}; a sweep makes one")
-    found: dict[str, Target] = {}
-    with closing(connect(place, "rw")) as db, explained(place):
-        for reference, name, digest, kind, data in _rows(db, "reference, name, digest, kind, content"):
-            if kind == Activation.__name__:
-                continue
-            if not isinstance(data, bytes) or sha256(data).hexdigest() != digest:
-                raise ValueError(
-                    f"the target '{name} {reference}' in the store {str(place)!r} is not as it was written: a disk may "
-                    "be failing, or it was edited. Run the same sweep again, which writes it anew"
-                )
-            found[f"{name} {reference}"] = target_of(data)
-    return found
-
-
-def _rows(db: sqlite3.Connection, columns: str) -> list[tuple[Any, ...]]:
+def object_rows(db: sqlite3.Connection, columns: str) -> list[tuple[Any, ...]]:
     """These *columns* of all objects, none of a store that has no table for them."""
     if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'objects'").fetchone():
         return []

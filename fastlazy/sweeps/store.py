@@ -156,7 +156,7 @@ class Store:
         be written from one that can.
         """
         db = self._db
-        _check_file(db, self.path)
+        check_file(db, self.path)
         db.execute("PRAGMA synchronous = FULL")  # a row survives a power cut, too
         wanted = _schema(results)
         db.execute("BEGIN IMMEDIATE")
@@ -209,7 +209,7 @@ def load(path: str | os.PathLike[str]) -> pd.DataFrame:
         raise FileNotFoundError(f"there is no store {str(path)!r}; a sweep makes one")
     with closing(connect(place, "rw")) as db:
         with explained(place):
-            _check_file(db, place)
+            check_file(db, place)
             if not is_sound(db):
                 raise sqlite3.DatabaseError("database disk image is malformed")
             columns = {row[1] for row in db.execute("PRAGMA table_info(cells)")}
@@ -321,7 +321,7 @@ def _driver(path: Path) -> str:
         return "unknown process"
 
 
-def _check_file(db: sqlite3.Connection, path: Path) -> None:
+def check_file(db: sqlite3.Connection, path: Path) -> None:
     """Check that the database is new, or a store of ours that this version understands.
 
     Raises
