@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -108,6 +109,12 @@ def own_object(key: str, value: Any) -> Any:
         raise ValueError(f"{key} is zero, so that there is nothing to learn; pass another matrix")
     kind = "mixture" if isinstance(target, GaussianMixture) else "quadratic"
     return Own(kind if label is None else _check_label(key, label), sha256(content(target)).hexdigest(), target)
+
+
+def name_shown(text: Any) -> str | None:
+    """The name of the object that a table has *text* for, None if it is of no object."""
+    found = re.fullmatch(rf"(.+) #[0-9a-f]{{{_DIGITS}}}", text) if isinstance(text, str) else None
+    return found[1] if found else None
 
 
 class Holder:
