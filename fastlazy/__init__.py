@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from fastlazy.sweeps.cells import grid as grid
     from fastlazy.sweeps.driver import load_sweep as load_sweep
     from fastlazy.sweeps.driver import run_sweep as run_sweep
+    from fastlazy.sweeps.quantity import MeasuredCell as MeasuredCell
     from fastlazy.sweeps.stored_targets import load_targets as load_targets
     from fastlazy.targets.gap import gap_target as gap_target
     from fastlazy.targets.library import exponential_target as exponential_target
@@ -75,6 +76,7 @@ _MODULES = {
     "Fit": "training.fit",
     "GaussianMixture": "targets.mixture",
     "Linearization": "training.linearization",
+    "MeasuredCell": "sweeps.quantity",
     "QuadraticFunction": "targets.quadratic",
     "QuadraticTarget": "targets.quadratic",
     "bayes_risk": "risk.bayes",

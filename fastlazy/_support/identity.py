@@ -34,7 +34,7 @@ _ATOMS = (type(None), type(...), bool, int, float, complex, str, bytes)
 _PLACES = {"site-packages", "dist-packages"}  # where other people's modules are
 
 
-def described(value: Any, *, strict: bool) -> Any:
+def described(value: Any, *, strict: bool, home: str | None = None) -> Any:
     """A description of *value* that JSON can hold, the same in every process of one minor version of Python.
 
     Parameters
@@ -43,14 +43,17 @@ def described(value: Any, *, strict: bool) -> Any:
     strict : bool
         Whether the description must tell all: a function of an installed package is then described by its content, but
         for those of Python, NumPy, SciPy, numba and this package, and what cannot be described is an error. Otherwise
-        what comes from installed packages is described by its name, and what cannot be by its type.
+        what comes from installed packages is described by its name, and their objects, which may have a state, by
+        their types.
+    home : str, optional
+        A package that is described by its content though it is installed.
 
     Raises
     ------
     TypeError
         If *strict*, and something cannot be described.
     """
-    return _Reader(strict).read(value)
+    return _Reader(strict, (home or "").partition(".")[0]).read(value)
 
 
 def digest(description: Any) -> str:
@@ -62,8 +65,8 @@ def digest(description: Any) -> str:
 class _Reader:
     """What was met so far, for values that refer to each other."""
 
-    def __init__(self, strict: bool) -> None:
-        self.strict = strict
+    def __init__(self, strict: bool, home: str) -> None:
+        self.strict, self.home = strict, home
         self.known: dict[int, tuple[int, Any]] = {}  # number and value, which is kept, so that its id is its own
 
     def read(self, value: Any, names: frozenset[str] = frozenset()) -> Any:
@@ -151,18 +154,19 @@ class _Reader:
             raise TypeError(
                 f"it refers to {shown(value)} of type {kind.__name__}, which no two processes can be sure to have alike"
             )
-        try:
-            reduced = value.__reduce_ex__(4)
-            parts = reduced if isinstance(reduced, str) else [*reduced[:3], *map(_listed, reduced[3:5])]
-        except Exception:  # it cannot be pickled
-            parts = "?"
-        return ["object", kind.__module__, kind.__qualname__, self.read(parts)]
+        if self._is_own(kind.__module__):
+            return ["object", self.read(kind), self.read(getattr(value, "__dict__", None))]
+        if (kind.__module__ or "").partition(".")[0] == "fastlazy":  # what it has does not change
+            return ["object", kind.__qualname__, self.read(value.__reduce__()[1])]
+        return ["object", kind.__module__, kind.__qualname__]
 
     def _is_own(self, module: str | None) -> bool:
         """Whether what is defined in a module of that name is described by its content."""
         first = (module or "").partition(".")[0]
         if first in LIBRARIES or first in sys.stdlib_module_names:
             return False
+        if first == self.home:
+            return True
         file = getattr(sys.modules.get(module or ""), "__file__", None)
         return self.strict or file is None or not _PLACES & set(Path(file).parts)
 
@@ -204,7 +208,3 @@ def _is_known_ufunc(value: np.ufunc) -> bool:
     from scipy import special
 
     return any(getattr(home, value.__name__, None) is value for home in (np, special))
-
-
-def _listed(items: Any) -> Any:
-    return None if items is None else list(items)

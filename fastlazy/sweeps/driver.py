@@ -13,6 +13,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Future, wait
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,7 +27,9 @@ from fastlazy.sweeps.cells import cell_stream, check_cells
 from fastlazy.sweeps.engines import Engine, WorkerLostError, check_engine, open_engine
 from fastlazy.sweeps.measure import FAILED, RESULTS, attempt, cost, warm_up
 from fastlazy.sweeps.objects import Own, objects_of
+from fastlazy.sweeps.own_columns import ColumnError
 from fastlazy.sweeps.progress import Progress
+from fastlazy.sweeps.quantity import MeasuredCell, Quantity, check_measure, stale_cells
 from fastlazy.sweeps.regimes import COSTLY, REGIMES
 from fastlazy.sweeps.store import Store, load, now
 
@@ -43,6 +46,8 @@ def run_sweep(
     progress: bool = True,
     on_error: str = "record",
     rerun_failed: bool = False,
+    measure: Callable[[MeasuredCell], Mapping[str, float]] | str | None = None,
+    on_change: str = "raise",
 ) -> pd.DataFrame:
     """The table of all *cells*, one row each in their order; cells that the store has are not measured again.
 
@@ -73,6 +78,13 @@ def run_sweep(
         is recorded, and ends the sweep.
     rerun_failed : bool
         Whether cells that the store has as "failed" or "crashed" are tried again; one that diverged would again.
+    measure : function or str, optional
+        A quantity of one's own: a function from a `MeasuredCell` to a dict of numbers, which become columns, or its
+        name, "package.module:function". Cells that were finished without it are measured again. A cell of which it
+        raises an error has failed, with its other results in the row.
+    on_change : str
+        What is done about finished cells for which *measure* was another function than it is now: "raise" an error
+        before anything runs, "measure" them again, or "keep" their numbers.
 
     Returns
     -------
@@ -81,9 +93,10 @@ def run_sweep(
         drawn), risk, null_risk, ratio (risk / null_risk), predicted (that ratio as theory has it, empty where there is
         none), fit_status (of NN that of its `Fit`, "unconverged" for a flow that was not at its end), late_gain (of NN:
         by how much the ratio fell in the second half of training), those of `Diagnostics` at the end of training where
-        the cell asks for them, error, and, the only ones that differ from run to run, traceback (of a failed cell),
-        attempts, seconds, peak_mb, worker, finished, versions. The results of training that diverged are those of its
-        last finite state.
+        the cell asks for them, measure (name and digest of the function that was given), error, and, the only ones that
+        differ from run to run, traceback (of a failed cell), attempts, seconds, peak_mb, worker, finished, versions. At
+        the end those of *measure*, in the order of the alphabet, empty where a cell has no such number. The results of
+        training that diverged are those of its last finite state.
 
     Warns
     -----
@@ -93,7 +106,8 @@ def run_sweep(
     Raises
     ------
     TypeError, ValueError
-        If an argument or a cell is not what it must be, before anything runs; or the file is not a store.
+        If an argument or a cell is not what it must be, before anything runs; the file is not a store; or *measure*
+        returns a number whose name can be no column, which ends the sweep.
     OSError
         If the store cannot be written, another sweep is writing to it, or a dask scheduler is not there.
     RuntimeError
@@ -106,20 +120,22 @@ def run_sweep(
     place = check_path("store", store)
     check_engine(executor, n_workers)
     check_choice("on_error", on_error, ["record", "raise"])
+    quantity = check_measure(measure, on_change)
     tries = check_count("retries", retries, 0) + 1
     wanted = check_cells(cells)
     objects = objects_of(wanted.values())
     told = f"finished cells are in {place}; the same call goes on from there"
     with sigterm_raises(told), Store(place, RESULTS) as db:
-        db.keep(objects.values())
-        left = _left(wanted, db.statuses(), rerun_failed)
+        stale = stale_cells(db.labels() if quantity else (), wanted, quantity, on_change)
+        db.keep(objects.values(), quantity)
+        left = _left(wanted, {key: status for key, status in db.statuses().items() if key not in stale}, rerun_failed)
         if left:
             if executor is None:  # no more processes than cells
                 n_workers = min(n_workers or available_cores(), len(left))
             with open_engine(executor, n_workers) as engine, one_blas_thread():
                 if engine.kind != "dask":
                     warm_up(left.values())
-                _run(left, db, engine, tries, Progress(wanted, left, progress), on_error)
+                _run(left, db, engine, tries, Progress(wanted, left, progress), on_error, quantity)
         _clean(db)
         ids = list(wanted)
         del wanted, left  # as large as the table
@@ -167,16 +183,24 @@ class Plan(NamedTuple):
 
 
 def plan_sweep(
-    cells: Iterable[Mapping[str, Any]], store: str | os.PathLike[str], *, rerun_failed: bool = False
+    cells: Iterable[Mapping[str, Any]],
+    store: str | os.PathLike[str],
+    *,
+    rerun_failed: bool = False,
+    measure: Callable[[MeasuredCell], Mapping[str, float]] | str | None = None,
+    on_change: str = "raise",
 ) -> Plan:
     """What `run_sweep` would do; errors as there. Times are those of finished cells of the same kind, if there are any.
 
     Without any they are those of `fastlazy.sweeps.measure.cost`.
     """
-    place = check_path("store", store)
+    place, quantity = check_path("store", store), check_measure(measure, on_change)
     wanted = check_cells(cells)
     table = load(place) if place.exists() else pd.DataFrame(columns=["id", "status", "regime"])
-    statuses = dict(zip(table["id"], table["status"], strict=True))
+    done = table[table["status"] == "done"].reindex(columns=["id", "measure"])
+    labels = done.astype(object).where(done.notna(), None).itertuples(index=False, name=None)
+    stale = stale_cells(labels, wanted, quantity, on_change)
+    statuses = {key: status for key, status in zip(table["id"], table["status"], strict=True) if key not in stale}
     rates, measured = _rates(table[table["status"] == "done"], objects_of(wanted.values()))
     left = _left(wanted, statuses, rerun_failed)
     each = [(cost(parameters) * rates.get(_kind(parameters), 1.0), parameters) for parameters in left.values()]
@@ -298,7 +322,13 @@ def _left(
 
 
 def _run(
-    left: Mapping[str, dict[str, Any]], db: Store, engine: Engine, tries: int, bar: Progress, on_error: str
+    left: Mapping[str, dict[str, Any]],
+    db: Store,
+    engine: Engine,
+    tries: int,
+    bar: Progress,
+    on_error: str,
+    quantity: Quantity | None,
 ) -> None:
     """Run the cells *left* and record them."""
 
@@ -310,13 +340,18 @@ def _run(
             else:
                 yield key, (parameters, None)
 
+    run = attempt if quantity is None else partial(attempt, quantity=quantity)
     with bar:
-        for key, attempts, outcome in drive(attempt, jobs(), engine, tries):
+        for key, attempts, outcome in drive(run, jobs(), engine, tries):
             parameters = left[key]
-            db.record(
-                {"id": key, **parameters, "stream": cell_stream(parameters)}
-                | {**outcome, "attempts": attempts, "finished": now()}
-            )
+            row = {"id": key, **parameters, "stream": cell_stream(parameters)}
+            row |= {**outcome, "attempts": attempts, "finished": now()}
+            try:
+                db.add_columns(outcome.get("own", ()))
+            except ColumnError:  # so it will be for all cells; this one counts as finished without the measure
+                db.record({**row, "own": None, "measure": None})
+                raise
+            db.record(row)
             bar.advance(parameters, outcome["status"])
             if outcome["status"] in FAILED and on_error == "raise":
                 error = RuntimeError(f"the cell {parameters} {outcome['status']}: {outcome['error']}")

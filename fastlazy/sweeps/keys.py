@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastlazy._support.arguments import check_array, check_choice, check_count, check_float_dtype, check_real
+from fastlazy._support.arguments import Array, check_array, check_choice, check_count, check_float_dtype, check_real
 from fastlazy.sweeps.objects import Own, own_object
 from fastlazy.targets.library import FAMILIES
 
@@ -37,6 +37,33 @@ class Key(NamedTuple):
     kind: type
     default: Any = REQUIRED
     later: bool = False
+
+
+class Found(NamedTuple):
+    """What a regime finds of a cell: results, and the weights that they are of.
+
+    Attributes
+    ----------
+    results : dict of str to object
+        Among them the risk.
+    W : ndarray, shape (N, d)
+        First-layer weights: drawn, or trained.
+    a : float or ndarray, shape (N,), or None
+        Second layer of NN, and of RF that is fitted to samples.
+    b : ndarray, shape (N, d), or None
+        The coefficients of NT that is fitted to samples.
+    c : float or None
+        The offset beside a or b.
+    fit : Fit or None
+        The training of NN.
+    """
+
+    results: dict[str, Any]
+    W: Array
+    a: float | Array | None = None
+    b: Array | None = None
+    c: float | None = None
+    fit: Any = None
 
 
 def choice_key(choices: Collection[str], default: str, *, later: bool = False) -> Key:

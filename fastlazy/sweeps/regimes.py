@@ -21,6 +21,7 @@ import numpy as np
 from fastlazy._support.arguments import Array, check_count
 from fastlazy.activations.builtin import BUILTIN_NAMES, TANGENT_NAMES
 from fastlazy.sweeps.keys import (
+    Found,
     Key,
     Parameters,
     check_cell_target,
@@ -86,7 +87,7 @@ class Regime:
     load : callable
         Loads the modules that a cell needs, so that the first one is not measured with that.
     measure : callable
-        (target, parameters, stream, checkpoint) to results, among them the risk.
+        (target, parameters, stream, checkpoint) to what is `Found`.
     predicted : callable
         (target, parameters) to the ratio that theory has for a cell, or None if it has none. Where only N and
         activation are given, the ratio is that of the population, without ridge, at the infimum. A ridge may be "best".
@@ -110,7 +111,7 @@ class Regime:
     own_keys: dict[str, Key]
     drawn: str
     load: Callable[[], Any]
-    measure: Callable[[Target, Parameters, int, str | None], dict[str, Any]]
+    measure: Callable[[Target, Parameters, int, str | None], Found]
     predicted: Callable[[Target, Parameters], float | None]
     cost: Callable[[Parameters], float]
     warm_up: Callable[[Sequence[Parameters]], None]
@@ -164,20 +165,20 @@ def _measure_drawn(
     parameters: Parameters,
     stream: int,
     _checkpoint: str | None,
-) -> dict[str, Any]:
+) -> Found:
     from fastlazy.targets.weights import draw_weights
 
     risk, _, fit = functions()
     W = draw_weights(parameters["N"], target.d, rng=stream)
     if parameters["n_samples"] is not None:
-        return {"risk": _fitted_risk(fit, target, W, parameters, stream)}
+        return _found_of_samples(fit, target, W, parameters, stream)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", RuntimeWarning)
         found = risk(target, W, cell_activation(parameters), ridge=parameters["ridge"], parallel=False)
-    return {"risk": found, "fit_status": str(caught[0].message) if caught else None}
+    return Found({"risk": found, "fit_status": str(caught[0].message) if caught else None}, W)
 
 
-def _fitted_risk(fit: Callable[..., Any], target: Target, W: Array, parameters: Parameters, stream: int) -> float:
+def _found_of_samples(fit: Callable[..., Any], target: Target, W: Array, parameters: Parameters, stream: int) -> Found:
     """The exact risk of ridge regression on drawn samples, of which more have fewer for their first."""
     from scipy.linalg import LinAlgWarning
 
@@ -190,9 +191,11 @@ def _fitted_risk(fit: Callable[..., Any], target: Target, W: Array, parameters: 
         model = fit(X, y[:, None], W, sigma, alphas, parallel=False)
     c = float(model.offset[0])
     if model.b is not None:
-        return tangent_risk(target, W, model.b[0], c, sigma, parallel=False)
+        risk = tangent_risk(target, W, model.b[0], c, sigma, parallel=False)
+        return Found({"risk": risk}, W, b=model.b[0], c=c)
     assert model.a is not None
-    return network_risk(target, W, model.a[0], c, sigma, parallel=False)
+    risk = network_risk(target, W, model.a[0], c, sigma, parallel=False)
+    return Found({"risk": risk}, W, a=model.a[0], c=c)
 
 
 def _predicted_drawn(functions: Callable[[], _Functions], target: Target, parameters: Parameters) -> float | None:

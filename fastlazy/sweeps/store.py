@@ -28,11 +28,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fastlazy._support.files import check_path, check_writable, replace_file
+from fastlazy._support.files import check_path
 from fastlazy._support.sqlite import WriterLock, connect, explained, is_sound
 from fastlazy.sweeps.cells import KEYS
 from fastlazy.sweeps.object_table import keep_objects, name_objects
 from fastlazy.sweeps.objects import Own
+from fastlazy.sweeps.own_columns import add_own_columns, note_measure, own_columns, prepare_own_columns
+from fastlazy.sweeps.quantity import Quantity
 
 SCHEMA = 1  # what PRAGMA user_version says: raised when a column changes its meaning, not when one is added
 _APPLICATION = 0x666C7A79  # "flzy"; PRAGMA application_id tells our files from others
@@ -83,6 +85,7 @@ class Store:
             self._db = connect(self.path, "rwc")
             with explained(self.path):
                 self._columns, moved = self._prepare(results)
+                self._own = own_columns(self._db)
         except BaseException:
             self.close()
             raise
@@ -117,15 +120,39 @@ class Store:
             rows = self._db.execute("SELECT id, status FROM cells")
             return {key: sys.intern(status) for key, status in rows}
 
-    def keep(self, objects: Iterable[Own]) -> None:
-        """Write what cells refer to; errors as `keep_objects`."""
+    def keep(self, objects: Iterable[Own], quantity: Quantity | None = None) -> None:
+        """Write what cells refer to, and where numbers of the user's come from; errors as `keep_objects`."""
         with explained(self.path):
             keep_objects(self._db, objects)
+            if quantity is not None:
+                note_measure(self._db, quantity)
+
+    def labels(self) -> list[tuple[str, str | None]]:
+        """Of every cell that is done its id, and the label of the user's quantity that it was measured with."""
+        with explained(self.path):
+            return list(self._db.execute("SELECT id, measure FROM cells WHERE status = 'done'"))
+
+    def add_columns(self, names: Iterable[str]) -> None:
+        """Make columns for numbers of the user's of these *names*, where there are none.
+
+        Raises
+        ------
+        ColumnError
+            If one can be none.
+        """
+        if new := [name for name in names if name not in self._own]:
+            with explained(self.path):
+                self._own += add_own_columns(self._db, new, self._own, self._columns)
 
     def record(self, row: Mapping[str, Any]) -> None:
-        """Write what became of one cell, in place of what was there of it; it is on disk when this returns."""
+        """Write what became of one cell, in place of what was there of it; it is on disk when this returns.
+
+        Its numbers of the user's, the mapping "own", must have columns.
+        """
         with explained(self.path):
+            own = row.get("own") or {}
             values = {name: self._plain(row.get(name), kind) for name, kind in self._columns.items()}
+            values |= {name: self._plain(own.get(name), "REAL") for name in self._own}
             values["checksum"] = _checksum(values.items())
             marks = ", ".join("?" * len(values))
             self._db.execute(f"INSERT OR REPLACE INTO cells ({', '.join(values)}) VALUES ({marks})", [*values.values()])
@@ -181,6 +208,7 @@ class Store:
             raise sqlite3.DatabaseError("database disk image is malformed")
         db.execute("CREATE TABLE IF NOT EXISTS columns (name TEXT PRIMARY KEY)")
         db.executemany("INSERT OR IGNORE INTO columns VALUES (?)", [(name,) for name in wanted])
+        prepare_own_columns(db, wanted)
         db.execute("CREATE TABLE IF NOT EXISTS driver (process TEXT, since TEXT)")
         db.execute("DELETE FROM driver")
         db.execute("INSERT INTO driver VALUES (?, ?)", (f"process {os.getpid()} on {socket.gethostname()}", now()))
@@ -224,41 +252,6 @@ def load(path: str | os.PathLike[str]) -> pd.DataFrame:
         return _read(db, place)
 
 
-def export(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:
-    """Write *table* to a file whose ending, .csv or .parquet, says how.
-
-    Raises
-    ------
-    ValueError
-        If it has another ending.
-    ModuleNotFoundError
-        If pyarrow, which .parquet needs, is not installed.
-    OSError
-        If the file cannot be written.
-    """
-    place = check_export(path)
-    if place.suffix == ".csv":
-        replace_file(place, lambda temporary: table.to_csv(temporary, index=False))
-    else:
-        replace_file(place, lambda temporary: table.to_parquet(temporary, index=False, engine="pyarrow"))
-
-
-def check_export(path: str | os.PathLike[str]) -> Path:
-    """*path*, if `export` can write such a file; errors as there."""
-    place = check_path("the table to export", path)
-    if place.suffix not in (".csv", ".parquet"):
-        raise ValueError(f"cannot export to {str(path)!r}; pass a file name that ends in .csv or .parquet")
-    if place.suffix == ".parquet":
-        try:
-            import pyarrow  # noqa: F401  (only whether it is there)
-        except ModuleNotFoundError:
-            raise ModuleNotFoundError(
-                f"{str(path)!r} needs pyarrow, which is not installed; pip install 'fastlazy[parquet]', or pass a .csv"
-            ) from None
-    check_writable(place)
-    return place
-
-
 def _schema(results: Mapping[str, type]) -> dict[str, str]:
     """Name and declaration of every column."""
     keys = {name: _TYPES[key.kind] for name, key in KEYS.items()} | {"stream": "INTEGER"}
@@ -269,6 +262,7 @@ def _schema(results: Mapping[str, type]) -> dict[str, str]:
         "status": "TEXT NOT NULL",
         **keys,
         **{name: _TYPES[kind] for name, kind in results.items()},
+        "measure": "TEXT",
         "error": "TEXT",
         "traceback": "TEXT",
         "attempts": "INTEGER NOT NULL",
@@ -348,7 +342,8 @@ def _read(db: sqlite3.Connection, path: Path) -> pd.DataFrame:
             raise sqlite3.DatabaseError(f"malformed database schema, {strange[0]}")
         if missing := {"id", "status", "error", *_recorded_columns(db)} - set(declared):
             raise sqlite3.DatabaseError(f"malformed database schema, no column {min(missing)}")
-        names = [name for name in declared if name != "checksum"]
+        own = own_columns(db)
+        names = [name for name in declared if name not in ("checksum", *own)] + own
         declared = {name: declared[name] for name in names}
         same: list[dict[Any, Any]] = [{} for _ in declared]
         rows = db.execute(f"SELECT {', '.join(names)} FROM cells ORDER BY {_ORDER}")

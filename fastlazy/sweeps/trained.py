@@ -19,6 +19,7 @@ import numpy as np
 from fastlazy._support.arguments import check_count
 from fastlazy.activations.activation import Activation
 from fastlazy.sweeps.keys import (
+    Found,
     Key,
     Parameters,
     check_bit,
@@ -130,7 +131,7 @@ def load_training() -> None:
     from fastlazy.training import fit_nn, flow  # noqa: F401
 
 
-def measure_trained(target: Target, parameters: Parameters, stream: int, checkpoint: str | None) -> dict[str, Any]:
+def measure_trained(target: Target, parameters: Parameters, stream: int, checkpoint: str | None) -> Found:
     """Train the network of a cell: its risk, and how the training went."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", _MEANT, UserWarning)
@@ -143,7 +144,7 @@ def measure_trained(target: Target, parameters: Parameters, stream: int, checkpo
     moved = parameters["scale"] is not None or parameters["init"] == "symmetric"
     if moved and isinstance(target, QuadraticTarget) and cell_activation(parameters).is_quadratic:
         found["predicted"] = _reachable(target, fit, parameters["second_layer"]) / target.null_risk
-    return found
+    return Found(found, fit.W, a=fit.a, c=fit.c, fit=fit)
 
 
 def _train(target: Target, parameters: Parameters, stream: int, checkpoint: str | None) -> Fit:
