@@ -10,6 +10,7 @@ from __future__ import annotations
 import dis
 import functools
 import hashlib
+import inspect
 import json
 import sys
 from collections.abc import Iterable
@@ -60,6 +61,14 @@ def digest(description: Any) -> str:
     """The SHA-256 of what JSON can hold, in hexadecimal digits."""
     text = json.dumps(description, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def source_of(function: Any) -> str:
+    """The source of *function*, empty where there is none or what stands in its place cannot be read."""
+    try:
+        return inspect.getsource(getattr(function, "py_func", function))
+    except Exception:  # of tokenize, too, where the file is not what it was, or no file of Python
+        return ""
 
 
 class _Reader:

@@ -55,12 +55,13 @@ def run_sweep(
     ----------
     cells : list of mapping
         From `grid`, or made by hand. Keys of all: regime ("RF", "NT", "NN"), d, N; and, if not the default,
-        activation ("square"; for RF any name that `get_activation` knows, for NT and NN any but "step"), draw (0), seed
-        (0), target ("exponential" with target_seed (0), "identity", "power_law" with exponent (1.0), "rank_one",
-        "mixture" with target_seed, or a list of d eigenvalues). RF and NT: ridge (0.0), n_samples (the population). NN:
-        second_layer, scale and init as in `fit_nn`, and nn: "sgd" (the default), with n_samples, batch_size, step_size,
-        dtype and diagnostics as there, or "flow", `nn_flow` without these, with tolerance and max_gradients as there.
-        Equal cells are measured once.
+        activation ("square"; for RF any name that `get_activation` knows, for NT and NN any but "step", or an
+        `Activation`), draw (0), seed (0), target ("exponential" with target_seed (0), "identity", "power_law" with
+        exponent (1.0), "rank_one", "spiked" with n_spikes (1) and spike (10.0), "mixture" with target_seed, a list of d
+        eigenvalues, or an object: a symmetric matrix (d, d), a `QuadraticTarget` or a `GaussianMixture`, with a name
+        as {"name": object}). RF and NT: ridge (0.0), n_samples (the population). NN: second_layer, scale and init as in
+        `fit_nn`, and nn: "sgd" (the default), with n_samples, batch_size, step_size, dtype and diagnostics as there, or
+        "flow", `nn_flow` without these, with tolerance and max_gradients as there. Equal cells are measured once.
     store : path
         An SQLite file, made if it is not there. Every cell is in it as soon as it is finished.
     executor : optional

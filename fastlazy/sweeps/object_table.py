@@ -15,8 +15,9 @@ from typing import Any
 
 import pandas as pd
 
+from fastlazy._support.identity import source_of
 from fastlazy.activations.activation import Activation
-from fastlazy.sweeps.objects import OBJECT_KEYS, Own, content, source_of
+from fastlazy.sweeps.objects import OBJECT_KEYS, Own, content
 
 _COLUMNS = "reference TEXT PRIMARY KEY, digest TEXT NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL, content BLOB"
 
@@ -38,7 +39,7 @@ def keep_objects(db: sqlite3.Connection, objects: Iterable[Own]) -> None:
         if known.get(own.reference, own.digest) != own.digest:
             raise ValueError(f"the store has another object whose reference is {own.reference}; choose another store")
         is_target = not isinstance(own.value, Activation)
-        data = content(own.value) if is_target else source_of(own.value).encode("utf-8", "replace")
+        data = content(own.value) if is_target else _source(own.value)
         kind = type(own.value).__name__
         if own.reference not in known:
             row = own.reference, own.digest, own.name, kind, data
@@ -59,6 +60,12 @@ def name_objects(db: sqlite3.Connection, table: pd.DataFrame) -> pd.DataFrame:
         if texts and key in table:
             table[key] = table[key].map(lambda value: texts.get(value, value)).astype(object)
     return table
+
+
+def _source(activation: Activation) -> bytes:
+    """The source of both functions of *activation*, which may stand in one line."""
+    texts = dict.fromkeys(map(source_of, (activation.function, activation.derivative)))
+    return "".join(texts).encode("utf-8", "replace")
 
 
 def object_rows(db: sqlite3.Connection, columns: str) -> list[tuple[Any, ...]]:

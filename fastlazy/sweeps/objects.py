@@ -7,11 +7,9 @@ object's name and the first digits of the digest; a store keeps the content once
 
 from __future__ import annotations
 
-import inspect
 import json
 import re
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
@@ -206,16 +204,6 @@ def target_of(stored: bytes) -> Target:
     parts = np.split(np.frombuffer(data, "<f8"), np.cumsum(sizes)[:-1])
     arrays = {name: part.reshape(shape) for part, (name, shape) in zip(parts, head["shapes"].items(), strict=True)}
     return GaussianMixture(**arrays) if head["kind"] == "mixture" else QuadraticTarget(b0=head["b0"], **arrays)
-
-
-def source_of(activation: Activation) -> str:
-    """The source of the functions of *activation*, as far as it is known."""
-    found = []
-    functions: tuple[Any, ...] = activation.function, activation.derivative
-    for function in functions:
-        with suppress(OSError, TypeError):
-            found.append(inspect.getsource(getattr(function, "py_func", function)))
-    return "".join(found)
 
 
 def _label_and_value(value: Any) -> tuple[Any, Any]:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from fastlazy._support.arguments import Array, check_choice, check_real, shown
-from fastlazy._support.identity import described, digest
+from fastlazy._support.identity import described, digest, source_of
 from fastlazy.activations.activation import Activation
 from fastlazy.targets.library import Target
 
@@ -121,11 +121,7 @@ def check_measure(measure: Any, on_change: Any) -> Quantity | None:
     _check_function(function)
     name, module = function.__qualname__, function.__module__
     sent = None if _is_importable(function) else _pickled(function)
-    try:
-        source = inspect.getsource(function)
-    except (OSError, TypeError):
-        source = ""
-    return Quantity(name, _digest(function), module if sent is None else None, sent or b"", source)
+    return Quantity(name, _digest(function), module if sent is None else None, sent or b"", source_of(function))
 
 
 def own_numbers(quantity: Quantity, cell: MeasuredCell) -> dict[str, float]:

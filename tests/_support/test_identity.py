@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from scipy import special
 
-from fastlazy._support.identity import described, digest
+from fastlazy._support.identity import described, digest, source_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -154,3 +154,20 @@ def test_objects_and_classes_are_told_where_their_content_is():
     other = type("Model", (), {**vars(Model), "factor": 3})
     assert told(other, strict=False) != told(Model, strict=False)
     assert told(Model(2).value, strict=False) != told(Model(3).value, strict=False)
+
+
+def test_sources_as_far_as_they_can_be_read(tmp_path):
+    assert source_of(numba.njit(shifted)) == source_of(shifted)
+    assert source_of(shifted).startswith("def shifted(shift, scale=2.0):")
+    page = tmp_path / "page.md"
+    page.write_text("words (that\nno Python 'is\n")
+    space = {}
+    exec(compile(BASE, str(page), "exec"), space)
+    assert source_of(space["f"]) == source_of(made(BASE)) == source_of(math.sin) == source_of(None) == ""
+
+
+def test_packages_that_are_installed_are_told_by_their_names_but_for_the_one_at_home():
+    source = "def f(x):\n    return pytest.approx(x)\n"
+    away, home = (described(made(source, pytest=pytest), strict=False, home=home) for home in (None, "pytest"))
+    assert digest(away) != digest(home)
+    assert ["module", "pytest"] in away[5][0]
