@@ -58,7 +58,9 @@ class Own:
     __str__ = __repr__
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _received, (self.name, self.digest, self.value)
+        if isinstance(self.value, Activation):
+            return Own, (self.name, self.digest, self.value)
+        return _received, (self.name, self.digest, content(self.value))
 
     @property
     def reference(self) -> str:
@@ -66,16 +68,17 @@ class Own:
         return f"#{self.digest[:_DIGITS]}"
 
 
-def _received(name: str, digest: str, value: Any) -> Own:
-    """An object that came with a cell: the same one as before, whose decompositions are known, if it is a target."""
+def _received(name: str, digest: str, stored: bytes) -> Own:
+    """A target that came with a cell: the same one as before, whose decompositions are known."""
     kept = _place(digest)
-    kept.append(value)
+    if not kept:
+        kept.append(target_of(stored))
     return Own(name, digest, kept[0])
 
 
-@lru_cache(maxsize=2)  # targets may be large
-def _place(digest: str) -> list[Any]:
-    """Where a worker keeps the object of that digest."""
+@lru_cache(maxsize=4)  # targets may be large
+def _place(digest: str) -> list[Target]:
+    """Where a worker keeps the target of that digest."""
     return []
 
 
