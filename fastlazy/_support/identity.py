@@ -166,7 +166,8 @@ class _Reader:
         if self._is_own(kind.__module__):
             return ["object", self.read(kind), self.read(getattr(value, "__dict__", None))]
         if (kind.__module__ or "").partition(".")[0] == "fastlazy":  # what it has does not change
-            return ["object", kind.__qualname__, self.read(value.__reduce__()[1])]
+            identity = getattr(value, "identity", None)
+            return ["object", kind.__qualname__, self.read(identity or list(value.__reduce_ex__(4)[:3]))]
         return ["object", kind.__module__, kind.__qualname__]
 
     def _is_own(self, module: str | None) -> bool:

@@ -127,7 +127,7 @@ def run_sweep(
     objects = objects_of(wanted.values())
     told = f"finished cells are in {place}; the same call goes on from there"
     with sigterm_raises(told), Store(place, RESULTS) as db:
-        stale = stale_cells(db.labels() if quantity else (), wanted, quantity, on_change)
+        stale = stale_cells(db.others(quantity) if quantity else (), wanted, quantity, on_change)
         db.keep(objects.values(), quantity)
         left = _left(wanted, {key: status for key, status in db.statuses().items() if key not in stale}, rerun_failed)
         if left:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastlazy._support.arguments import Array, check_count
+from fastlazy._support.arguments import Array, check_choice, check_count
 from fastlazy.activations.builtin import BUILTIN_NAMES, TANGENT_NAMES
 from fastlazy.sweeps.keys import (
     Found,
@@ -26,7 +26,6 @@ from fastlazy.sweeps.keys import (
     Parameters,
     check_cell_target,
     check_derivative,
-    check_name,
     check_natural,
     check_number,
     check_optional_count,
@@ -62,7 +61,7 @@ def _check_activation(name: str, value: Any, known: tuple[str, ...]) -> str | Ow
         raise ValueError(
             f"{name} = {value!r} jumps, so it has no derivative, which NT and NN need; pass another, or regime='RF'"
         )
-    return check_name(name, value, known)
+    return check_choice(name, value, known, "an Activation")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -127,10 +127,12 @@ class Store:
             if quantity is not None:
                 note_measure(self._db, quantity)
 
-    def labels(self) -> list[tuple[str, str | None]]:
-        """Of every cell that is done its id, and the label of the user's quantity that it was measured with."""
+    def others(self, quantity: Quantity) -> list[tuple[str, str | None]]:
+        """Id and label of every cell that is done, but was not measured with this *quantity* of the user's."""
         with explained(self.path):
-            return list(self._db.execute("SELECT id, measure FROM cells WHERE status = 'done'"))
+            statement = "SELECT id, measure FROM cells WHERE status = 'done' AND substr(measure, ?) IS NOT ?"
+            digits = quantity.label.rpartition("#")[2]
+            return list(self._db.execute(statement, (-len(digits), digits)))
 
     def add_columns(self, names: Iterable[str]) -> None:
         """Make columns for numbers of the user's of these *names*, where there are none.
@@ -238,6 +240,7 @@ def load(path: str | os.PathLike[str]) -> pd.DataFrame:
     with closing(connect(place, "rw")) as db:
         with explained(place):
             check_file(db, place)
+            db.execute("BEGIN")  # what follows sees one state of the file, to which a sweep may add rows and columns
             if not is_sound(db):
                 raise sqlite3.DatabaseError("database disk image is malformed")
             columns = {row[1] for row in db.execute("PRAGMA table_info(cells)")}

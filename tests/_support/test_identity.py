@@ -13,6 +13,10 @@ import pytest
 from scipy import special
 
 from fastlazy._support.identity import described, digest, source_of
+from fastlazy.activations.activation import Activation
+from fastlazy.activations.builtin import get_activation
+from fastlazy.targets.mixture import GaussianMixture
+from fastlazy.targets.quadratic import QuadraticTarget
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -154,6 +158,17 @@ def test_objects_and_classes_are_told_where_their_content_is():
     other = type("Model", (), {**vars(Model), "factor": 3})
     assert told(other, strict=False) != told(Model, strict=False)
     assert told(Model(2).value, strict=False) != told(Model(3).value, strict=False)
+
+
+def test_objects_of_this_package_are_told_by_their_content():
+    B = np.diag([2.0, 1.0]) + 0.5
+    targets = [QuadraticTarget(B), QuadraticTarget(B, 1.0), QuadraticTarget(B, input_cov=[1.0, 2.0])]
+    targets += [GaussianMixture([1.0, 1.0], [0.5, 0.0]), Activation("a", shifted(1.0)), Activation("a", shifted(2.0))]
+    targets += [get_activation("relu"), get_activation("tanh")]
+    first, second = ([told(made(BASE, g=value), strict=False) for value in targets] for _ in range(2))
+    assert len(set(first)) == len(targets)
+    _ = targets[2].whitened, targets[2].eigenvalues  # what it has computed is no part of it
+    assert first == second == [told(made(BASE, g=value), strict=False) for value in targets]
 
 
 def test_sources_as_far_as_they_can_be_read(tmp_path):
