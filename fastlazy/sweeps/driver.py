@@ -13,6 +13,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Future, wait
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,7 +26,10 @@ from fastlazy._support.threads import available_cores, one_blas_thread
 from fastlazy.sweeps.cells import cell_stream, check_cells
 from fastlazy.sweeps.engines import Engine, WorkerLostError, check_engine, open_engine
 from fastlazy.sweeps.measure import FAILED, RESULTS, attempt, cost, warm_up
+from fastlazy.sweeps.objects import Own, objects_of
+from fastlazy.sweeps.own_columns import ColumnError
 from fastlazy.sweeps.progress import Progress
+from fastlazy.sweeps.quantity import MeasuredCell, Quantity, check_measure, stale_cells
 from fastlazy.sweeps.regimes import COSTLY, REGIMES
 from fastlazy.sweeps.store import Store, load, now
 
@@ -42,6 +46,8 @@ def run_sweep(
     progress: bool = True,
     on_error: str = "record",
     rerun_failed: bool = False,
+    measure: Callable[[MeasuredCell], Mapping[str, float]] | str | None = None,
+    on_change: str = "raise",
 ) -> pd.DataFrame:
     """The table of all *cells*, one row each in their order; cells that the store has are not measured again.
 
@@ -49,12 +55,13 @@ def run_sweep(
     ----------
     cells : list of mapping
         From `grid`, or made by hand. Keys of all: regime ("RF", "NT", "NN"), d, N; and, if not the default,
-        activation ("square"; for RF any name that `get_activation` knows, for NT and NN any but "step"), draw (0), seed
-        (0), target ("exponential" with target_seed (0), "identity", "power_law" with exponent (1.0), "rank_one",
-        "mixture" with target_seed, or a list of d eigenvalues). RF and NT: ridge (0.0), n_samples (the population). NN:
-        second_layer, scale and init as in `fit_nn`, and nn: "sgd" (the default), with n_samples, batch_size, step_size,
-        dtype and diagnostics as there, or "flow", `nn_flow` without these, with tolerance and max_gradients as there.
-        Equal cells are measured once.
+        activation ("square"; for RF any name that `get_activation` knows, for NT and NN any but "step", or an
+        `Activation`), draw (0), seed (0), target ("exponential" with target_seed (0), "identity", "power_law" with
+        exponent (1.0), "rank_one", "spiked" with n_spikes (1) and spike (10.0), "mixture" with target_seed, a list of d
+        eigenvalues, or an object: a symmetric matrix (d, d), a `QuadraticTarget` or a `GaussianMixture`, with a name
+        as {"name": object}). RF and NT: ridge (0.0), n_samples (the population). NN: second_layer, scale and init as in
+        `fit_nn`, and nn: "sgd" (the default), with n_samples, batch_size, step_size, dtype and diagnostics as there, or
+        "flow", `nn_flow` without these, with tolerance and max_gradients as there. Equal cells are measured once.
     store : path
         An SQLite file, made if it is not there. Every cell is in it as soon as it is finished.
     executor : optional
@@ -72,6 +79,13 @@ def run_sweep(
         is recorded, and ends the sweep.
     rerun_failed : bool
         Whether cells that the store has as "failed" or "crashed" are tried again; one that diverged would again.
+    measure : function or str, optional
+        A quantity of one's own: a function from a `MeasuredCell` to a dict of numbers, which become columns, or its
+        name, "package.module:function". Cells that were finished without it are measured again. A cell of which it
+        raises an error has failed, with its other results in the row.
+    on_change : str
+        What is done about finished cells for which *measure* was another function than it is now: "raise" an error
+        before anything runs, "measure" them again, or "keep" their numbers.
 
     Returns
     -------
@@ -80,9 +94,10 @@ def run_sweep(
         drawn), risk, null_risk, ratio (risk / null_risk), predicted (that ratio as theory has it, empty where there is
         none), fit_status (of NN that of its `Fit`, "unconverged" for a flow that was not at its end), late_gain (of NN:
         by how much the ratio fell in the second half of training), those of `Diagnostics` at the end of training where
-        the cell asks for them, error, and, the only ones that differ from run to run, traceback (of a failed cell),
-        attempts, seconds, peak_mb, worker, finished, versions. The results of training that diverged are those of its
-        last finite state.
+        the cell asks for them, measure (name and digest of the function that was given), error, and, the only ones that
+        differ from run to run, traceback (of a failed cell), attempts, seconds, peak_mb, worker, finished, versions. At
+        the end those of *measure*, in the order of the alphabet, empty where a cell has no such number. The results of
+        training that diverged are those of its last finite state.
 
     Warns
     -----
@@ -92,7 +107,8 @@ def run_sweep(
     Raises
     ------
     TypeError, ValueError
-        If an argument or a cell is not what it must be, before anything runs; or the file is not a store.
+        If an argument or a cell is not what it must be, before anything runs; the file is not a store; or *measure*
+        returns a number whose name can be no column, which ends the sweep.
     OSError
         If the store cannot be written, another sweep is writing to it, or a dask scheduler is not there.
     RuntimeError
@@ -105,18 +121,22 @@ def run_sweep(
     place = check_path("store", store)
     check_engine(executor, n_workers)
     check_choice("on_error", on_error, ["record", "raise"])
+    quantity = check_measure(measure, on_change)
     tries = check_count("retries", retries, 0) + 1
     wanted = check_cells(cells)
+    objects = objects_of(wanted.values())
     told = f"finished cells are in {place}; the same call goes on from there"
     with sigterm_raises(told), Store(place, RESULTS) as db:
-        left = _left(wanted, db.statuses(), rerun_failed)
+        stale = stale_cells(db.others(quantity) if quantity else (), wanted, quantity, on_change)
+        db.keep(objects.values(), quantity)
+        left = _left(wanted, {key: status for key, status in db.statuses().items() if key not in stale}, rerun_failed)
         if left:
             if executor is None:  # no more processes than cells
                 n_workers = min(n_workers or available_cores(), len(left))
             with open_engine(executor, n_workers) as engine, one_blas_thread():
                 if engine.kind != "dask":
                     warm_up(left.values())
-                _run(left, db, engine, tries, Progress(wanted, left, progress), on_error)
+                _run(left, db, engine, tries, Progress(wanted, left, progress), on_error, quantity)
         _clean(db)
         ids = list(wanted)
         del wanted, left  # as large as the table
@@ -164,17 +184,25 @@ class Plan(NamedTuple):
 
 
 def plan_sweep(
-    cells: Iterable[Mapping[str, Any]], store: str | os.PathLike[str], *, rerun_failed: bool = False
+    cells: Iterable[Mapping[str, Any]],
+    store: str | os.PathLike[str],
+    *,
+    rerun_failed: bool = False,
+    measure: Callable[[MeasuredCell], Mapping[str, float]] | str | None = None,
+    on_change: str = "raise",
 ) -> Plan:
     """What `run_sweep` would do; errors as there. Times are those of finished cells of the same kind, if there are any.
 
     Without any they are those of `fastlazy.sweeps.measure.cost`.
     """
-    place = check_path("store", store)
+    place, quantity = check_path("store", store), check_measure(measure, on_change)
     wanted = check_cells(cells)
     table = load(place) if place.exists() else pd.DataFrame(columns=["id", "status", "regime"])
-    statuses = dict(zip(table["id"], table["status"], strict=True))
-    rates, measured = _rates(table[table["status"] == "done"])
+    done = table[table["status"] == "done"].reindex(columns=["id", "measure"])
+    labels = done.astype(object).where(done.notna(), None).itertuples(index=False, name=None)
+    stale = stale_cells(labels, wanted, quantity, on_change)
+    statuses = {key: status for key, status in zip(table["id"], table["status"], strict=True) if key not in stale}
+    rates, measured = _rates(table[table["status"] == "done"], objects_of(wanted.values()))
     left = _left(wanted, statuses, rerun_failed)
     each = [(cost(parameters) * rates.get(_kind(parameters), 1.0), parameters) for parameters in left.values()]
     ended = Counter(statuses.get(key) for key in wanted)
@@ -193,19 +221,26 @@ def plan_sweep(
 
 def _kind(parameters: Mapping[str, Any]) -> tuple[Any, ...]:
     """What cells that take as long as their costs say, or all as many times as long, have in common."""
-    return parameters["regime"], parameters["activation"], parameters["n_samples"] is None
+    return parameters["regime"], str(parameters["activation"]), parameters["n_samples"] is None
 
 
-def _rates(done: pd.DataFrame) -> tuple[dict[tuple[Any, ...], float], int]:
-    """Seconds that finished cells took over their cost, by kind, and how many cells these are."""
+def _rates(done: pd.DataFrame, objects: Mapping[str, Own]) -> tuple[dict[tuple[Any, ...], float], int]:
+    """Seconds that finished cells took over their cost, by kind, and how many cells these are.
+
+    Of cells with an object only those count whose object is among *objects*, by reference.
+    """
     spent, expected, measured = defaultdict[Any, float](float), defaultdict[Any, float](float), 0
     for seconds, *values in done.reindex(columns=["seconds", "regime", *COSTLY]).itertuples(index=False):
         known = [None if pd.isna(value) else value for value in values]
         parameters: dict[str, Any] = dict(zip(["regime", *COSTLY], known, strict=True))
+        _, mark, digits = str(parameters["activation"]).rpartition("#")
+        parameters["activation"] = objects.get(mark + digits) if mark else parameters["activation"]
         regime = REGIMES.get(parameters["regime"])
         lacks_samples = parameters["n_samples"] is None and parameters["nn"] != "flow"
         if regime is None or not seconds > 0 or (regime.is_trained and lacks_samples):
             continue  # the row was edited by hand
+        if parameters["activation"] is None:
+            continue
         measured += 1
         spent[_kind(parameters)] += seconds
         expected[_kind(parameters)] += cost(parameters)
@@ -288,7 +323,13 @@ def _left(
 
 
 def _run(
-    left: Mapping[str, dict[str, Any]], db: Store, engine: Engine, tries: int, bar: Progress, on_error: str
+    left: Mapping[str, dict[str, Any]],
+    db: Store,
+    engine: Engine,
+    tries: int,
+    bar: Progress,
+    on_error: str,
+    quantity: Quantity | None,
 ) -> None:
     """Run the cells *left* and record them."""
 
@@ -300,13 +341,18 @@ def _run(
             else:
                 yield key, (parameters, None)
 
+    run = attempt if quantity is None else partial(attempt, quantity=quantity)
     with bar:
-        for key, attempts, outcome in drive(attempt, jobs(), engine, tries):
+        for key, attempts, outcome in drive(run, jobs(), engine, tries):
             parameters = left[key]
-            db.record(
-                {"id": key, **parameters, "stream": cell_stream(parameters)}
-                | {**outcome, "attempts": attempts, "finished": now()}
-            )
+            row = {"id": key, **parameters, "stream": cell_stream(parameters)}
+            row |= {**outcome, "attempts": attempts, "finished": now()}
+            try:
+                db.add_columns(outcome.get("own", ()))
+            except ColumnError:  # so it will be for all cells; this one counts as finished without the measure
+                db.record({**row, "own": None, "measure": None})
+                raise
+            db.record(row)
             bar.advance(parameters, outcome["status"])
             if outcome["status"] in FAILED and on_error == "raise":
                 error = RuntimeError(f"the cell {parameters} {outcome['status']}: {outcome['error']}")

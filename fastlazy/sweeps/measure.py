@@ -21,6 +21,8 @@ from fastlazy._support.threads import one_blas_thread
 from fastlazy._version import __version__
 from fastlazy.sweeps.cells import cell_stream, cell_target
 from fastlazy.sweeps.keys import Parameters
+from fastlazy.sweeps.objects import Own, cell_activation
+from fastlazy.sweeps.quantity import MeasuredCell, Quantity, own_numbers
 from fastlazy.sweeps.regimes import REGIMES
 from fastlazy.targets.library import Target
 from fastlazy.training.diagnostics import Diagnostics
@@ -45,7 +47,7 @@ _DIVERGED = (
 )
 
 
-def attempt(parameters: Parameters, checkpoint: str | None = None) -> dict[str, Any]:
+def attempt(parameters: Parameters, checkpoint: str | None = None, quantity: Quantity | None = None) -> dict[str, Any]:
     """What became of one cell: its status and its results, or the error and where it came from; where and how long.
 
     The status is "done"; "diverged" if training did, of which the results are those of the last finite state; or
@@ -57,12 +59,21 @@ def attempt(parameters: Parameters, checkpoint: str | None = None) -> dict[str, 
         Canonical parameters (see `fastlazy.sweeps.cells`).
     checkpoint : str, optional
         File for the state of a long run; used where its folder is at hand.
+    quantity : Quantity, optional
+        What the user measures besides: numbers by name, as "own". If that fails the cell has failed, with its results.
     """
+    found: dict[str, Any] = {"status": "done"}
     _reset_peak()
     start = time.perf_counter()
     try:
         with one_blas_thread():
-            found = {"status": "done", **measure(parameters, checkpoint)}
+            if quantity is None:
+                found |= measure(parameters, checkpoint)
+            else:
+                cell = measured_cell(parameters, checkpoint)
+                found |= cell.results
+                if found.get("fit_status") != "diverged":
+                    found |= {"own": own_numbers(quantity, cell), "measure": quantity.label}
         if found.get("fit_status") == "diverged":
             found |= {"status": "diverged", "error": _DIVERGED}
     except Terminated:  # of the driver, which an executor without threads runs this in
@@ -70,7 +81,7 @@ def attempt(parameters: Parameters, checkpoint: str | None = None) -> dict[str, 
     except (Exception, SystemExit) as error:
         where = traceback.extract_tb(error.__traceback__)[-1]
         message = f"{type(error).__name__}: {error} ({Path(where.filename).name}, line {where.lineno})"
-        found = {"status": "failed", "error": message, "traceback": traceback.format_exc()}
+        found |= {"status": "failed", "error": message, "traceback": traceback.format_exc()}
     return {
         **found,
         "seconds": time.perf_counter() - start,
@@ -82,12 +93,19 @@ def attempt(parameters: Parameters, checkpoint: str | None = None) -> dict[str, 
 
 def measure(parameters: Parameters, checkpoint: str | None = None) -> dict[str, Any]:
     """The results of the cell with canonical *parameters*: a value for each of `RESULTS`, or none."""
-    target, regime = cell_target(parameters), REGIMES[parameters["regime"]]
-    found = regime.measure(target, parameters, cell_stream(parameters), checkpoint)
-    if not math.isfinite(found["risk"]):
-        raise FloatingPointError(f"the risk is {found['risk']}; numbers are too large or too small for this target")
-    ratios = {"null_risk": target.null_risk, "ratio": found["risk"] / target.null_risk}
-    return {"predicted": regime.predicted(target, parameters), **found, **ratios}
+    return dict(measured_cell(parameters, checkpoint).results)
+
+
+def measured_cell(parameters: Parameters, checkpoint: str | None = None) -> MeasuredCell:
+    """The cell with canonical *parameters*, measured."""
+    target, regime, stream = cell_target(parameters), REGIMES[parameters["regime"]], cell_stream(parameters)
+    results, W, a, b, c, fit = regime.measure(target, parameters, stream, checkpoint)
+    if not math.isfinite(results["risk"]):
+        raise FloatingPointError(f"the risk is {results['risk']}; numbers are too large or too small for this target")
+    ratios = {"null_risk": target.null_risk, "ratio": results["risk"] / target.null_risk}
+    results = {"predicted": regime.predicted(target, parameters), **results, **ratios}
+    plain = {name: str(value) if isinstance(value, Own) else value for name, value in parameters.items()}
+    return MeasuredCell(plain, target, cell_activation(parameters), W, a, b, c, fit, results, stream)
 
 
 def predicted_ratio(

@@ -28,9 +28,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fastlazy._support.files import check_path, check_writable, replace_file
+from fastlazy._support.files import check_path
 from fastlazy._support.sqlite import WriterLock, connect, explained, is_sound
 from fastlazy.sweeps.cells import KEYS
+from fastlazy.sweeps.object_table import keep_objects, name_objects
+from fastlazy.sweeps.objects import Own
+from fastlazy.sweeps.own_columns import add_own_columns, note_measure, own_columns, prepare_own_columns
+from fastlazy.sweeps.quantity import Quantity
 
 SCHEMA = 1  # what PRAGMA user_version says: raised when a column changes its meaning, not when one is added
 _APPLICATION = 0x666C7A79  # "flzy"; PRAGMA application_id tells our files from others
@@ -81,6 +85,7 @@ class Store:
             self._db = connect(self.path, "rwc")
             with explained(self.path):
                 self._columns, moved = self._prepare(results)
+                self._own = own_columns(self._db)
         except BaseException:
             self.close()
             raise
@@ -115,10 +120,41 @@ class Store:
             rows = self._db.execute("SELECT id, status FROM cells")
             return {key: sys.intern(status) for key, status in rows}
 
-    def record(self, row: Mapping[str, Any]) -> None:
-        """Write what became of one cell, in place of what was there of it; it is on disk when this returns."""
+    def keep(self, objects: Iterable[Own], quantity: Quantity | None = None) -> None:
+        """Write what cells refer to, and where numbers of the user's come from; errors as `keep_objects`."""
         with explained(self.path):
+            keep_objects(self._db, objects)
+            if quantity is not None:
+                note_measure(self._db, quantity)
+
+    def others(self, quantity: Quantity) -> list[tuple[str, str | None]]:
+        """Id and label of every cell that is done, but was not measured with this *quantity* of the user's."""
+        with explained(self.path):
+            statement = "SELECT id, measure FROM cells WHERE status = 'done' AND substr(measure, ?) IS NOT ?"
+            digits = quantity.label.rpartition("#")[2]
+            return list(self._db.execute(statement, (-len(digits), digits)))
+
+    def add_columns(self, names: Iterable[str]) -> None:
+        """Make columns for numbers of the user's of these *names*, where there are none.
+
+        Raises
+        ------
+        ColumnError
+            If one can be none.
+        """
+        if new := [name for name in names if name not in self._own]:
+            with explained(self.path):
+                self._own += add_own_columns(self._db, new, self._own, self._columns)
+
+    def record(self, row: Mapping[str, Any]) -> None:
+        """Write what became of one cell, in place of what was there of it; it is on disk when this returns.
+
+        Its numbers of the user's, the mapping "own", must have columns.
+        """
+        with explained(self.path):
+            own = row.get("own") or {}
             values = {name: self._plain(row.get(name), kind) for name, kind in self._columns.items()}
+            values |= {name: self._plain(own.get(name), "REAL") for name in self._own}
             values["checksum"] = _checksum(values.items())
             marks = ", ".join("?" * len(values))
             self._db.execute(f"INSERT OR REPLACE INTO cells ({', '.join(values)}) VALUES ({marks})", [*values.values()])
@@ -132,6 +168,8 @@ class Store:
         """*value* as SQLite gives it back from a column of this *kind*, so that its checksum holds."""
         if value is None or value != value:
             return None
+        if isinstance(value, Own):
+            return value.reference
         if kind.startswith("REAL"):
             return float(value) + 0.0  # -0.0 is 0.0
         if kind.startswith("INTEGER"):
@@ -147,7 +185,7 @@ class Store:
         be written from one that can.
         """
         db = self._db
-        _check_file(db, self.path)
+        check_file(db, self.path)
         db.execute("PRAGMA synchronous = FULL")  # a row survives a power cut, too
         wanted = _schema(results)
         db.execute("BEGIN IMMEDIATE")
@@ -172,6 +210,7 @@ class Store:
             raise sqlite3.DatabaseError("database disk image is malformed")
         db.execute("CREATE TABLE IF NOT EXISTS columns (name TEXT PRIMARY KEY)")
         db.executemany("INSERT OR IGNORE INTO columns VALUES (?)", [(name,) for name in wanted])
+        prepare_own_columns(db, wanted)
         db.execute("CREATE TABLE IF NOT EXISTS driver (process TEXT, since TEXT)")
         db.execute("DELETE FROM driver")
         db.execute("INSERT INTO driver VALUES (?, ?)", (f"process {os.getpid()} on {socket.gethostname()}", now()))
@@ -200,7 +239,8 @@ def load(path: str | os.PathLike[str]) -> pd.DataFrame:
         raise FileNotFoundError(f"there is no store {str(path)!r}; a sweep makes one")
     with closing(connect(place, "rw")) as db:
         with explained(place):
-            _check_file(db, place)
+            check_file(db, place)
+            db.execute("BEGIN")  # what follows sees one state of the file, to which a sweep may add rows and columns
             if not is_sound(db):
                 raise sqlite3.DatabaseError("database disk image is malformed")
             columns = {row[1] for row in db.execute("PRAGMA table_info(cells)")}
@@ -215,41 +255,6 @@ def load(path: str | os.PathLike[str]) -> pd.DataFrame:
         return _read(db, place)
 
 
-def export(table: pd.DataFrame, path: str | os.PathLike[str]) -> None:
-    """Write *table* to a file whose ending, .csv or .parquet, says how.
-
-    Raises
-    ------
-    ValueError
-        If it has another ending.
-    ModuleNotFoundError
-        If pyarrow, which .parquet needs, is not installed.
-    OSError
-        If the file cannot be written.
-    """
-    place = check_export(path)
-    if place.suffix == ".csv":
-        replace_file(place, lambda temporary: table.to_csv(temporary, index=False))
-    else:
-        replace_file(place, lambda temporary: table.to_parquet(temporary, index=False, engine="pyarrow"))
-
-
-def check_export(path: str | os.PathLike[str]) -> Path:
-    """*path*, if `export` can write such a file; errors as there."""
-    place = check_path("the table to export", path)
-    if place.suffix not in (".csv", ".parquet"):
-        raise ValueError(f"cannot export to {str(path)!r}; pass a file name that ends in .csv or .parquet")
-    if place.suffix == ".parquet":
-        try:
-            import pyarrow  # noqa: F401  (only whether it is there)
-        except ModuleNotFoundError:
-            raise ModuleNotFoundError(
-                f"{str(path)!r} needs pyarrow, which is not installed; pip install 'fastlazy[parquet]', or pass a .csv"
-            ) from None
-    check_writable(place)
-    return place
-
-
 def _schema(results: Mapping[str, type]) -> dict[str, str]:
     """Name and declaration of every column."""
     keys = {name: _TYPES[key.kind] for name, key in KEYS.items()} | {"stream": "INTEGER"}
@@ -260,6 +265,7 @@ def _schema(results: Mapping[str, type]) -> dict[str, str]:
         "status": "TEXT NOT NULL",
         **keys,
         **{name: _TYPES[kind] for name, kind in results.items()},
+        "measure": "TEXT",
         "error": "TEXT",
         "traceback": "TEXT",
         "attempts": "INTEGER NOT NULL",
@@ -312,7 +318,7 @@ def _driver(path: Path) -> str:
         return "unknown process"
 
 
-def _check_file(db: sqlite3.Connection, path: Path) -> None:
+def check_file(db: sqlite3.Connection, path: Path) -> None:
     """Check that the database is new, or a store of ours that this version understands.
 
     Raises
@@ -339,7 +345,8 @@ def _read(db: sqlite3.Connection, path: Path) -> pd.DataFrame:
             raise sqlite3.DatabaseError(f"malformed database schema, {strange[0]}")
         if missing := {"id", "status", "error", *_recorded_columns(db)} - set(declared):
             raise sqlite3.DatabaseError(f"malformed database schema, no column {min(missing)}")
-        names = [name for name in declared if name != "checksum"]
+        own = own_columns(db)
+        names = [name for name in declared if name not in ("checksum", *own)] + own
         declared = {name: declared[name] for name in names}
         same: list[dict[Any, Any]] = [{} for _ in declared]
         rows = db.execute(f"SELECT {', '.join(names)} FROM cells ORDER BY {_ORDER}")
@@ -349,7 +356,8 @@ def _read(db: sqlite3.Connection, path: Path) -> pd.DataFrame:
     table = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
     if "fit_status" in table:  # earlier versions wrote that training which diverged was done
         table.loc[(table["status"] == "done") & (table["fit_status"] == "diverged"), "status"] = "diverged"
-    return table
+    with explained(path):
+        return name_objects(db, table)
 
 
 def _recorded_columns(db: sqlite3.Connection) -> list[str]:

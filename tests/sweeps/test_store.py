@@ -15,7 +15,8 @@ from stored import CELLS, path, row  # noqa: F401
 
 from fastlazy.sweeps.cells import canonical_cell, cell_stream, grid
 from fastlazy.sweeps.measure import RESULTS
-from fastlazy.sweeps.store import SCHEMA, TIMINGS, Store, export, load
+from fastlazy.sweeps.store import SCHEMA, TIMINGS, Store, load
+from fastlazy.sweeps.tables import export
 
 ROOT = Path(__file__).resolve().parents[2]
 
