@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import fields
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -88,23 +88,13 @@ def check_training(parameters: Parameters) -> None:
                     f"{name} = {parameters[name]!r} is for nn = 'sgd', and nn = 'flow' takes no samples and no steps "
                     f"of SGD; leave {name} out, or pass nn='sgd'"
                 )
-<<<<<<< HEAD
-=======
-        if _is_mixture(parameters["target"]):
-            raise ValueError("nn = 'flow' is for targets that are functions, not for 'mixture'; pass nn='sgd'")
     _check_objects(parameters)
->>>>>>> axes
     _check_scale_of_any_sigma(parameters)
     if parameters["init"] == "symmetric" and (parameters["N"] % 2 or parameters["second_layer"] in ("ones", "scalar")):
         raise ValueError(
             f"init = 'symmetric' has pairs of neurons of both signs, not N = {parameters['N']} with second_layer = "
             f"{parameters['second_layer']!r}; pass an even N and 'signs' or 'free', or leave init out"
         )
-
-
-def _is_mixture(target: Any) -> bool:
-    """Whether that of a cell is a mixture, by its name or by value."""
-    return target == "mixture" or (isinstance(target, Own) and isinstance(target.value, GaussianMixture))
 
 
 def _check_objects(parameters: Parameters) -> None:
