@@ -73,7 +73,7 @@ def mixture_samples(N: int, d: int) -> int:
     y keeps a variance around whatever is learned, so they are many even where no direction is left out. Narrow networks
     have fewer numbers to learn.
     """
-    times = 24 + 31 * min(1.0, N / (0.4 * d)) if N < d else 25
+    times = 24 + 31 * min(1.0, N / (0.4 * d)) if d > N else 25
     return max(200_000, math.ceil(times * d**2))
 
 
