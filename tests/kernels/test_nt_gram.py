@@ -328,3 +328,12 @@ def test_needles_in_one_dimension():
     sizes = np.sqrt(np.diag(want))
     got = as_matrix(fastlazy.nt_gram(w[:, None], bump))
     np.testing.assert_allclose(got / np.outer(sizes, sizes), want / np.outer(sizes, sizes), rtol=0, atol=1e-11)
+
+
+def test_numbers_that_agree_are_held_once():
+    W = fastlazy.draw_weights(30, 8, rng=0)
+    grams = [
+        nt_gram.tangent_gram(nt_gram.tangent_slopes(rows, _BUILTINS[name]), np.dtype(float), True, True)
+        for rows, name in ((W, "relu"), (W, "gelu"), (W * np.linspace(1, 2, 30)[:, None], "relu"))
+    ]
+    assert [gram.blocks.other is gram.blocks.own for gram in grams] == [True, False, True]
