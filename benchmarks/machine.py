@@ -1,4 +1,4 @@
-"""What this machine can do at most: multiply-adds a second in registers, bytes a second between memory and processor."""
+"""What this machine can do at most: multiply-adds a second in registers, bytes a second to and from memory."""
 
 from __future__ import annotations
 
@@ -116,14 +116,20 @@ def facts(libraries: list[str]) -> dict[str, str]:
 
 
 def blas_kernels() -> dict[str, str]:
-    """The BLAS of NumPy and of SciPy, and which of its kernels it picked for this processor, in brackets."""
+    """The BLAS of NumPy and of SciPy, and which of its kernels it picked for this processor, in brackets.
+
+    Wheels have one each, in a folder of that name; others share one.
+    """
     importlib.import_module("scipy.linalg")  # loads SciPy's
-    said = {}
+    own: dict[str, str] = {}
+    shared = ""
     for pool in threadpoolctl.threadpool_info():
         if pool["user_api"] == "blas":
-            owner = "scipy" if "scipy.libs" in pool["filepath"] else "numpy"
-            said[owner] = f"({pool['internal_api']} {pool['version']}, {pool.get('architecture', 'kernel not named')})"
-    return said
+            said = f"({pool['internal_api']} {pool['version']}, {pool.get('architecture', 'kernel not named')})"
+            owners = [name for name in ("numpy", "scipy") if f"{name}.libs" in pool["filepath"]]
+            own.update(dict.fromkeys(owners, said))
+            shared = shared or said
+    return {name: own.get(name, shared) for name in ("numpy", "scipy")}
 
 
 @functools.cache

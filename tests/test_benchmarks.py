@@ -41,9 +41,11 @@ BENCHMARKS = [
 
 @pytest.fixture
 def _small(monkeypatch):
-    from benchmarks import bench_curves, bench_gram, bench_sgd, bench_sweep
+    from benchmarks import bench_curves, bench_gram, bench_sgd, bench_sweep, bench_team
 
     monkeypatch.setattr(machine, "_TURNS", 100)
+    monkeypatch.setattr(machine, "_MEETINGS", 100)
+    monkeypatch.setattr(bench_team, "ENTRIES", 2**12)
     for name, value in {"D": 6, "FLOPS": 1e5, "NORMALS": 10_000, "FIRST_STEP": "import fastlazy"}.items():
         monkeypatch.setattr(bench_sgd, name, value)
     threads = {"Workers": ThreadPoolExecutor}  # which start faster

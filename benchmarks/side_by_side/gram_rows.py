@@ -159,7 +159,7 @@ def _timed(problem: Problem, children: dict[tuple[str, int], Child], threads: in
     A first round is for all, one thread after all threads, and without it where all threads take long already;
     after it, peers that no further round would make the best keep what they took.
     """
-    least, enough, seconds = (2, 3.0, 0.05) if quick else (3, 15.0, 0.2)
+    least, enough, seconds = (2, 1.5, 0.05) if quick else (3, 15.0, 0.2)
     answers: dict[Row, list[float]] = {}
 
     def ask(row: Row) -> None:
