@@ -104,5 +104,11 @@ def test_the_model_measures_its_parts(monkeypatch, capsys):
     assert all(work.drawn > 0 for work in works[:3])
     scaling.main()
     report = capsys.readouterr().out
-    assert "SGD square, N = 30, batch 1 " in report
+    assert "SGD square, N = 110, batch 1 " in report
     assert "x64" in report
+
+
+def test_the_model_knows_its_limits():
+    """Scratch of blocks by rows has no room for coefficients, and compiled code would write past its end."""
+    with pytest.raises(ValueError, match=r"the model is of blocks that go by coefficients, got .*N=30.*; pass x"):
+        scaling.step(replace(scaling.SGD[1], N=30))
