@@ -93,11 +93,8 @@ def test_the_model_measures_its_parts(monkeypatch, capsys):
     """Parts are parts of the whole; a little noise aside, which is why the sizes are not the smallest."""
     monkeypatch.setattr(scaling, "SECONDS", 1e-4)
     monkeypatch.setattr(machine, "_MEETINGS", 100)
-    for name in ("SGD", "KERNELS"):
-        small = [replace(problem, d=30, N=200) for problem in getattr(scaling, name)]
-        monkeypatch.setattr(
-            scaling, name, [replace(problem, n=50) if name == "KERNELS" else problem for problem in small]
-        )
+    monkeypatch.setattr(scaling, "SGD", [replace(problem, d=110, N=200) for problem in scaling.SGD])
+    monkeypatch.setattr(scaling, "KERNELS", [replace(problem, d=30, N=200, n=50) for problem in scaling.KERNELS])
     works = [*map(scaling.step, scaling.SGD), *map(scaling.call, scaling.KERNELS)]
     assert [work.barriers for work in works] == [3, 4, 3, 0, 0]
     assert all(0 < work.serial < work.seconds for work in works)
