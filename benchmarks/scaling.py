@@ -61,12 +61,20 @@ def seconds(work: Work, threads: int, two: float) -> float:
 
 
 def step(problem: SgdProblem) -> Work:
-    """A block of steps of SGD in float32, measured."""
+    """A block of steps of SGD in float32, measured.
+
+    Raises
+    ------
+    ValueError
+        If small minibatches go by rows, which this model knows nothing of.
+    """
     square = problem.activation == "square"
     rows = np.zeros((min(problem.N, problem.d) if square else problem.N, problem.d))
     network = sgd.pack(rows, np.ones(len(rows)), 1.0, 0.0, np.dtype(problem.dtype))
     activation = get_activation(problem.activation)
     setup = Setup(network, sgd.FIXED, problem.b, len(rows), problem.beta, problem.b0, activation)
+    if setup.m > 1 and not setup.by_coefficients:
+        raise ValueError(f"the model is of blocks that go by coefficients, got {problem}; pass x^2 and more neurons")
     with training_loop(setup, 1) as loop:
         drawn, serial = _drawing(loop), _scalars(loop)
     ours = FastlazySgd(problem, 1)

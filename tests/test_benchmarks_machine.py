@@ -93,16 +93,19 @@ def test_the_model_measures_its_parts(monkeypatch, capsys):
     """Parts are parts of the whole; a little noise aside, which is why the sizes are not the smallest."""
     monkeypatch.setattr(scaling, "SECONDS", 1e-4)
     monkeypatch.setattr(machine, "_MEETINGS", 100)
-    for name in ("SGD", "KERNELS"):
-        small = [replace(problem, d=30, N=200) for problem in getattr(scaling, name)]
-        monkeypatch.setattr(
-            scaling, name, [replace(problem, n=50) if name == "KERNELS" else problem for problem in small]
-        )
+    monkeypatch.setattr(scaling, "SGD", [replace(problem, d=110, N=200) for problem in scaling.SGD])
+    monkeypatch.setattr(scaling, "KERNELS", [replace(problem, d=30, N=200, n=50) for problem in scaling.KERNELS])
     works = [*map(scaling.step, scaling.SGD), *map(scaling.call, scaling.KERNELS)]
     assert [work.barriers for work in works] == [3, 4, 3, 0, 0]
     assert all(0 < work.serial < work.seconds for work in works)
     assert all(work.drawn > 0 for work in works[:3])
     scaling.main()
     report = capsys.readouterr().out
-    assert "SGD square, N = 30, batch 1 " in report
+    assert "SGD square, N = 110, batch 1 " in report
     assert "x64" in report
+
+
+def test_the_model_knows_its_limits():
+    """Scratch of blocks by rows has no room for coefficients, and compiled code would write past its end."""
+    with pytest.raises(ValueError, match=r"the model is of blocks that go by coefficients, got .*N=30.*; pass x"):
+        scaling.step(replace(scaling.SGD[1], N=30))
