@@ -36,6 +36,7 @@ def rows(path):
     return len(load_sweep(path)) if path.exists() and path.stat().st_size else 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGKILL")
 def test_a_sweep_of_ones_own_is_the_same_whether_it_was_killed_or_not(tmp_path):
     """The script in processes, killed twice, and in threads of this process, which imports it."""
