@@ -288,7 +288,7 @@ def test_what_is_seen_of_lazy_training_at_full_size():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("N", "left"), [(75, ".0050"), (4500, ".0040")])
+@pytest.mark.parametrize(("N", "left"), [(75, ".0050"), (4500, ".0045")])
 def test_how_near_dots_of_the_figure_come(monkeypatch, tmp_path, N, left):
     said("docs/performance.md", f"{left} " + ("at most, at N = 75" if N == 75 else "for N > d"))
     figure = cells_of_figure(monkeypatch, tmp_path, "--widths", str(N))

@@ -64,7 +64,7 @@ def quick_samples(N: int, d: int) -> int:
     for N >= d, where no noise remains, more the narrower the network.
     """
     narrowness = float(np.clip(1 - N / d, 0, 1))
-    return max(200_000, math.ceil((2.5 + 38 * math.pow(narrowness, 1.75)) * d * (d + 150)))
+    return max(200_000, math.ceil((2.5 + 39 * math.pow(narrowness, 1.75)) * d * (d + 150)))
 
 
 def mixture_samples(N: int, d: int) -> int:
