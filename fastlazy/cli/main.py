@@ -10,6 +10,7 @@ from fastlazy.cli.curves import add_curves_command
 from fastlazy.cli.figure import add_figure_command
 from fastlazy.cli.info import add_info_command
 from fastlazy.cli.lazy import add_lazy_command
+from fastlazy.cli.merge import add_merge_command
 from fastlazy.cli.output import complain, end_output
 from fastlazy.cli.sweep import add_sweep_command
 
@@ -25,6 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_curves_command(commands)
     add_lazy_command(commands)
     add_sweep_command(commands)
+    add_merge_command(commands)
     add_info_command(commands)
     try:
         arguments = parser.parse_args(argv)

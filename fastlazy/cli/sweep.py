@@ -59,7 +59,25 @@ def add_sweep_command(commands: Any) -> None:
     parser.add_argument(
         "--export", metavar="TABLE", help="write the table to a .csv or .parquet file, too (default: no)"
     )
-    parser.add_argument("--rerun-failed", action="store_true", help="try failed cells again (default: leave them)")
+    parser.add_argument(
+        "--shard", metavar="K/M",
+        help="the K-th of M parts of about equal cost, the same on every machine; see fastlazy merge (default: all)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        metavar="SECONDS",
+        help="give up a cell that takes longer (default: let it take its time)",
+    )
+    parser.add_argument(
+        "--rerun-failed",
+        action="store_true",
+        help="try failed, crashed and timed-out cells again (default: leave them)",
+    )
+    parser.add_argument(
+        "--rerun", metavar="STATUS,...", default="",
+        help="try cells with these statuses again: failed, crashed, timeout, diverged (default: none)",
+    )  # fmt: skip
     parser.add_argument(
         "--tracebacks", action="store_true", help="print where failed cells failed (default: only the errors)"
     )
@@ -76,6 +94,7 @@ def run_sweep_command(arguments: argparse.Namespace) -> int:
             store = check_path("--store", arguments.store)
         if arguments.workers is not None:
             check_count("--workers", arguments.workers)
+        arguments.rerun = [status.strip() for status in arguments.rerun.split(",") if status.strip()]
         cells = read_cells(arguments.file)
         return _dry_run(cells, store, arguments) if arguments.dry_run else _run(cells, store, arguments)
     except (ValueError, TypeError, OSError, RuntimeError, ModuleNotFoundError) as error:
@@ -140,10 +159,10 @@ def _axis(name: str, value: Any) -> Any:
 
 def _dry_run(cells: list[dict[str, Any]], store: Path, arguments: argparse.Namespace) -> int:
     from fastlazy._support.threads import available_cores
-    from fastlazy.sweeps.driver import plan_sweep
+    from fastlazy.sweeps.planning import plan_sweep
     from fastlazy.sweeps.progress import duration
 
-    plan = plan_sweep(cells, store, rerun_failed=arguments.rerun_failed)
+    plan = plan_sweep(cells, store, rerun_failed=arguments.rerun_failed, rerun=arguments.rerun, shard=arguments.shard)
     workers = arguments.workers or available_cores()
     diverged = f" and {plan.diverged} diverged" if plan.diverged else ""
     ended = f"{plan.finished} finished and {plan.failed} failed{diverged}"
@@ -169,7 +188,7 @@ def _dry_run(cells: list[dict[str, Any]], store: Path, arguments: argparse.Names
 def _run(cells: list[dict[str, Any]], store: Path, arguments: argparse.Namespace) -> int:
     from fastlazy.sweeps.driver import run_sweep
     from fastlazy.sweeps.progress import duration
-    from fastlazy.sweeps.store import check_export, export
+    from fastlazy.sweeps.tables import check_export, export
 
     if arguments.export is not None:
         check_export(arguments.export)
@@ -180,6 +199,9 @@ def _run(cells: list[dict[str, Any]], store: Path, arguments: argparse.Namespace
         executor=arguments.executor,
         n_workers=arguments.workers,
         rerun_failed=arguments.rerun_failed,
+        rerun=arguments.rerun,
+        timeout=arguments.timeout,
+        shard=arguments.shard,
     )
     if arguments.export is not None:
         try:
