@@ -12,6 +12,7 @@ from fastlazy.cli.info import add_info_command
 from fastlazy.cli.lazy import add_lazy_command
 from fastlazy.cli.merge import add_merge_command
 from fastlazy.cli.output import complain, end_output
+from fastlazy.cli.status import add_status_command
 from fastlazy.cli.sweep import add_sweep_command
 
 
@@ -27,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_lazy_command(commands)
     add_sweep_command(commands)
     add_merge_command(commands)
+    add_status_command(commands)
     add_info_command(commands)
     try:
         arguments = parser.parse_args(argv)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
+import subprocess
 import textwrap
 import time
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +84,14 @@ def add_sweep_command(commands: Any) -> None:
     parser.add_argument(
         "--tracebacks", action="store_true", help="print where failed cells failed (default: only the errors)"
     )
+    parser.add_argument(
+        "--log", metavar="LOG", help="where a line is added for each cell that ends (default: STORE.log; '' for none)"
+    )
+    parser.add_argument(
+        "--on-end", metavar="COMMAND",
+        help="what the shell runs when the sweep has ended, however, with FASTLAZY_STORE, FASTLAZY_STATUS (the exit "
+        "status) and FASTLAZY_SUMMARY in its environment, as to send mail (default: nothing)",
+    )  # fmt: skip
     parser.add_argument("--dry-run", action="store_true", help="only say how much there is to do (default: do it)")
     parser.set_defaults(run=run_sweep_command)
 
@@ -96,7 +107,11 @@ def run_sweep_command(arguments: argparse.Namespace) -> int:
             check_count("--workers", arguments.workers)
         arguments.rerun = [status.strip() for status in arguments.rerun.split(",") if status.strip()]
         cells = read_cells(arguments.file)
-        return _dry_run(cells, store, arguments) if arguments.dry_run else _run(cells, store, arguments)
+        if arguments.dry_run:
+            return _dry_run(cells, store, arguments)
+        with _told_of_end(store, arguments.on_end) as told:
+            told.status = _run(cells, store, arguments)
+        return told.status
     except (ValueError, TypeError, OSError, RuntimeError, ModuleNotFoundError) as error:
         complain(f"fastlazy sweep: {error}")
         return 2
@@ -157,6 +172,38 @@ def _axis(name: str, value: Any) -> Any:
     )
 
 
+class _End:
+    """How a sweep ended: with an exit status, if it came so far."""
+
+    status = 2
+
+
+@contextmanager
+def _told_of_end(store: Path, command: str | None) -> Iterator[_End]:
+    """Runs *command* when the block is left, however."""
+    end = _End()
+    try:
+        yield end
+    except BaseException as error:
+        end.status = 130 if isinstance(error, KeyboardInterrupt) else getattr(error, "code", end.status)
+        raise
+    finally:
+        if command is not None:
+            _run_command(command, store, end.status)
+
+
+def _run_command(command: str, store: Path, status: int) -> None:
+    from fastlazy.sweeps.status import read_status
+
+    summary = ""
+    with suppress(OSError, ValueError):
+        summary = ", ".join(f"{name} {count}" for name, count in read_status(store).counts.items())
+    told = {"FASTLAZY_STORE": str(store), "FASTLAZY_STATUS": str(status), "FASTLAZY_SUMMARY": summary}
+    done = subprocess.run(command, shell=True, env={**os.environ, **told})
+    if done.returncode:
+        complain(f"fastlazy sweep: --on-end {command!r} ended with status {done.returncode}")
+
+
 def _dry_run(cells: list[dict[str, Any]], store: Path, arguments: argparse.Namespace) -> int:
     from fastlazy._support.threads import available_cores
     from fastlazy.sweeps.planning import plan_sweep
@@ -202,6 +249,7 @@ def _run(cells: list[dict[str, Any]], store: Path, arguments: argparse.Namespace
         rerun=arguments.rerun,
         timeout=arguments.timeout,
         shard=arguments.shard,
+        log=f"{store}.log" if arguments.log is None else arguments.log or None,
     )
     if arguments.export is not None:
         try:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from fastlazy.sweeps.engines import Engine, WorkerLostError
 from fastlazy.sweeps.keys import Parameters
-from fastlazy.sweeps.measure import kind, timeout_error
+from fastlazy.sweeps.measure import FAILED, kind, timeout_error
 
 BATCH = 0.2  # seconds that the cells of one call may take together, if they are more than one
 _MOST = 1000  # cells of a batch
@@ -210,6 +210,8 @@ class _Waiting:
         """Expect cells to take as long as these took that have ended."""
         spent, expected = defaultdict[Any, float](float), defaultdict[Any, float](float)
         for job, outcome in zip(jobs, outcomes, strict=False):
+            if outcome["status"] in FAILED:
+                continue  # it may have ended at once
             spent[kind(job.parameters)] += outcome["seconds"]
             expected[kind(job.parameters)] += job.cost
         for name in spent:

@@ -16,11 +16,11 @@ from typing import Any
 import pandas as pd
 
 from fastlazy._support.arguments import check_choice, check_count, check_real
-from fastlazy._support.files import check_path
+from fastlazy._support.files import check_path, check_writable
 from fastlazy._support.signals import sigterm_raises
 from fastlazy._support.threads import available_cores, one_blas_thread
 from fastlazy.sweeps.cells import cell_stream, check_cells
-from fastlazy.sweeps.dispatch import Ended, Job, drive
+from fastlazy.sweeps.dispatch import Ended, Flights, Job, drive
 from fastlazy.sweeps.engines import Engine, check_engine, open_engine
 from fastlazy.sweeps.measure import FAILED, RESULTS, attempt_all, cost, warm_up
 from fastlazy.sweeps.merging import check_shard, load_all, shard_cells
@@ -31,6 +31,7 @@ from fastlazy.sweeps.provenance import provenance
 from fastlazy.sweeps.regimes import REGIMES
 from fastlazy.sweeps.store import Store, now
 from fastlazy.sweeps.tables import load, scan
+from fastlazy.sweeps.watch import Watch
 
 _LONG = 10.0  # estimated seconds from which a cell is given a file for its checkpoint
 
@@ -48,6 +49,7 @@ def run_sweep(
     on_error: str = "record",
     rerun_failed: bool = False,
     rerun: Collection[str] = (),
+    log: str | os.PathLike[str] | None = None,
 ) -> pd.DataFrame:
     """The table of all *cells*, one row each in their order; cells that the store has are not measured again.
 
@@ -87,6 +89,8 @@ def run_sweep(
     rerun : collection of str
         Statuses of cells that are tried again: any of "failed", "crashed", "timeout", and "diverged", which a cell of
         the same version would again.
+    log : path, optional
+        A file to which a line is added when the sweep starts, when a cell ends, and when the sweep ends; default none.
 
     Returns
     -------
@@ -125,6 +129,9 @@ def run_sweep(
     again = check_rerun(rerun, rerun_failed)
     limit = None if timeout is None else check_timeout(timeout)
     part = None if shard is None else check_shard(shard)
+    journal = None if log is None else check_path("log", log)
+    if journal is not None:
+        check_writable(journal)
     wanted = check_cells(cells)
     if part is not None:
         wanted = shard_cells(wanted, *part)
@@ -137,7 +144,8 @@ def run_sweep(
             with open_engine(executor, n_workers) as engine, one_blas_thread():
                 if engine.kind != "dask":
                     warm_up(left.settings())
-                _run(left, db, engine, tries, limit, Progress(len(wanted), left, progress), on_error)
+                bar = Progress(len(wanted), left, progress)
+                _run(left, len(wanted), db, engine, tries, limit, bar, journal, on_error)
         _clean(db)
         ids = list(wanted)
         del wanted, left  # as large as the table
@@ -214,7 +222,15 @@ def scan_sweep(
 
 
 def _run(
-    left: PackedCells, db: Store, engine: Engine, tries: int, timeout: float | None, bar: Progress, on_error: str
+    left: PackedCells,
+    wanted: int,
+    db: Store,
+    engine: Engine,
+    tries: int,
+    timeout: float | None,
+    bar: Progress,
+    log: Path | None,
+    on_error: str,
 ) -> None:
     """Run the cells *left* and record them."""
 
@@ -227,17 +243,24 @@ def _run(
                 checkpoint = str(_checkpoint(db, key).absolute())
             yield Job(key, parameters, checkpoint, seconds)
 
-    with bar:
-        for ended in drive(attempt_all, jobs(), len(left), engine, tries, timeout=timeout, patience=db.due):
-            for job, outcome in ended:
-                here = provenance() if engine.kind == "own" else {}  # of a cell whose worker cannot say it
+    flights: Flights = {}
+    here = provenance() if engine.kind == "own" else {}  # of a cell whose worker cannot say it
+    with bar, Watch(db, engine, flights, wanted, left, log) as watch:
+        for some in drive(
+            attempt_all, jobs(), len(left), engine, tries,
+            timeout=timeout, in_flight=flights, patience=watch.patience,
+        ):  # fmt: skip
+            for ended in some:
+                job, outcome = ended
                 db.record(here | _row(job, outcome))
                 bar.advance(job.cost, outcome["status"])
+                watch.count(ended)
             if db.due() == 0:
                 db.flush()
+            watch.beat()
             bar.show()
             if on_error == "raise":
-                _raise_first(ended)
+                _raise_first(some)
 
 
 def check_timeout(timeout: float) -> float:

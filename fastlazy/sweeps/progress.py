@@ -22,6 +22,11 @@ def duration(seconds: float) -> str:
     return str(timedelta(seconds=round(seconds))) if seconds < 86_400 else f"{seconds / 86_400:.3g} days"
 
 
+def nanoseconds(seconds: float) -> int:
+    """A time as a whole number, at least 1, whose sums are exact however different times are."""
+    return max(1, round(1e9 * seconds))
+
+
 class Progress:
     """The bar: cells finished, failed and left, and the time left by what they are expected to cost.
 
@@ -36,7 +41,7 @@ class Progress:
 
     def __init__(self, total: int, left: Mapping[str, Mapping[str, Any]], shown: bool) -> None:
         self.ended, self.left = Counter[str](), len(left)
-        self.cost_done, self.cost_left = 0.0, sum(map(cost, left.values()))
+        self.cost_done, self.cost_left = 0, sum(nanoseconds(cost(parameters)) for parameters in left.values())
         self.start, self._shown = time.monotonic(), 0
         self.bar = tqdm(
             total=total,
@@ -58,8 +63,8 @@ class Progress:
         """Count one cell that was expected to take so long, and ended with *status*."""
         self.left -= 1
         self.ended[status] += 1
-        self.cost_done += seconds
-        self.cost_left -= seconds
+        self.cost_done += nanoseconds(seconds)
+        self.cost_left -= nanoseconds(seconds)
 
     def show(self) -> None:
         """Show what was counted since."""
@@ -68,7 +73,7 @@ class Progress:
             return
         self._shown += new
         elapsed = time.monotonic() - self.start
-        remaining = duration(max(0.0, elapsed * self.cost_left / self.cost_done))
+        remaining = duration(elapsed * self.cost_left / self.cost_done)
         failed, diverged = sum(self.ended[status] for status in FAILED), self.ended["diverged"]
         some = f"failed {failed}, " + f"diverged {diverged}, " * (diverged > 0)
         self.bar.set_postfix_str(f"{some}left {self.left}, time left {remaining}", refresh=False)

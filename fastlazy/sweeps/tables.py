@@ -167,8 +167,11 @@ def check_export(path: str | os.PathLike[str]) -> Path:
 
 
 @contextmanager
-def opened(path: str | os.PathLike[str]) -> Iterator[tuple[sqlite3.Connection, Path]]:
-    """A connection to an existing store, for reading, and its path; errors as `load`."""
+def opened(path: str | os.PathLike[str], *, thorough: bool = True) -> Iterator[tuple[sqlite3.Connection, Path]]:
+    """A connection to an existing store, for reading, and its path; errors as `load`.
+
+    Unless this is *thorough*, pages that nobody reads are not looked at.
+    """
     place = check_path("store", path)
     if place.is_dir():
         raise IsADirectoryError(f"{str(path)!r} is a folder, not the store of a sweep; pass the .sqlite file in it")
@@ -176,7 +179,7 @@ def opened(path: str | os.PathLike[str]) -> Iterator[tuple[sqlite3.Connection, P
         raise FileNotFoundError(f"there is no store {str(path)!r}; a sweep makes one")
     with closing(connect(place, "rw")) as db, explained(place):
         check_file(db, place)
-        if not is_sound(db):
+        if thorough and not is_sound(db):
             raise sqlite3.DatabaseError("database disk image is malformed")
         yield db, place
 

@@ -32,7 +32,7 @@ def act(cells, seconds, timeout):
         if parameters["number"] == 15:
             os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(0.01)
-        found.append({"number": parameters["number"], "seconds": 0.01})
+        found.append({"status": "done", "number": parameters["number"], "seconds": 0.01})
     return found
 
 
@@ -89,7 +89,7 @@ class Recorder(Executor):
 
 
 def answers(numbers, seconds=1.0):
-    return [{"number": number, "seconds": seconds} for number in numbers]
+    return [{"status": "done", "number": number, "seconds": seconds} for number in numbers]
 
 
 def test_only_a_few_are_in_flight_in_the_order_given():
@@ -130,6 +130,12 @@ class Gathering(Recorder):
         while self.most == 64 and self.flying:
             self.land()
         return future
+
+
+def test_cells_that_fail_at_once_do_not_make_others_seem_short():
+    executor = Recorder(lambda numbers, beside: [{**one, "status": "failed"} for one in answers(numbers, 1e-9)])
+    run(jobs_of(range(20), cost=0.1), Engine(executor, lambda: 1, lambda: 1))
+    assert max(map(len, executor.seen)) == 2
 
 
 def test_what_is_left_is_shared_among_all_slots():

@@ -16,8 +16,8 @@ from sweep_cells import CELLS
 from whole_sweep import assert_same, threads, whole  # noqa: F401
 
 from fastlazy._support.signals import sigterm_raises
-from fastlazy.sweeps import dispatch, driver, progress
-from fastlazy.sweeps.cells import grid
+from fastlazy.sweeps import dispatch, driver, measure, progress
+from fastlazy.sweeps.cells import check_cells, grid
 from fastlazy.sweeps.driver import load_sweep, run_sweep
 from fastlazy.sweeps.planning import plan_sweep
 
@@ -187,6 +187,16 @@ def test_progress_says_what_is_left(path, threads, capsys):
     assert re.search(r"failed 1, left 0, time left 0.0 s", shown)
     run_sweep(CELLS[:3], path, executor=threads, progress=False)
     assert capsys.readouterr().err == ""
+
+
+def test_a_cell_of_years_does_not_swallow_the_time_of_others():
+    cells = {f"{k}": cell for k, cell in enumerate(check_cells([BAD_CELL, *CELLS[:3]]).values())}
+    with progress.Progress(4, cells, True) as bar:
+        bar.advance(measure.cost(cells["0"]), "failed")
+        assert bar.cost_left == sum(progress.nanoseconds(measure.cost(cells[key])) for key in "123")
+        for key in "123":
+            bar.advance(measure.cost(cells[key]), "done")
+        assert bar.cost_left == 0
 
 
 BAD = {
