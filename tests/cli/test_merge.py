@@ -1,6 +1,9 @@
 """``fastlazy merge``: shards that the command measured, put together by it."""
 
 import os
+import shutil
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,6 +17,7 @@ from fastlazy.sweeps.driver import load_sweep
 from fastlazy.sweeps.engines import open_engine
 from fastlazy.sweeps.store import TIMINGS
 
+ROOT = Path(__file__).resolve().parents[2]
 FILE = """
 [[grid]]
 regime = ["RF", "NT"]
@@ -77,3 +81,26 @@ def test_rerun_and_timeout_are_passed_on(monkeypatch):
     monkeypatch.setattr(driver, "run_sweep", run_sweep)
     assert main(["sweep", "widths.toml", "--rerun", "failed, diverged", "--timeout", "2.5", "--shard", "1/3"]) == 130
     assert (given["rerun"], given["timeout"], given["shard"]) == (["failed", "diverged"], 2.5, "1/3")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("bash") is None, reason="the script is for bash")
+def test_the_array_of_slurm_measures_all_and_merges(tmp_path):
+    """Each task with what SLURM would tell it, the second one twice."""
+    command = tmp_path / "bin" / "fastlazy"
+    command.parent.mkdir()
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m fastlazy "$@"\n')
+    command.chmod(0o755)
+    script = ROOT / "docs" / "sweeps" / "array.sh"
+    path = os.pathsep.join([str(command.parent), os.environ["PATH"]])
+    told = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "PATH": path,
+        "SLURM_ARRAY_TASK_COUNT": "2",
+        "SLURM_CPUS_PER_TASK": "1",
+    }
+    for task in "122":
+        subprocess.run(["bash", str(script), "widths.toml"], env={**told, "SLURM_ARRAY_TASK_ID": task}, check=True)
+        assert Path("widths.sqlite").exists() == (task == "2")
+    assert len(load_sweep("widths.sqlite")) == 18

@@ -5,6 +5,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -57,6 +58,49 @@ def test_a_cell_is_recorded_anew(path):
     assert list(table["id"]) == ids
     assert list(table["error"]) == ["why", None]
     assert len(load(path)) == 3
+
+
+def test_rows_that_come_together_are_written_together(path):
+    """The first at once, those after it with the next flush, and none twice or never."""
+    with Store(path, RESULTS) as db:
+        assert db.due() is None
+        rows = [row({**CELLS[0], "draw": k}) for k in range(1, 6)]
+        db.record(rows[0])
+        assert len(load(path)) == 4
+        db._written = time.monotonic() + 1000
+        for one in rows[1:4]:
+            db.record(one)
+        assert len(load(path)) == 4
+        assert db.due() > 900
+        db.flush()
+        assert len(load(path)) == 7
+        assert db.due() is None
+        db.record(rows[4])
+    assert len(load(path)) == 8
+
+
+def test_an_interrupt_in_the_midst_of_a_flush_loses_nothing(path):
+    class Interrupted:
+        """A connection whose next transaction is cut before it is through."""
+
+        def __init__(self, db):
+            self.db, self.cut = db, True
+
+        def __getattr__(self, name):
+            return getattr(self.db, name)
+
+        def executemany(self, *arguments):
+            self.db.executemany(*arguments)
+            if self.cut:
+                self.cut = False
+                raise KeyboardInterrupt
+
+    db = Store(path, RESULTS)
+    db._db = Interrupted(db._db)
+    with pytest.raises(KeyboardInterrupt), db:
+        db.record(row({**CELLS[0], "draw": 1}))
+    assert not db._db.cut
+    assert len(load(path)) == 4
 
 
 def test_an_empty_store_has_all_columns(tmp_path):
