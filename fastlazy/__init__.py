@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from fastlazy.sweeps.cells import grid as grid
     from fastlazy.sweeps.driver import load_sweep as load_sweep
     from fastlazy.sweeps.driver import run_sweep as run_sweep
+    from fastlazy.sweeps.driver import scan_sweep as scan_sweep
     from fastlazy.targets.gap import gap_target as gap_target
     from fastlazy.targets.library import exponential_target as exponential_target
     from fastlazy.targets.library import identity_target as identity_target
@@ -118,6 +119,7 @@ _MODULES = {
     "rf_risk": "risk.rf",
     "rf_risk_limit": "risk.limits",
     "run_sweep": "sweeps.driver",
+    "scan_sweep": "sweeps.driver",
     "tangent_risk": "risk.network",
 }
 
