@@ -44,11 +44,14 @@ if TYPE_CHECKING:
     from fastlazy.sweeps.driver import load_sweep as load_sweep
     from fastlazy.sweeps.driver import run_sweep as run_sweep
     from fastlazy.sweeps.driver import scan_sweep as scan_sweep
+    from fastlazy.sweeps.quantity import MeasuredCell as MeasuredCell
+    from fastlazy.sweeps.stored_targets import load_targets as load_targets
     from fastlazy.targets.gap import gap_target as gap_target
     from fastlazy.targets.library import exponential_target as exponential_target
     from fastlazy.targets.library import identity_target as identity_target
     from fastlazy.targets.library import power_law_target as power_law_target
     from fastlazy.targets.library import rank_one_target as rank_one_target
+    from fastlazy.targets.library import spiked_target as spiked_target
     from fastlazy.targets.mixture import GaussianMixture as GaussianMixture
     from fastlazy.targets.mixture import exponential_mixture as exponential_mixture
     from fastlazy.targets.quadratic import QuadraticFunction as QuadraticFunction
@@ -76,6 +79,7 @@ _MODULES = {
     "Fit": "training.fit",
     "GaussianMixture": "targets.mixture",
     "Linearization": "training.linearization",
+    "MeasuredCell": "sweeps.quantity",
     "QuadraticFunction": "targets.quadratic",
     "PreparedWeights": "kernels.prepared",
     "QuadraticTarget": "targets.quadratic",
@@ -92,6 +96,7 @@ _MODULES = {
     "lazy_risk": "training.infimum",
     "linearize": "training.linearization",
     "load_sweep": "sweeps.driver",
+    "load_targets": "sweeps.stored_targets",
     "network_function": "training.linearization",
     "network_risk": "risk.network",
     "nn_flow": "training.flow",
@@ -120,6 +125,7 @@ _MODULES = {
     "rf_risk_limit": "risk.limits",
     "run_sweep": "sweeps.driver",
     "scan_sweep": "sweeps.driver",
+    "spiked_target": "targets.library",
     "tangent_risk": "risk.network",
 }
 

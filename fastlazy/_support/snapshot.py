@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-_LIBRARIES = frozenset({"builtins", "math", "cmath", "operator", "numpy", "scipy", "numba", "fastlazy"})
+LIBRARIES = frozenset({"builtins", "math", "cmath", "operator", "numpy", "scipy", "numba", "fastlazy"})
 
 
 def snapshot(function: Any) -> Any:
@@ -102,9 +102,9 @@ def _empty_copy(function: FunctionType) -> FunctionType:
 
 def _fill_copy(copy: FunctionType, function: FunctionType, known: dict[int, Any]) -> None:
     """Give *copy* copies of what *function* refers to, in place."""
-    codes = list(_codes(function.__code__))
+    codes = list(codes_within(function.__code__))
     names = frozenset(name for code in codes for name in code.co_names)
-    for name in _globals_read(codes) & function.__globals__.keys():
+    for name in globals_read(codes) & function.__globals__.keys():
         copy.__globals__[name] = _copied(function.__globals__[name], names, known)
     for cell, original in zip(copy.__closure__ or (), function.__closure__ or (), strict=True):
         try:
@@ -117,21 +117,21 @@ def _fill_copy(copy: FunctionType, function: FunctionType, known: dict[int, Any]
         copy.__kwdefaults__ = {name: _copied(value, names, known) for name, value in function.__kwdefaults__.items()}
 
 
-def _codes(code: CodeType) -> Iterator[CodeType]:
+def codes_within(code: CodeType) -> Iterator[CodeType]:
     """*code* and that of the functions defined in it."""
     yield code
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            yield from _codes(constant)
+            yield from codes_within(constant)
 
 
-def _globals_read(codes: list[CodeType]) -> set[str]:
+def globals_read(codes: list[CodeType]) -> set[str]:
     instructions = (instruction for code in codes for instruction in dis.get_instructions(code))
     return {instruction.argval for instruction in instructions if instruction.opname == "LOAD_GLOBAL"}
 
 
 def _in_library(module: str | None) -> bool:
-    return (module or "").partition(".")[0] in _LIBRARIES
+    return (module or "").partition(".")[0] in LIBRARIES
 
 
 def _content(value: Any, known: dict[int, int]) -> Any:

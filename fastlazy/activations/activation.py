@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastlazy._support.arguments import Array, check_array, shown
+from fastlazy._support.identity import described, digest
 from fastlazy._support.snapshot import content, snapshot
 from fastlazy.activations.closed_forms import BlockMoments, PairMoments
 
@@ -107,6 +108,23 @@ class Activation:
     def key(self) -> Any:
         """A hashable value that equal non-linearities share."""
         return self._content
+
+    @cached_property
+    def identity(self) -> str:
+        """A text that equal non-linearities share in all processes of one minor version of Python.
+
+        Raises
+        ------
+        TypeError
+            If a function refers to something that no two processes can be sure to have alike.
+        """
+        try:
+            return digest([self.name, *(described(part, strict=True) for part in (self.function, self.derivative))])
+        except TypeError as error:
+            raise TypeError(
+                f"activation {self.name!r} has no identity outside of this process: {error}; make it of Python "
+                "functions, or of functions that numba.njit has compiled, which refer to numbers, arrays and each other"
+            ) from None
 
     @cached_property
     def _content(self) -> Any:

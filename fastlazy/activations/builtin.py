@@ -35,6 +35,10 @@ class _Builtin(Activation):
         return get_activation, (self.name,)
 
     @property
+    def identity(self) -> str:
+        return ascii(self.name)
+
+    @property
     def _content(self) -> str:
         return self.name
 

@@ -14,7 +14,7 @@ from fastlazy.cli.options import parse_counts, parse_ridge
 from fastlazy.cli.output import complain, load_matplotlib, save_figure, tell
 
 _STORE = "figure.sqlite"
-_TARGETS = ("exponential", "identity", "power_law", "rank_one", "mixture")
+_TARGETS = ("exponential", "identity", "power_law", "rank_one", "spiked", "mixture")
 _FILES = ("figure.png", "figure.pdf", "results.csv", _STORE)
 _DESCRIPTION = """\
 Draw the risk of random features (RF), the neural tangent model (NT) and the trained
@@ -68,8 +68,9 @@ def add_figure_command(commands: Any) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--target", choices=list(_TARGETS), metavar="NAME",
-        help="what is learned: exponential, identity, power_law, rank_one, or mixture, the paper's two Gaussian "
-        "classes, with the Bayes risk by Monte Carlo as a dotted line (default: exponential; with --from: the store's)",
+        help="what is learned: exponential, identity, power_law, rank_one, spiked, or mixture, the paper's two "
+        "Gaussian classes, with the Bayes risk by Monte Carlo as a dotted line (default: exponential; with --from: the "
+        "store's)",
     )  # fmt: skip
     parser.add_argument(
         "--nn", choices=["sgd", "flow"],
@@ -121,11 +122,11 @@ def run_figure(arguments: argparse.Namespace) -> int:
             where = {"nn": arguments.nn, **where}
         writable_folder(arguments.out, _FILES)
         load_matplotlib()
-        table = (
-            _measured(arguments, widths, names, ridge, out)
-            if arguments.store is None
-            else _stored(arguments, widths, names, where)
-        )
+        targets: dict[str, Any] = {}  # of the user's, in a store
+        if arguments.store is None:
+            table = _measured(arguments, widths, names, ridge, out)
+        else:
+            table, targets = _stored(arguments, widths, names, where)
     except (ValueError, OSError, RuntimeError) as error:
         complain(f"fastlazy figure: {error}")
         return 2
@@ -139,7 +140,7 @@ def run_figure(arguments: argparse.Namespace) -> int:
     if len(failed) == len(table):
         return 1
     try:
-        printed = _write(table, names, ridge, out)
+        printed = _write(table, targets, names, ridge, out)
     except OSError as error:
         again = f"fastlazy figure --from {arguments.store or out / _STORE} --out ELSEWHERE"
         complain(f"fastlazy figure: the figure cannot be written ({error}). All dots are kept; make room, and: {again}")
@@ -148,12 +149,12 @@ def run_figure(arguments: argparse.Namespace) -> int:
     return 1 if len(failed) else 0
 
 
-def _write(table: Any, names: list[str] | None, ridge: Any, out: Path) -> str:
+def _write(table: Any, targets: dict[str, Any], names: list[str] | None, ridge: Any, out: Path) -> str:
     """Write dots and figure into *out*; the printed table, and the number of dots."""
-    from fastlazy.figures import risk_table
+    from fastlazy.figures import risk_table, stored_cells
 
     dots = risk_table.figure_dots(table)
-    target = risk_table.figure_target(table)
+    target = stored_cells.figure_target(table, targets)
     fitted = risk_table.fitted_of(table)
     if fitted is not None and ridge == "best":
         fitted = fitted._replace(ridge="best")
@@ -203,18 +204,19 @@ def _measured(
 
 def _stored(
     arguments: argparse.Namespace, widths: list[int] | None, activations: list[str] | None, where: dict[str, Any]
-) -> Any:
-    """The rows of a store that make one figure."""
+) -> tuple[Any, dict[str, Any]]:
+    """The rows of a store that make one figure, and the targets of the user's in it."""
     from fastlazy.figures import risk_table
     from fastlazy.sweeps.driver import load_sweep
+    from fastlazy.sweeps.stored_targets import load_targets
 
-    table = load_sweep(arguments.store)
+    table, targets = load_sweep(arguments.store), load_targets(arguments.store)
     risk_table.check_columns(table)
     if widths is not None:
         table = table[table["N"].isin(widths)]
     if activations is not None:
         table = table[table["activation"].isin(activations)]
-    return risk_table.one_figure(table, d=arguments.d, seed=arguments.seed, where=where)
+    return risk_table.one_figure(table, d=arguments.d, seed=arguments.seed, where=where, targets=targets), targets
 
 
 def parse_where(texts: list[str]) -> dict[str, Any]:

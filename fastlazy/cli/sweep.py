@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import subprocess
+import sys
 import textwrap
 import time
 import tomllib
@@ -25,6 +26,8 @@ what is missing.
 FILE is TOML. Each table [[grid]] is a product of axes, keys as in fastlazy.run_sweep; [shared]
 holds what all have in common. An axis is a value, a list, { range = [first, last] } of whole
 numbers, both included, or { geom = [first, last, count] } of whole numbers in equal ratios.
+Above them may stand measure = "package.module:function", a quantity of one's own, as in
+fastlazy.run_sweep; a module in FILE's folder is found, too.
 """
 _EPILOG = """\
 example of a FILE:
@@ -62,6 +65,14 @@ def add_sweep_command(commands: Any) -> None:
     parser.add_argument(
         "--export", metavar="TABLE", help="write the table to a .csv or .parquet file, too (default: no)"
     )
+    parser.add_argument(
+        "--measure", metavar="MODULE:FUNCTION", help="a quantity of one's own (default: FILE's measure, or none)"
+    )
+    parser.add_argument(
+        "--on-change", choices=["measure", "keep"],
+        help="cells for which the quantity's function was another: measure them again, or keep their numbers "
+        "(default: an error)",
+    )  # fmt: skip
     parser.add_argument(
         "--shard", metavar="K/M",
         help="the K-th of M parts of about equal cost, the same on every machine; see fastlazy merge (default: all)",
@@ -107,6 +118,9 @@ def run_sweep_command(arguments: argparse.Namespace) -> int:
             check_count("--workers", arguments.workers)
         arguments.rerun = [status.strip() for status in arguments.rerun.split(",") if status.strip()]
         cells = read_cells(arguments.file)
+        arguments.measure = arguments.measure or read_measure(arguments.file)
+        if arguments.measure is not None and (folder := str(file.parent.resolve())) not in sys.path:
+            sys.path.insert(0, folder)  # as Python does for a script; workers get it, too
         if arguments.dry_run:
             return _dry_run(cells, store, arguments)
         with _told_of_end(store, arguments.on_end) as told:
@@ -132,13 +146,11 @@ def read_cells(path: str) -> list[dict[str, Any]]:
     """
     from fastlazy.sweeps.cells import check_number_of_cells, grid
 
-    try:
-        content = tomllib.loads(Path(path).read_text("utf-8-sig"))  # some editors begin a file with a byte order mark
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"{path} is not TOML: {error}") from None
+    content = _read_toml(path)
     shared, grids = content.pop("shared", {}), content.pop("grid", [])
-    if content:
-        raise ValueError(f"{path} has {', '.join(map(repr, content))}; it may have only [shared] and [[grid]]")
+    if others := content.keys() - {"measure"}:
+        listed = ", ".join(map(repr, sorted(others)))
+        raise ValueError(f"{path} has {listed}; it may have only measure, [shared] and [[grid]]")
     if not isinstance(shared, dict) or not isinstance(grids, list) or not grids:
         raise ValueError(f"{path} has no [[grid]]; write one for each product of axes, see fastlazy sweep --help")
     cells = []
@@ -149,6 +161,27 @@ def read_cells(path: str) -> list[dict[str, Any]]:
         except (TypeError, ValueError) as error:
             raise type(error)(f"{path}, [[grid]] number {k + 1}: {error}") from None
     return cells
+
+
+def read_measure(path: str) -> str | None:
+    """The name of the function that the file has for a quantity of the user's, if it has one; errors as `read_cells`.
+
+    Raises
+    ------
+    TypeError
+        If it is no string.
+    """
+    name = _read_toml(path).get("measure")
+    if not isinstance(name, str | None):
+        raise TypeError(f"{path}: measure must be a string, got {name!r}; write measure = 'package.module:function'")
+    return name
+
+
+def _read_toml(path: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(Path(path).read_text("utf-8-sig"))  # some editors begin a file with a byte order mark
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(f"{path} is not TOML: {error}") from None
 
 
 def _axis(name: str, value: Any) -> Any:
@@ -209,7 +242,8 @@ def _dry_run(cells: list[dict[str, Any]], store: Path, arguments: argparse.Names
     from fastlazy.sweeps.planning import plan_sweep
     from fastlazy.sweeps.progress import duration
 
-    plan = plan_sweep(cells, store, rerun_failed=arguments.rerun_failed, rerun=arguments.rerun, shard=arguments.shard)
+    options = {"rerun_failed": arguments.rerun_failed, "rerun": arguments.rerun, "shard": arguments.shard}
+    plan = plan_sweep(cells, store, **options, **_measuring(arguments))
     workers = arguments.workers or available_cores()
     diverged = f" and {plan.diverged} diverged" if plan.diverged else ""
     ended = f"{plan.finished} finished and {plan.failed} failed{diverged}"
@@ -250,6 +284,7 @@ def _run(cells: list[dict[str, Any]], store: Path, arguments: argparse.Namespace
         timeout=arguments.timeout,
         shard=arguments.shard,
         log=f"{store}.log" if arguments.log is None else arguments.log or None,
+        **_measuring(arguments),
     )
     if arguments.export is not None:
         try:
@@ -272,6 +307,11 @@ def _run(cells: list[dict[str, Any]], store: Path, arguments: argparse.Namespace
     )
     _complain_of(other, arguments.tracebacks)
     return 1 if len(other) else 0
+
+
+def _measuring(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What a sweep has to know of a quantity of the user's."""
+    return {"measure": arguments.measure, "on_change": arguments.on_change or "raise"}
 
 
 def _complain_of(cells: Any, tracebacks: bool) -> None:

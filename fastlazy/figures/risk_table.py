@@ -6,18 +6,18 @@ are cells of a sweep (`fastlazy.sweeps.driver`).
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from fastlazy.figures.stored_cells import check_rows
 from fastlazy.sweeps.cells import KEYS, REPEATS, canonical_cell, cell_target, check_number_of_cells
 from fastlazy.sweeps.keys import FAMILY_KEYS
 from fastlazy.sweeps.measure import predicted_ratio
+from fastlazy.sweeps.objects import OBJECT_KEYS, name_shown
 from fastlazy.sweeps.regimes import REGIMES
 from fastlazy.targets.library import FAMILIES, Target
 
@@ -169,7 +169,12 @@ def _column(table: pd.DataFrame, name: str) -> pd.Series:
 
 
 def one_figure(
-    table: pd.DataFrame, *, d: int | None = None, seed: int | None = None, where: Mapping[str, Any] | None = None
+    table: pd.DataFrame,
+    *,
+    d: int | None = None,
+    seed: int | None = None,
+    where: Mapping[str, Any] | None = None,
+    targets: Mapping[str, Target] | None = None,
 ) -> pd.DataFrame:
     """The rows of a sweep that make one figure: finished, without ridge or scale, of one target, best trained.
 
@@ -181,7 +186,9 @@ def one_figure(
         Only cells of this dimension; of this seed.
     where : mapping, optional
         Only cells that have these values of these keys, if their regime has the key. A ridge, a scale or n_samples
-        of RF and NT that are given here are drawn.
+        of RF and NT that are given here are drawn. The name of an object stands for it.
+    targets : mapping, optional
+        Those of the user's in the store, from `load_targets`.
 
     Raises
     ------
@@ -217,7 +224,7 @@ def one_figure(
             f"of the {len(done)} finished cells of the store none is for this figure, which shows those of the "
             "population without ridge and scale; run a sweep, or choose others with --where KEY=VALUE"
         )
-    _check_rows(rows)
+    check_rows(rows, targets or {})
     check_one_setting(rows, "choose one with --where {name}={value}")
     return rows
 
@@ -284,40 +291,10 @@ def _has(rows: pd.DataFrame, name: str, value: Any) -> pd.Series:
     """Which *rows* have this value of a key, or are of a regime that has no such key."""
     column = _filled(rows, name)
     equal = column.isna() if value is None else (column == value).fillna(False).astype(bool)
+    if name in OBJECT_KEYS:
+        equal |= column.map(name_shown).eq(value)
     without = ~rows["regime"].isin([regime.name for regime in REGIMES.values() if name in regime.keys])
     return equal | (without & rows[name].isna())
-
-
-def _check_rows(rows: pd.DataFrame) -> None:
-    """Check that finished *rows* are of cells that can be, with finite results.
-
-    Raises
-    ------
-    ValueError
-        If they are not.
-    """
-    keys = [name for name in KEYS if name in rows]
-    for cell in rows[keys].drop_duplicates().to_dict("records"):
-        try:
-            canonical_cell(_stored_cell(cell))
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"the store has a row that is of no cell ({error}); mend or remove it") from None
-    if not np.isfinite(rows["ratio"].to_numpy(float)).all():
-        raise ValueError("the store has finished rows whose ratio is not a finite number; mend or remove them")
-
-
-def _stored_cell(row: Mapping[Any, Any]) -> dict[str, Any]:
-    """The cell of a *row*, whose lists are JSON and whose numbers may be text."""
-    cell = {str(name): value for name, value in row.items() if name in KEYS and not pd.isna(value)}
-    for name in ("target", "step_size"):
-        with suppress(TypeError, ValueError):  # names, which are no JSON
-            cell[name] = json.loads(cell.get(name, ""))
-    return cell
-
-
-def figure_target(rows: pd.DataFrame) -> Target:
-    """The target that *rows* of a sweep have in common."""
-    return cell_target(canonical_cell(_stored_cell(rows.iloc[0].to_dict())))
 
 
 def fitted_of(rows: pd.DataFrame) -> Fitted | None:
@@ -330,15 +307,22 @@ def fitted_of(rows: pd.DataFrame) -> Fitted | None:
 
 
 def figure_lines(target: Target, dots: pd.DataFrame, fitted: Fitted | None = None) -> pd.DataFrame:
-    """The lines of a figure with these *dots*, *fitted* so; through their predictions if each has its own ridge."""
+    """The lines of a figure with these *dots*, *fitted* so.
+
+    They go through the predictions of the dots if each has its own ridge, and where sigma is the user's.
+    """
+    through = dots.drop_duplicates(["regime", "activation", "N"])[["regime", "activation", "N", "predicted"]]
     if fitted is not None and fitted.ridge == "each":
-        return dots.drop_duplicates(["regime", "activation", "N"])[["regime", "activation", "N", "predicted"]]
+        return through
+    own = through[through["activation"].map(name_shown).notna()]
     low, high = dots["N"].min(), dots["N"].max()
     fine = {*dots["N"], *geometric_widths(target.d, 200), *range(1, min(target.d, high) + 1)}
     if fitted is not None:  # these lines take longer, and have no corner at d
         fine = {*dots["N"], *geometric_widths(target.d, 40 if fitted.ridge == "best" else 120)}
     widths = [N for N in sorted(fine) if low <= N <= high]
-    return predictions(target, widths, list(dots["activation"].unique()), fitted)
+    names = [name for name in dots["activation"].unique() if name_shown(name) is None]
+    lines = predictions(target, widths, names, fitted)
+    return pd.concat([lines, own], ignore_index=True) if len(own) else lines
 
 
 def predictions(

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from fastlazy.sweeps.keys import FAMILY_KEYS, REQUIRED, Key, check_cell_target, check_name
+from fastlazy.sweeps.objects import Holder, Own
 from fastlazy.sweeps.packed import PackedCells
 from fastlazy.sweeps.regimes import COMMON, REGIMES
 from fastlazy.targets.library import FAMILIES, Target, centred_target
@@ -47,8 +48,9 @@ def grid(**axes: Any) -> list[dict[str, Any]]:
     Parameters
     ----------
     axes : object
-        A list, tuple, range or array is an axis; anything else is one value, the same in all cells. A
-        target given by its eigenvalues is a list itself: ``target=[[3.0, 1.0]]``.
+        A list, tuple, range or array is an axis, and so is a mapping, of values with names; anything else is one
+        value, the same in all cells. A target given by its eigenvalues is a list itself: ``target=[[3.0, 1.0]]``. A
+        matrix B of one's own is an element of a list, ``target=[B]``, or has a name, ``target={"mine": B}``.
 
     Returns
     -------
@@ -58,7 +60,8 @@ def grid(**axes: Any) -> list[dict[str, Any]]:
     Raises
     ------
     ValueError
-        If there is no axis, one is empty, or there are more than a million combinations. What the values must be,
+        If there is no axis, one is empty, the target is a square array, which may be one matrix or several lists, or
+        there are more than a million combinations. What the values must be,
         `run_sweep` checks before it begins.
 
     Examples
@@ -70,10 +73,19 @@ def grid(**axes: Any) -> list[dict[str, Any]]:
     """
     if not axes:
         raise ValueError("grid() has no axis; pass at least regime, d and N")
+    target = axes.get("target")
+    if isinstance(target, np.ndarray) and target.ndim == 2 and target.shape[0] == target.shape[1] > 1:
+        raise ValueError(
+            f"target is an array {target.shape}, one matrix or {len(target)} lists of eigenvalues; pass target=[B] or "
+            "target={'its name': B} for the matrix, or target=list(B) for the lists"
+        )
     values: list[Sequence[Any]] = []
     for axis in axes.values():
         several = isinstance(axis, (list, tuple, range)) or (isinstance(axis, np.ndarray) and axis.ndim > 0)
-        values.append(axis if several else [axis])
+        if isinstance(axis, Mapping):
+            values.append([{name: value} for name, value in axis.items()])
+        else:
+            values.append(axis if several else [axis])
     sizes = {name: _length(axis) for name, axis in zip(axes, values, strict=True)}
     if empty := [name for name, size in sizes.items() if size == 0]:
         raise ValueError(f"axis {empty[0]} of the grid is empty; pass at least one value")
@@ -111,11 +123,11 @@ def check_cells(cells: Iterable[Mapping[str, Any]]) -> PackedCells:
         raise TypeError(f"cells must be a list of mappings, got one {type(cells).__name__}; pass a list")
     if isinstance(cells, Sized):
         check_number_of_cells(len(cells), "the list given")
-    found = PackedCells()
+    found, holder = PackedCells(), Holder(settled=isinstance(cells, Sized))
     for k, cell in enumerate(cells):
         check_number_of_cells(k + 1, "or more, of an iterator")
         try:
-            parameters = canonical_cell(cell)
+            parameters = canonical_cell(holder.replaced(cell) if isinstance(cell, Mapping) else cell)
         except (TypeError, ValueError) as error:
             raise type(error)(f"cell {k}: {error}") from None
         found.add(cell_id(parameters), parameters)
@@ -137,6 +149,7 @@ def canonical_cell(cell: Mapping[str, Any]) -> dict[str, Any]:
     given = cell["regime"]
     regime = check_name("regime", given.upper() if isinstance(given, str) else given, REGIMES)
     target = check_cell_target("target", cell.get("target", COMMON["target"].default))
+    cell = {**cell, "target": target}
     keys = {**REGIMES[regime].keys, **(FAMILY_KEYS[target] if isinstance(target, str) else {})}
 
     if unknown := [str(name) for name in cell if name not in keys]:
@@ -144,9 +157,15 @@ def canonical_cell(cell: Mapping[str, Any]) -> dict[str, Any]:
     if missing := [name for name, key in keys.items() if key.default is REQUIRED and name not in cell]:
         raise ValueError(f"a cell of regime {regime} needs {_listed(missing)} too; add what is missing")
     parameters = {name: key.check(name, cell.get(name, key.default)) for name, key in keys.items()}
-    parameters |= {"regime": regime, "target": target}
+    parameters |= {"regime": regime}
     if isinstance(target, list) and len(target) != parameters["d"]:
         raise ValueError(f"target has {len(target)} eigenvalues, but d = {parameters['d']}; pass d={len(target)}")
+    if isinstance(target, Own) and target.value.d != parameters["d"]:
+        d = target.value.d
+        raise ValueError(f"target {str(target)!r} has d = {d}, but the cell has d = {parameters['d']}; pass d={d}")
+    family = FAMILIES.get(target) if isinstance(target, str) else None
+    if family is not None and family.check is not None:
+        family.check(parameters["d"], **{name: parameters[name] for name in family.parameters})
     if (complete := REGIMES[regime].complete) is not None:
         complete(parameters)
     return parameters
@@ -170,24 +189,32 @@ def cell_stream(parameters: Mapping[str, Any]) -> int:
 
 
 def cell_target(parameters: Mapping[str, Any]) -> Target:
-    """The target of a cell with canonical *parameters*; a function is centred by b0 = -tr B."""
+    """The target of a cell with canonical *parameters*; a function that is no object is centred by b0 = -tr B."""
     target = parameters["target"]
-    if not isinstance(target, str):
+    if isinstance(target, Own):
+        return target.value
+    if isinstance(target, list):
         return centred_target(np.array(target))
     family = FAMILIES[target]
     return family.make(parameters["d"], **{name: parameters[name] for name in family.parameters})
 
 
 def _digest(parameters: Mapping[str, Any]) -> Any:
-    text = json.dumps(parameters, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    text = json.dumps(parameters, sort_keys=True, separators=(",", ":"), allow_nan=False, default=_identity)
     return hashlib.sha256(text.encode())
 
 
-def _unknown_keys(unknown: list[str], regime: str, target: str | list[float], keys: Mapping[str, Key]) -> str:
+def _identity(own: Own) -> dict[str, str]:
+    """What stands for an object in what is hashed."""
+    return {"sha256": own.digest}
+
+
+def _unknown_keys(unknown: list[str], regime: str, target: str | list[float] | Own, keys: Mapping[str, Key]) -> str:
     close = {name: difflib.get_close_matches(name, keys, 1) for name in unknown}
     hints = [f"{near[0]!r} for {name!r}" for name, near in close.items() if near]
+    shown = "given by eigenvalues" if isinstance(target, list) else str(target)
     return (
-        f"a cell of regime {regime} with target {target if isinstance(target, str) else 'given by eigenvalues'!r} "
+        f"a cell of regime {regime} with target {shown!r} "
         f"has no key {_listed(unknown)}; it has {', '.join(keys)}" + (f". Perhaps {', '.join(hints)}?" if hints else "")
     )
 

@@ -8,8 +8,9 @@ the order in which they finish, or on how often the sweep was cut short. The sam
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +21,17 @@ from fastlazy._support.files import check_path, check_writable
 from fastlazy._support.signals import sigterm_raises
 from fastlazy._support.threads import available_cores, one_blas_thread
 from fastlazy.sweeps.cells import cell_stream, check_cells
-from fastlazy.sweeps.dispatch import Ended, Flights, Job, drive
+from fastlazy.sweeps.dispatch import Ended, Flights, Job, Run, drive
 from fastlazy.sweeps.engines import Engine, check_engine, open_engine
 from fastlazy.sweeps.measure import FAILED, RESULTS, attempt_all, cost, warm_up
 from fastlazy.sweeps.merging import check_shard, load_all, shard_cells
+from fastlazy.sweeps.objects import objects_of
+from fastlazy.sweeps.own_columns import ColumnError
 from fastlazy.sweeps.packed import PackedCells
 from fastlazy.sweeps.planning import check_rerun, left_cells
 from fastlazy.sweeps.progress import Progress
 from fastlazy.sweeps.provenance import provenance
+from fastlazy.sweeps.quantity import MeasuredCell, check_measure, stale_cells
 from fastlazy.sweeps.regimes import REGIMES
 from fastlazy.sweeps.store import Store, now
 from fastlazy.sweeps.tables import load, scan
@@ -50,6 +54,8 @@ def run_sweep(
     rerun_failed: bool = False,
     rerun: Collection[str] = (),
     log: str | os.PathLike[str] | None = None,
+    measure: Callable[[MeasuredCell], Mapping[str, float]] | str | None = None,
+    on_change: str = "raise",
 ) -> pd.DataFrame:
     """The table of all *cells*, one row each in their order; cells that the store has are not measured again.
 
@@ -57,12 +63,13 @@ def run_sweep(
     ----------
     cells : list of mapping
         From `grid`, or made by hand. Keys of all: regime ("RF", "NT", "NN"), d, N; and, if not the default,
-        activation ("square"; for RF any name that `get_activation` knows, for NT and NN any but "step"), draw (0), seed
-        (0), target ("exponential" with target_seed (0), "identity", "power_law" with exponent (1.0), "rank_one",
-        "mixture" with target_seed, or a list of d eigenvalues). RF and NT: ridge (0.0), n_samples (the population). NN:
-        second_layer, scale and init as in `fit_nn`, and nn: "sgd" (the default), with n_samples, batch_size, step_size,
-        dtype and diagnostics as there, or "flow", `nn_flow` without these, with tolerance and max_gradients as there.
-        Equal cells are measured once.
+        activation ("square"; for RF any name that `get_activation` knows, for NT and NN any but "step", or an
+        `Activation`), draw (0), seed (0), target ("exponential" with target_seed (0), "identity", "power_law" with
+        exponent (1.0), "rank_one", "spiked" with n_spikes (1) and spike (10.0), "mixture" with target_seed, a list of d
+        eigenvalues, or an object: a symmetric matrix (d, d), a `QuadraticTarget` or a `GaussianMixture`, with a name
+        as {"name": object}). RF and NT: ridge (0.0), n_samples (the population). NN: second_layer, scale and init as in
+        `fit_nn`, and nn: "sgd" (the default), with n_samples, batch_size, step_size, dtype and diagnostics as there, or
+        "flow", `nn_flow` without these, with tolerance and max_gradients as there. Equal cells are measured once.
     store : path
         An SQLite file, made if it is not there. Every cell is in it as soon as it is finished.
     executor : optional
@@ -91,6 +98,13 @@ def run_sweep(
         the same version would again.
     log : path, optional
         A file to which a line is added when the sweep starts, when a cell ends, and when the sweep ends; default none.
+    measure : function or str, optional
+        A quantity of one's own: a function from a `MeasuredCell` to a dict of numbers, which become columns, or its
+        name, "package.module:function". Cells that were finished without it are measured again. A cell of which it
+        raises an error has failed, with its other results in the row.
+    on_change : str
+        What is done about finished cells for which *measure* was another function than it is now: "raise" an error
+        before anything runs, "measure" them again, or "keep" their numbers.
 
     Returns
     -------
@@ -99,10 +113,11 @@ def run_sweep(
         what was drawn), risk, null_risk, ratio (risk / null_risk), predicted (that ratio as theory has it, empty where
         there is none), fit_status (of NN that of its `Fit`, "unconverged" for a flow that was not at its end),
         late_gain (of NN: by how much the ratio fell in the second half of training), those of `Diagnostics` at the end
-        of training where the cell asks for them, error, and, the only ones that differ from run to run, traceback (of
-        a cell without a result), attempts, seconds, peak_mb, worker (host and process), finished, versions, revision
-        (of git checkouts), processor, geometry (of its registers). The results of training that diverged are those of
-        its last finite state.
+        of training where the cell asks for them, measure (name and digest of the function that was given), error, and,
+        the only ones that differ from run to run, traceback (of a cell without a result), attempts, seconds, peak_mb,
+        worker (host and process), finished, versions, revision (of git checkouts), processor, geometry (of its
+        registers). At the end those of *measure*, in the order of the alphabet, empty where a cell has no such number.
+        The results of training that diverged are those of its last finite state.
 
     Warns
     -----
@@ -112,7 +127,8 @@ def run_sweep(
     Raises
     ------
     TypeError, ValueError
-        If an argument or a cell is not what it must be, before anything runs; or the file is not a store.
+        If an argument or a cell is not what it must be, before anything runs; the file is not a store; or *measure*
+        returns a number whose name can be no column, which ends the sweep.
     OSError
         If the store cannot be written, another sweep is writing to it, or a dask scheduler is not there.
     RuntimeError
@@ -125,6 +141,7 @@ def run_sweep(
     place = check_path("store", store)
     check_engine(executor, n_workers)
     check_choice("on_error", on_error, ["record", "raise"])
+    quantity = check_measure(measure, on_change)
     tries = check_count("retries", retries, 0) + 1
     again = check_rerun(rerun, rerun_failed)
     limit = None if timeout is None else check_timeout(timeout)
@@ -135,9 +152,12 @@ def run_sweep(
     wanted = check_cells(cells)
     if part is not None:
         wanted = shard_cells(wanted, *part)
+    objects = objects_of(wanted.settings())
     told = f"finished cells are in {place}; the same call goes on from there"
     with sigterm_raises(told), Store(place, RESULTS) as db:
-        left = left_cells(wanted, db.statuses(), again)
+        stale = stale_cells(db.others(quantity) if quantity else (), wanted, quantity, on_change)
+        db.keep(objects.values(), quantity)
+        left = left_cells(wanted, (row for row in db.statuses() if row[0] not in stale), again)
         if left:
             if executor is None:  # no more processes than cells
                 n_workers = min(n_workers or available_cores(), len(left))
@@ -145,7 +165,8 @@ def run_sweep(
                 if engine.kind != "dask":
                     warm_up(left.settings())
                 bar = Progress(len(wanted), left, progress)
-                _run(left, len(wanted), db, engine, tries, limit, bar, journal, on_error)
+                run = partial(attempt_all, quantity=quantity)
+                _run(run, left, len(wanted), db, engine, tries, limit, bar, journal, on_error)
         _clean(db)
         ids = list(wanted)
         del wanted, left  # as large as the table
@@ -222,6 +243,7 @@ def scan_sweep(
 
 
 def _run(
+    run: Run,
     left: PackedCells,
     wanted: int,
     db: Store,
@@ -247,20 +269,34 @@ def _run(
     here = provenance() if engine.kind == "own" else {}  # of a cell whose worker cannot say it
     with bar, Watch(db, engine, flights, wanted, left, log) as watch:
         for some in drive(
-            attempt_all, jobs(), len(left), engine, tries,
+            run, jobs(), len(left), engine, tries,
             timeout=timeout, in_flight=flights, patience=watch.patience,
         ):  # fmt: skip
+            refused: list[ColumnError] = []
             for ended in some:
                 job, outcome = ended
-                db.record(here | _row(job, outcome))
+                refused += _record(db, here | _row(job, outcome))
                 bar.advance(job.cost, outcome["status"])
                 watch.count(ended)
+            if refused:
+                raise refused[0]
             if db.due() == 0:
                 db.flush()
             watch.beat()
             bar.show()
             if on_error == "raise":
                 _raise_first(some)
+
+
+def _record(db: Store, row: dict[str, Any]) -> list[ColumnError]:
+    """Write *row*; the error, if its numbers of the user's cannot be, without which the cell counts as finished."""
+    try:
+        db.add_columns(row.get("own", ()))
+    except ColumnError as error:
+        db.record({**row, "own": None, "measure": None})
+        return [error]
+    db.record(row)
+    return []
 
 
 def check_timeout(timeout: float) -> float:

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastlazy._support.arguments import check_array, check_choice, check_count, check_float_dtype, check_real
+from fastlazy._support.arguments import Array, check_array, check_choice, check_count, check_float_dtype, check_real
+from fastlazy.sweeps.objects import Own, own_object
 from fastlazy.targets.library import FAMILIES
 
 Parameters = Mapping[str, Any]  # of a cell, by key
@@ -36,6 +37,33 @@ class Key(NamedTuple):
     kind: type
     default: Any = REQUIRED
     later: bool = False
+
+
+class Found(NamedTuple):
+    """What a regime finds of a cell: results, and the weights that they are of.
+
+    Attributes
+    ----------
+    results : dict of str to object
+        Among them the risk.
+    W : ndarray, shape (N, d)
+        First-layer weights: drawn, or trained.
+    a : float or ndarray, shape (N,), or None
+        Second layer of NN, and of RF that is fitted to samples.
+    b : ndarray, shape (N, d), or None
+        The coefficients of NT that is fitted to samples.
+    c : float or None
+        The offset beside a or b.
+    fit : Fit or None
+        The training of NN.
+    """
+
+    results: dict[str, Any]
+    W: Array
+    a: float | Array | None = None
+    b: Array | None = None
+    c: float | None = None
+    fit: Any = None
 
 
 def choice_key(choices: Collection[str], default: str, *, later: bool = False) -> Key:
@@ -90,20 +118,39 @@ def check_bit(name: str, value: Any) -> int:
     return int(value)
 
 
-def check_cell_target(name: str, value: Any) -> str | list[float]:
-    """*value*, if it is the name of a family of targets or a list of eigenvalues, as floats."""
+def check_cell_target(name: str, value: Any) -> str | list[float] | Own:
+    """*value*, if it is the name of a family of targets, a list of eigenvalues, as floats, or an object."""
+    value = own_object(name, value)
+    if isinstance(value, Own):
+        return value
     if isinstance(value, str):
         return check_name(name, value, FAMILIES)
     try:
         eigenvalues = check_array(name, value, 1)
     except (TypeError, ValueError) as error:
         raise type(error)(
-            f"{error}. A target is one of {', '.join(map(repr, FAMILIES))} or a list of eigenvalues; "
-            f"a list of them is one value of an axis: grid({name}=[[3.0, 1.0]], ...)"
+            f"{error}. A target is one of {', '.join(map(repr, FAMILIES))}, a list of eigenvalues, a symmetric matrix "
+            "(d, d), a QuadraticTarget or a GaussianMixture; a list of them is one value of an axis: "
+            f"grid({name}=[[3.0, 1.0]], ...)"
         ) from None
     if not eigenvalues.any():
         raise ValueError(f"{name} has only zero eigenvalues, so that there is nothing to learn; pass others")
     return [float(value) + 0.0 for value in eigenvalues]
+
+
+def check_derivative(sigma: Any, use: str) -> None:
+    """Check that *sigma*, that of a cell, has the derivative that its *use* needs, if it is the user's.
+
+    Raises
+    ------
+    ValueError
+        If it has none.
+    """
+    if isinstance(sigma, Own) and sigma.value.derivative is None:
+        raise ValueError(
+            f"activation {str(sigma)!r} has no derivative, which {use} needs; pass "
+            "Activation(name, function, derivative=...)"
+        )
 
 
 def _family_key(default: int | float) -> Key:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import platform
@@ -21,7 +20,9 @@ from fastlazy._support.threads import one_blas_thread
 from fastlazy.sweeps.black_box import CellTimeoutError, mark, time_limit
 from fastlazy.sweeps.cells import REPEATS, cell_stream, cell_target
 from fastlazy.sweeps.keys import Parameters
+from fastlazy.sweeps.objects import Own, cell_activation
 from fastlazy.sweeps.provenance import provenance
+from fastlazy.sweeps.quantity import MeasuredCell, Quantity, own_numbers
 from fastlazy.sweeps.regimes import REGIMES
 from fastlazy.targets.library import Target
 from fastlazy.training.diagnostics import Diagnostics
@@ -48,7 +49,10 @@ _DIVERGED = (
 
 
 def attempt_all(
-    cells: Sequence[tuple[Parameters, str | None]], seconds: float, timeout: float | None
+    cells: Sequence[tuple[Parameters, str | None]],
+    seconds: float,
+    timeout: float | None,
+    quantity: Quantity | None = None,
 ) -> list[dict[str, Any]]:
     """What became of the first of *cells*, each with its checkpoint: of as many as begin within so many *seconds*.
 
@@ -58,14 +62,19 @@ def attempt_all(
     found, end = [], time.perf_counter() + seconds
     for k, (parameters, checkpoint) in enumerate(cells):
         mark(k)
-        found.append(attempt(parameters, checkpoint, timeout))
+        found.append(attempt(parameters, checkpoint, timeout, quantity))
         if time.perf_counter() >= end:
             break
     mark(0)
     return found
 
 
-def attempt(parameters: Parameters, checkpoint: str | None = None, timeout: float | None = None) -> dict[str, Any]:
+def attempt(
+    parameters: Parameters,
+    checkpoint: str | None = None,
+    timeout: float | None = None,
+    quantity: Quantity | None = None,
+) -> dict[str, Any]:
     """What became of one cell: its status and its results, or the error and where it came from; where and how long.
 
     The status is "done"; "diverged" if training did, of which the results are those of the last finite state;
@@ -79,22 +88,32 @@ def attempt(parameters: Parameters, checkpoint: str | None = None, timeout: floa
         File for the state of a long run; used where its folder is at hand.
     timeout : float, optional
         Seconds that it may take. A worker of ours that takes longer ends (see `fastlazy.sweeps.black_box`).
+    quantity : Quantity, optional
+        What the user measures besides: numbers by name, as "own". If that fails or takes too long the cell keeps its
+        results.
     """
+    found: dict[str, Any] = {"status": "done"}
     _reset_peak()
     start = time.perf_counter()
     try:
         with one_blas_thread(), time_limit(timeout):
-            found = {"status": "done", **measure(parameters, checkpoint)}
+            if quantity is None:
+                found |= measure(parameters, checkpoint)
+            else:
+                cell = measured_cell(parameters, checkpoint)
+                found |= cell.results
+                if found.get("fit_status") != "diverged":
+                    found |= {"own": own_numbers(quantity, cell), "measure": quantity.label}
         if found.get("fit_status") == "diverged":
             found |= {"status": "diverged", "error": _DIVERGED}
     except Terminated:  # of the driver, which an executor without threads runs this in
         raise
     except CellTimeoutError:
-        found = {"status": "timeout", "error": timeout_error(timeout), "traceback": traceback.format_exc()}
+        found |= {"status": "timeout", "error": timeout_error(timeout), "traceback": traceback.format_exc()}
     except (Exception, SystemExit) as error:
         where = traceback.extract_tb(error.__traceback__)[-1]
         message = f"{type(error).__name__}: {error} ({Path(where.filename).name}, line {where.lineno})"
-        found = {"status": "failed", "error": message, "traceback": traceback.format_exc()}
+        found |= {"status": "failed", "error": message, "traceback": traceback.format_exc()}
     return {
         **found,
         "seconds": time.perf_counter() - start,
@@ -111,32 +130,47 @@ def timeout_error(timeout: float | None) -> str:
 
 def measure(parameters: Parameters, checkpoint: str | None = None) -> dict[str, Any]:
     """The results of the cell with canonical *parameters*: a value for each of `RESULTS`, or none."""
-    setting = {name: value for name, value in parameters.items() if name not in REPEATS}
-    shared, regime = _shared(json.dumps(setting)), REGIMES[parameters["regime"]]
+    return dict(measured_cell(parameters, checkpoint).results)
+
+
+def measured_cell(parameters: Parameters, checkpoint: str | None = None) -> MeasuredCell:
+    """The cell with canonical *parameters*, measured."""
+    shared, regime, stream = _shared(parameters), REGIMES[parameters["regime"]], cell_stream(parameters)
     target = shared.target
-    found = regime.measure(target, parameters, cell_stream(parameters), checkpoint)
-    if not math.isfinite(found["risk"]):
-        raise FloatingPointError(f"the risk is {found['risk']}; numbers are too large or too small for this target")
-    ratios = {"null_risk": target.null_risk, "ratio": found["risk"] / target.null_risk}
-    return {"predicted": shared.predicted, **found, **ratios}
+    results, W, a, b, c, fit = regime.measure(target, parameters, stream, checkpoint)
+    if not math.isfinite(results["risk"]):
+        raise FloatingPointError(f"the risk is {results['risk']}; numbers are too large or too small for this target")
+    ratios = {"null_risk": target.null_risk, "ratio": results["risk"] / target.null_risk}
+    results = {"predicted": shared.predicted, **results, **ratios}
+    plain = {name: str(value) if isinstance(value, Own) else value for name, value in parameters.items()}
+    return MeasuredCell(plain, target, cell_activation(parameters), W, a, b, c, fit, results, stream)
 
 
 class _Shared:
     """What cells that differ in their draw and seed alone have in common."""
 
-    def __init__(self, parameters: Parameters) -> None:
-        self._parameters = parameters
-        self.target = cell_target(parameters)
+    def __init__(self, setting: Parameters) -> None:
+        self._setting = setting
+        self.target = cell_target(setting)
 
     @cached_property
     def predicted(self) -> float | None:
         """The ratio that theory has for them."""
-        return REGIMES[self._parameters["regime"]].predicted(self.target, self._parameters)
+        return REGIMES[self._setting["regime"]].predicted(self.target, self._setting)
+
+
+def _shared(parameters: Parameters) -> _Shared:
+    setting = {name: value for name, value in parameters.items() if name not in REPEATS}
+    kept = _place(repr(setting))
+    if not kept:
+        kept.append(_Shared(setting))
+    return kept[0]
 
 
 @lru_cache(maxsize=1)  # of the cells that come one after the other
-def _shared(setting: str) -> _Shared:
-    return _Shared(json.loads(setting))
+def _place(setting: str) -> list[_Shared]:
+    """Where a worker keeps what cells of that *setting* have in common."""
+    return []
 
 
 def predicted_ratio(
@@ -160,7 +194,7 @@ def cost(parameters: Parameters) -> float:
 
 def kind(parameters: Parameters) -> tuple[Any, ...]:
     """What cells have in common that take as long as their costs say, or all as many times as long."""
-    return parameters["regime"], parameters["activation"], parameters["n_samples"] is None
+    return parameters["regime"], str(parameters["activation"]), parameters["n_samples"] is None
 
 
 def warm_up(cells: Iterable[Parameters]) -> None:

@@ -14,9 +14,11 @@ import pandas as pd
 from fastlazy._support.arguments import check_count
 from fastlazy._support.files import check_path
 from fastlazy.sweeps.measure import FAILED, RESULTS, cost
+from fastlazy.sweeps.objects import OBJECT_KEYS
+from fastlazy.sweeps.own_columns import own_columns
 from fastlazy.sweeps.packed import PackedCells
 from fastlazy.sweeps.store import TIMINGS, Store, schema
-from fastlazy.sweeps.tables import ORDER, check_columns, column_kinds, load, scan
+from fastlazy.sweeps.tables import ORDER, check_columns, column_kinds, load, opened, scan
 
 _PART = 10_000  # rows that are merged at a time
 
@@ -79,6 +81,11 @@ def load_all(
         place, other = first.get(row["id"], (k, origin))
         first[row["id"]] = (k, origin) if _better(other, origin) is origin else (place, other)
     kept[[k for k, _ in first.values()]] = True
+    for name in OBJECT_KEYS:  # of which stores may have different names
+        known: dict[str, Any] = {}
+        together[name] = [known.setdefault(str(value).rpartition(" #")[2], value) for value in together[name]]
+    numbers = sorted({name for store in stores for name in _numbers(store)})
+    together = together[[name for name in together if name not in numbers] + numbers]
     whole = together[kept].drop(columns="store").sort_values(list(ORDER), ignore_index=True)
     return whole if columns is None else whole[check_columns(columns, whole.columns)]
 
@@ -98,11 +105,15 @@ def merge(out: str | os.PathLike[str], stores: Sequence[str | os.PathLike[str]])
     if same := [path for path in paths if path.resolve() == place.resolve()]:
         raise ValueError(f"{str(same[0])!r} is OUT itself; name it once")
     own = schema(RESULTS)
-    others = {name: kind for path in paths for name, kind in column_kinds(path).items() if name not in own}
+    others: dict[str, type] = {}
+    for path in paths:
+        theirs = _numbers(path)
+        others |= {name: kind for name, kind in column_kinds(path).items() if name not in own and name not in theirs}
     with Store(place, {**RESULTS, **others}) as db:
         held = {key for key, _ in db.statuses()}
         for path in paths:
-            for part in scan(path, rows=_PART):
+            numbers = db.adopt(path)
+            for part in scan(path, rows=_PART, named=False):
                 known = {key: (str(place), db.row(key)) for key in part["id"] if key in held}
                 for row in part.to_dict("records"):
                     plain: dict[str, Any] = {
@@ -110,13 +121,19 @@ def merge(out: str | os.PathLike[str], stores: Sequence[str | os.PathLike[str]])
                     }
                     origin: _Origin = str(path), plain
                     if _better(known.get(plain["id"], origin), origin) is origin:
-                        db.record(plain)
+                        db.record({**plain, "own": {name: plain[name] for name in numbers}})
                         held.add(plain["id"])
     return len(held)
 
 
+def _numbers(path: str | os.PathLike[str]) -> list[str]:
+    """The columns of a store that are numbers of the user's."""
+    with opened(path, thorough=False) as (db, _):
+        return own_columns(db)
+
+
 def _better(first: _Origin, other: _Origin) -> _Origin:
-    """Of two rows of a cell, each with its store, the one to keep: the first, unless it has no result.
+    """Of two rows of a cell, each with its store, the one to keep: the first, unless it has no result, or no measure.
 
     Raises
     ------
@@ -126,7 +143,10 @@ def _better(first: _Origin, other: _Origin) -> _Origin:
     if first[1]["status"] in FAILED and other[1]["status"] not in FAILED:
         return other
     if other[1]["status"] not in FAILED:
-        names = [name for name in {**first[1], **other[1]} if name not in TIMINGS]
+        names = [name for name in {**first[1], **other[1]} if name not in (*TIMINGS, *OBJECT_KEYS)]
+        lack = [bool(pd.isna(row[1].get("measure"))) for row in (first, other)]
+        if lack[0] != lack[1]:  # the numbers of the measure are of one alone
+            names = [name for name in names if name in schema(RESULTS) and name != "measure"]
         differ = [name for name in names if not _same(first[1].get(name), other[1].get(name))]
         if differ:
             raise ValueError(
@@ -134,6 +154,7 @@ def _better(first: _Origin, other: _Origin) -> _Origin:
                 "Results are the same to the bit on machines of one kind, with the same versions. Delete the row that "
                 "is wrong, or measure both on one machine"
             )
+        return other if lack == [True, False] else first
     return first
 
 

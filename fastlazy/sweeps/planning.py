@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +15,9 @@ from fastlazy._support.files import check_path
 from fastlazy.sweeps.cells import check_cells
 from fastlazy.sweeps.measure import FAILED, STATUSES, cost, kind
 from fastlazy.sweeps.merging import check_shard, shard_cells
+from fastlazy.sweeps.objects import Own, objects_of
 from fastlazy.sweeps.packed import PackedCells
+from fastlazy.sweeps.quantity import MeasuredCell, check_measure, stale_cells
 from fastlazy.sweeps.regimes import COSTLY, REGIMES
 from fastlazy.sweeps.tables import load
 
@@ -41,20 +43,26 @@ def plan_sweep(
     rerun_failed: bool = False,
     rerun: Collection[str] = (),
     shard: tuple[int, int] | None = None,
+    measure: Callable[[MeasuredCell], Mapping[str, float]] | str | None = None,
+    on_change: str = "raise",
 ) -> Plan:
     """What `run_sweep` would do; errors as there. Times are those of finished cells of the same kind, if there are any.
 
     Without any they are those of `fastlazy.sweeps.measure.cost`.
     """
-    place = check_path("store", store)
+    place, quantity = check_path("store", store), check_measure(measure, on_change)
     again = check_rerun(rerun, rerun_failed)
     part = None if shard is None else check_shard(shard)
     wanted = check_cells(cells)
     if part is not None:
         wanted = shard_cells(wanted, *part)
     table = load(place) if place.exists() else pd.DataFrame(columns=["id", "status", "regime"])
-    statuses = dict(zip(table["id"], table["status"], strict=True))
-    rates, measured = _rates(table[table["status"] == "done"])
+    done = table[table["status"] == "done"]
+    labels = done.reindex(columns=["id", "measure"]).astype(object)
+    rows = labels.where(labels.notna(), None).itertuples(index=False, name=None)
+    stale = stale_cells(rows, wanted, quantity, on_change)
+    statuses = {key: status for key, status in zip(table["id"], table["status"], strict=True) if key not in stale}
+    rates, measured = _rates(done, objects_of(wanted.settings()))
     left = left_cells(wanted, statuses.items(), again)
     each = [(cost(parameters) * rates.get(kind(parameters), 1.0), parameters) for parameters in left.values()]
     ended = Counter(statuses.get(key) for key in wanted)
@@ -71,21 +79,23 @@ def plan_sweep(
     )
 
 
-def _kind(parameters: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What cells that take as long as their costs say, or all as many times as long, have in common."""
-    return parameters["regime"], parameters["activation"], parameters["n_samples"] is None
+def _rates(done: pd.DataFrame, objects: Mapping[str, Own]) -> tuple[dict[tuple[Any, ...], float], int]:
+    """Seconds that finished cells took over their cost, by kind, and how many cells these are.
 
-
-def _rates(done: pd.DataFrame) -> tuple[dict[tuple[Any, ...], float], int]:
-    """Seconds that finished cells took over their cost, by kind, and how many cells these are."""
+    Of cells with an object only those count whose object is among *objects*, by reference.
+    """
     spent, expected, measured = defaultdict[Any, float](float), defaultdict[Any, float](float), 0
     for seconds, *values in done.reindex(columns=["seconds", "regime", *COSTLY]).itertuples(index=False):
         known = [None if pd.isna(value) else value for value in values]
         parameters: dict[str, Any] = dict(zip(["regime", *COSTLY], known, strict=True))
+        _, mark, digits = str(parameters["activation"]).rpartition("#")
+        parameters["activation"] = objects.get(mark + digits) if mark else parameters["activation"]
         regime = REGIMES.get(parameters["regime"])
         lacks_samples = parameters["n_samples"] is None and parameters["nn"] != "flow"
         if regime is None or not seconds > 0 or (regime.is_trained and lacks_samples):
             continue  # the row was edited by hand
+        if parameters["activation"] is None:
+            continue
         measured += 1
         spent[kind(parameters)] += seconds
         expected[kind(parameters)] += cost(parameters)

@@ -18,18 +18,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastlazy._support.arguments import Array, check_count
-from fastlazy.activations.builtin import BUILTIN_NAMES, TANGENT_NAMES, get_activation
+from fastlazy._support.arguments import Array, check_choice, check_count
+from fastlazy.activations.builtin import BUILTIN_NAMES, TANGENT_NAMES
 from fastlazy.sweeps.keys import (
+    Found,
     Key,
     Parameters,
     check_cell_target,
-    check_name,
+    check_derivative,
     check_natural,
     check_number,
     check_optional_count,
     choice_key,
 )
+from fastlazy.sweeps.objects import Own, cell_activation, own_object
 from fastlazy.sweeps.trained import (
     TRAINING,
     check_training,
@@ -50,13 +52,16 @@ LARGEST_RIDGE = 1e12  # with which nothing is learned
 _SAMPLES = 1  # tells the stream of samples from that of weights
 
 
-def _check_activation(name: str, value: Any, known: tuple[str, ...]) -> str:
-    """*value*, if it is one of the *known* names; errors as `check_choice`, or why a name is not among them."""
+def _check_activation(name: str, value: Any, known: tuple[str, ...]) -> str | Own:
+    """*value*, if it is one of the *known* names or an object; errors as `check_choice`, or why it is not known."""
+    value = own_object(name, value)
+    if isinstance(value, Own):
+        return value
     if isinstance(value, str) and value in BUILTIN_NAMES and value not in known:
         raise ValueError(
             f"{name} = {value!r} jumps, so it has no derivative, which NT and NN need; pass another, or regime='RF'"
         )
-    return check_name(name, value, known)
+    return check_choice(name, value, known, "an Activation")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +86,7 @@ class Regime:
     load : callable
         Loads the modules that a cell needs, so that the first one is not measured with that.
     measure : callable
-        (target, parameters, stream, checkpoint) to results, among them the risk.
+        (target, parameters, stream, checkpoint) to what is `Found`.
     predicted : callable
         (target, parameters) to the ratio that theory has for a cell, or None if it has none. Where only N and
         activation are given, the ratio is that of the population, without ridge, at the infimum. A ridge may be "best".
@@ -105,7 +110,7 @@ class Regime:
     own_keys: dict[str, Key]
     drawn: str
     load: Callable[[], Any]
-    measure: Callable[[Target, Parameters, int, str | None], dict[str, Any]]
+    measure: Callable[[Target, Parameters, int, str | None], Found]
     predicted: Callable[[Target, Parameters], float | None]
     cost: Callable[[Parameters], float]
     warm_up: Callable[[Sequence[Parameters]], None]
@@ -116,7 +121,7 @@ class Regime:
     @cached_property
     def keys(self) -> dict[str, Key]:
         """All keys of a cell but those of the family of its target."""
-        activation = Key(partial(_check_activation, known=self.activations), str, "square")
+        activation = Key(partial(_check_activation, known=self.activations), object, "square")
         return {**COMMON, "activation": activation, **self.own_keys}
 
     @property
@@ -159,35 +164,37 @@ def _measure_drawn(
     parameters: Parameters,
     stream: int,
     _checkpoint: str | None,
-) -> dict[str, Any]:
+) -> Found:
     from fastlazy.targets.weights import draw_weights
 
     risk, _, fit = functions()
     W = draw_weights(parameters["N"], target.d, rng=stream)
     if parameters["n_samples"] is not None:
-        return {"risk": _fitted_risk(fit, target, W, parameters, stream)}
+        return _found_of_samples(fit, target, W, parameters, stream)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", RuntimeWarning)
-        found = risk(target, W, parameters["activation"], ridge=parameters["ridge"], parallel=False)
-    return {"risk": found, "fit_status": str(caught[0].message) if caught else None}
+        found = risk(target, W, cell_activation(parameters), ridge=parameters["ridge"], parallel=False)
+    return Found({"risk": found, "fit_status": str(caught[0].message) if caught else None}, W)
 
 
-def _fitted_risk(fit: Callable[..., Any], target: Target, W: Array, parameters: Parameters, stream: int) -> float:
+def _found_of_samples(fit: Callable[..., Any], target: Target, W: Array, parameters: Parameters, stream: int) -> Found:
     """The exact risk of ridge regression on drawn samples, of which more have fewer for their first."""
     from scipy.linalg import LinAlgWarning
 
     from fastlazy.risk.network import network_risk, tangent_risk
 
     X, y = target.sample(parameters["n_samples"], rng=np.random.SeedSequence([stream, _SAMPLES]))
-    sigma, alphas = get_activation(parameters["activation"]), np.array([len(X) * parameters["ridge"]])
+    sigma, alphas = cell_activation(parameters), np.array([len(X) * parameters["ridge"]])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LinAlgWarning)  # singular without a ridge: the answer is all the same
         model = fit(X, y[:, None], W, sigma, alphas, parallel=False)
     c = float(model.offset[0])
     if model.b is not None:
-        return tangent_risk(target, W, model.b[0], c, sigma, parallel=False)
+        risk = tangent_risk(target, W, model.b[0], c, sigma, parallel=False)
+        return Found({"risk": risk}, W, b=model.b[0], c=c)
     assert model.a is not None
-    return network_risk(target, W, model.a[0], c, sigma, parallel=False)
+    risk = network_risk(target, W, model.a[0], c, sigma, parallel=False)
+    return Found({"risk": risk}, W, a=model.a[0], c=c)
 
 
 def _predicted_drawn(functions: Callable[[], _Functions], target: Target, parameters: Parameters) -> float | None:
@@ -195,7 +202,12 @@ def _predicted_drawn(functions: Callable[[], _Functions], target: Target, parame
     of_population = parameters.get("n_samples") is None and parameters.get("ridge", 0.0) == 0
     if isinstance(target, GaussianMixture) and not of_population:
         return None
-    found = _limit(functions, target, parameters, parameters.get("ridge", 0.0))
+    try:
+        found = _limit(functions, target, parameters, parameters.get("ridge", 0.0))
+    except ValueError:
+        if getattr(target, "input_cov", None) is not None:  # for which there is not always a prediction
+            return None
+        raise
     ratio = float(found.risk if parameters.get("ridge") == "best" else found) / target.null_risk
     return ratio if math.isfinite(ratio) else None
 
@@ -206,20 +218,26 @@ def _best_ridge(functions: Callable[[], _Functions], target: Target, parameters:
 
 
 def _limit(functions: Callable[[], _Functions], target: Target, parameters: Parameters, ridge: Any) -> Any:
-    N, activation, n = parameters["N"], parameters["activation"], parameters.get("n_samples")
+    N, activation, n = parameters["N"], cell_activation(parameters), parameters.get("n_samples")
     return functions().limit(target, N, activation, refined=True, n_samples=n, ridge=ridge)
 
 
 def _rf_cost(parameters: Parameters) -> float:
     N, d = parameters["N"], parameters["d"]
-    expanded = 0.0 if get_activation(parameters["activation"]).has_closed_gram else 6e8 + 1e3 * N**2
+    expanded = 0.0 if cell_activation(parameters).has_closed_gram else 6e8 + 1e3 * N**2
     return (4e7 + expanded + N**3 / 3 + N**2 * d + _fit_work(parameters, N)) / _SPEED
 
 
 def _nt_cost(parameters: Parameters) -> float:
     N, d = parameters["N"], parameters["d"]
-    iterated = 0.0 if get_activation(parameters["activation"]).is_quadratic else 6e8 + 60.0 * N**2 * (d + 80.0)
+    iterated = 0.0 if cell_activation(parameters).is_quadratic else 6e8 + 60.0 * N**2 * (d + 80.0)
     return (4e7 + iterated + 3.0 * d**3 + N * d * min(N, d) + _fit_work(parameters, N * d)) / _SPEED
+
+
+def _check_nt(parameters: Parameters) -> None:
+    """Check that tangent features of samples can be had: ValueError if sigma has no derivative."""
+    if parameters["n_samples"] is not None:
+        check_derivative(parameters["activation"], "regime NT with n_samples")
 
 
 def _fit_work(parameters: Parameters, unknowns: int) -> float:
@@ -238,7 +256,7 @@ def _warm_up_rf(cells: Sequence[Parameters]) -> None:
 
 
 def _warm_up_nt(cells: Sequence[Parameters]) -> None:
-    if not all(get_activation(cell["activation"]).is_quadratic for cell in cells):
+    if not all(cell_activation(cell).is_quadratic for cell in cells):
         _nt().risk(exponential_target(40, rng=0), np.eye(40), "relu", parallel=False)  # so many that it iterates
     _warm_up_fit(_nt, cells)
 
@@ -294,6 +312,7 @@ NT = Regime(
     best_ridge=partial(_best_ridge, _nt),
     cost=_nt_cost,
     warm_up=_warm_up_nt,
+    complete=_check_nt,
 )
 NN = Regime(
     name="NN",

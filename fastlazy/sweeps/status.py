@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from fastlazy._support.sqlite import is_locked
 from fastlazy.sweeps.measure import STATUSES
+from fastlazy.sweeps.object_table import object_rows
 from fastlazy.sweeps.tables import opened
 from fastlazy.sweeps.watch import describe
 
@@ -130,7 +131,8 @@ def _state(place: Path, run: dict[str, Any], report: dict[str, Any], end: dict[s
 def _slowest(db: sqlite3.Connection) -> list[dict[str, Any]]:
     found = db.execute(f"SELECT * FROM cells WHERE seconds IS NOT NULL ORDER BY seconds DESC, id LIMIT {_MOST}")
     names = [entry[0] for entry in found.description]
-    rows = [dict(zip(names, row, strict=True)) for row in found]
+    texts = {reference: f"{name} {reference}" for reference, name in object_rows(db, "reference, name")}
+    rows = [dict(zip(names, [texts.get(value, value) for value in row], strict=True)) for row in found]
     shown = ("id", "status", "seconds", "peak_mb", "worker")
     return [{"cell": describe(row), **{name: row.get(name) for name in shown}} for row in rows]
 

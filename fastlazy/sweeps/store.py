@@ -30,7 +30,11 @@ import pandas as pd
 from fastlazy._support.files import check_path
 from fastlazy._support.sqlite import WriterLock, connect, explained, is_sound
 from fastlazy.sweeps.cells import KEYS
-from fastlazy.sweeps.tables import APPLICATION, EDITED, KINDS, SCHEMA, check_file, checksum, read_cells
+from fastlazy.sweeps.object_table import adopt_objects, keep_objects, object_rows
+from fastlazy.sweeps.objects import Own
+from fastlazy.sweeps.own_columns import add_own_columns, measure_rows, note_measures, own_columns, prepare_own_columns
+from fastlazy.sweeps.quantity import Quantity
+from fastlazy.sweeps.tables import APPLICATION, EDITED, KINDS, SCHEMA, check_file, checksum, opened, read_cells
 
 _NEVER_NULL = {"regime", "d", "N", "activation", "target", "draw", "seed", "stream"}
 _GROUP = 0.2  # seconds whose rows are written together: a disk takes milliseconds for a transaction of any size
@@ -81,6 +85,7 @@ class Store:
             self._db = connect(self.path, "rwc")
             with explained(self.path):
                 self._columns, moved = self._prepare(results)
+                self._own = own_columns(self._db)
         except BaseException:
             self.close()
             raise
@@ -122,20 +127,60 @@ class Store:
         """What the store has of the cell with this id, by column."""
         self.flush()
         with explained(self.path):
-            (found,) = self._db.execute(f"SELECT {', '.join(self._columns)} FROM cells WHERE id = ?", (key,))
-        return dict(zip(self._columns, found, strict=True))
+            names = [*self._columns, *self._own]
+            (found,) = self._db.execute(f"SELECT {', '.join(names)} FROM cells WHERE id = ?", (key,))
+        return dict(zip(names, found, strict=True))
+
+    def keep(self, objects: Iterable[Own], quantity: Quantity | None = None) -> None:
+        """Write what cells refer to, and where numbers of the user's come from; errors as `keep_objects`."""
+        with explained(self.path):
+            keep_objects(self._db, objects)
+            if quantity is not None:
+                note_measures(self._db, [(quantity.label, quantity.digest, quantity.source)])
+
+    def others(self, quantity: Quantity) -> list[tuple[str, str | None]]:
+        """Id and label of every cell that is done, but was not measured with this *quantity* of the user's."""
+        with explained(self.path):
+            statement = "SELECT id, measure FROM cells WHERE status = 'done' AND substr(measure, ?) IS NOT ?"
+            digits = quantity.label.rpartition("#")[2]
+            return list(self._db.execute(statement, (-len(digits), digits)))
+
+    def adopt(self, path: Path) -> list[str]:
+        """Take the objects of another store, where its numbers come from, and columns for them; the names of these."""
+        self.flush()
+        with opened(path, thorough=False) as (other, _):
+            rows, measures, names = object_rows(other), measure_rows(other), own_columns(other)
+        with explained(self.path):
+            adopt_objects(self._db, rows)
+            note_measures(self._db, measures)
+        self.add_columns(names)
+        return names
+
+    def add_columns(self, names: Iterable[str]) -> None:
+        """Make columns for numbers of the user's of these *names*, where there are none.
+
+        Raises
+        ------
+        ColumnError
+            If one can be none.
+        """
+        if new := [name for name in names if name not in self._own]:
+            self.flush()  # rows that wait have no such columns
+            with explained(self.path):
+                self._own += add_own_columns(self._db, new, self._own, self._columns)
 
     def record(self, row: Mapping[str, Any]) -> None:
         """Take what became of one cell, in place of what was there of it.
 
         It is on disk when this returns, unless others have just been written: then it waits with those that follow,
-        until `due` says so, for `flush`.
+        until `due` says so, for `flush`. Its numbers of the user's, the mapping "own", must have columns.
         """
         with explained(self.path):
             held = {
                 name: self._plain(value, self._columns[name]) for name, value in row.items() if name in self._columns
             }
-        self._rows.append([checksum(held.items()), *map(held.get, self._columns)])
+            held |= {name: self._plain(value, "REAL") for name, value in (row.get("own") or {}).items()}
+        self._rows.append([checksum(held.items()), *map(held.get, [*self._columns, *self._own])])
         if time.monotonic() - self._written >= _GROUP:
             self.flush()
 
@@ -152,7 +197,7 @@ class Store:
         rows, facts = self._rows, [*self._facts.items()]
         if not (rows or facts):
             return
-        names = ["checksum", *self._columns]
+        names = ["checksum", *self._columns, *self._own]
         statement = f"INSERT OR REPLACE INTO cells ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
         with explained(self.path):
             try:
@@ -180,6 +225,8 @@ class Store:
         """*value* as SQLite gives it back from a column of this *kind*, so that its checksum holds."""
         if value is None or value != value:
             return None
+        if isinstance(value, Own):
+            return value.reference
         if kind.startswith("REAL"):
             return float(value) + 0.0  # -0.0 is 0.0
         if kind.startswith("INTEGER"):
@@ -220,6 +267,7 @@ class Store:
             raise sqlite3.DatabaseError("database disk image is malformed")
         db.execute("CREATE TABLE IF NOT EXISTS columns (name TEXT PRIMARY KEY)")
         db.executemany("INSERT OR IGNORE INTO columns VALUES (?)", [(name,) for name in wanted])
+        prepare_own_columns(db, wanted)
         db.execute("CREATE TABLE IF NOT EXISTS driver (process TEXT, since TEXT)")
         db.execute("CREATE TABLE IF NOT EXISTS sweep (name TEXT PRIMARY KEY, value TEXT)")
         db.execute("DELETE FROM driver")
@@ -239,6 +287,7 @@ def schema(results: Mapping[str, type]) -> dict[str, str]:
         "status": "TEXT NOT NULL",
         **keys,
         **{name: KINDS[kind] for name, kind in results.items()},
+        "measure": "TEXT",
         "error": "TEXT",
         "traceback": "TEXT",
         "attempts": "INTEGER NOT NULL",

@@ -21,6 +21,8 @@ import pandas as pd
 from fastlazy._support.arguments import check_count
 from fastlazy._support.files import check_path, check_writable, replace_file
 from fastlazy._support.sqlite import connect, explained, is_sound
+from fastlazy.sweeps.object_table import name_objects
+from fastlazy.sweeps.own_columns import own_columns
 
 SCHEMA = 1  # what PRAGMA user_version says: raised when a column changes its meaning, not when one is added
 APPLICATION = 0x666C7A79  # "flzy"; PRAGMA application_id tells our files from others
@@ -67,9 +69,13 @@ def scan(
     rows: int = 100_000,
     columns: Sequence[str] | None = None,
     where: str | None = None,
+    named: bool = True,
 ) -> Iterator[pd.DataFrame]:
-    """The table that `load` returns, in parts of so many *rows*; errors as there, once the first part is asked for."""
-    return _scan(path, check_count("rows", rows), columns, where)
+    """The table that `load` returns, in parts of so many *rows*; errors as there, once the first part is asked for.
+
+    Unless they are *named*, objects of the user's are references, as in the file.
+    """
+    return _scan(path, check_count("rows", rows), columns, where, named)
 
 
 def column_kinds(path: str | os.PathLike[str]) -> dict[str, type]:
@@ -83,13 +89,13 @@ def read(
     db: sqlite3.Connection, path: Path, *, columns: Sequence[str] | None = None, where: str | None = None
 ) -> pd.DataFrame:
     """The table of an open store, as `load` returns it; its SQLite errors are left as they are."""
-    layout = _layout(db, path, columns)
     with _unchanged(db):
+        layout = _layout(db, path, columns)
         order = _order(db, layout, where)
         table = _Columns(layout, int(order["wanted"].sum()))
         for part in _sound(path, layout, _parts(db, layout, order)):
             table.append(part)
-    return table.frame()
+        return name_objects(db, table.frame())
 
 
 def read_cells(db: sqlite3.Connection, path: Path, ids: Sequence[str]) -> pd.DataFrame:
@@ -104,7 +110,7 @@ def read_cells(db: sqlite3.Connection, path: Path, ids: Sequence[str]) -> pd.Dat
     while part := found.fetchmany(_PART):
         rows = [row for row in part if row[which] in place]
         table.put(np.array([place[row[which]] for row in rows], np.int64), rows)
-    return table.frame()
+    return name_objects(db, table.frame())
 
 
 def check_file(db: sqlite3.Connection, path: Path) -> None:
@@ -201,6 +207,7 @@ def _layout(db: sqlite3.Connection, path: Path, columns: Sequence[str] | None) -
     if missing := {"id", "status", "error", *_recorded_columns(db)} - set(declared):
         raise sqlite3.DatabaseError(f"malformed database schema, no column {min(missing)}")
     has_checksums = declared.pop("checksum", None) is not None  # earlier versions wrote none
+    declared |= {name: declared.pop(name) for name in own_columns(db)}  # at the end, in the order of the alphabet
     return _Layout(declared, check_columns(columns, declared), has_checksums)
 
 
@@ -307,19 +314,23 @@ def _sound(path: Path, layout: _Layout, parts: Iterable[tuple[list[_Row], list[b
 
 
 def _scan(
-    path: str | os.PathLike[str], size: int, columns: Sequence[str] | None, where: str | None
+    path: str | os.PathLike[str], size: int, columns: Sequence[str] | None, where: str | None, named: bool
 ) -> Iterator[pd.DataFrame]:
     with opened(path) as (db, place):
         layout = _layout(db, place, columns)
         order = _order(db, layout, where)
         waiting: list[_Row] = []
+
+        def finished(some: list[_Row]) -> pd.DataFrame:
+            return name_objects(db, _frame(layout, some)) if named else _frame(layout, some)
+
         for part in _sound(place, layout, _parts(db, layout, order)):
             waiting += part
             while len(waiting) >= size:
-                yield _frame(layout, waiting[:size])
+                yield finished(waiting[:size])
                 waiting = waiting[size:]
         if waiting:
-            yield _frame(layout, waiting)
+            yield finished(waiting)
 
 
 def _frame(layout: _Layout, rows: list[_Row]) -> pd.DataFrame:

@@ -12,16 +12,18 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import fields
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fastlazy._support.arguments import check_count
-from fastlazy.activations.builtin import get_activation
+from fastlazy.activations.activation import Activation
 from fastlazy.sweeps.keys import (
+    Found,
     Key,
     Parameters,
     check_bit,
+    check_derivative,
     check_dtype,
     check_optional_count,
     check_scale,
@@ -29,6 +31,7 @@ from fastlazy.sweeps.keys import (
     check_tolerance,
     choice_key,
 )
+from fastlazy.sweeps.objects import Own, cell_activation
 from fastlazy.targets.library import Target, exponential_target, identity_target
 from fastlazy.targets.mixture import GaussianMixture
 from fastlazy.targets.quadratic import QuadraticTarget
@@ -85,6 +88,7 @@ def check_training(parameters: Parameters) -> None:
                     f"{name} = {parameters[name]!r} is for nn = 'sgd', and nn = 'flow' takes no samples and no steps "
                     f"of SGD; leave {name} out, or pass nn='sgd'"
                 )
+    _check_objects(parameters)
     _check_scale_of_any_sigma(parameters)
     if parameters["init"] == "symmetric" and (parameters["N"] % 2 or parameters["second_layer"] in ("ones", "scalar")):
         raise ValueError(
@@ -93,14 +97,25 @@ def check_training(parameters: Parameters) -> None:
         )
 
 
+def _check_objects(parameters: Parameters) -> None:
+    """Raise ValueError for a target or a sigma of the user's with which no network can be trained."""
+    target, sigma = parameters["target"], parameters["activation"]
+    if isinstance(target, Own) and getattr(target.value, "input_cov", None) is not None:
+        raise ValueError(
+            f"target {str(target)!r} has an input_cov, and networks are trained on x ~ N(0, I); pass its whitened, the "
+            "same function of z, or another regime"
+        )
+    check_derivative(sigma, "regime NN")
+
+
 def _check_scale_of_any_sigma(parameters: Parameters) -> None:
     """Raise ValueError for lazy scaling of a number that neurons of another sigma than x^2 share."""
-    name = parameters["activation"]
+    sigma = cell_activation(parameters)
     scaled = parameters["scale"] is not None and parameters["second_layer"] == "scalar"
-    if scaled and not get_activation(name).is_square:
+    if scaled and not sigma.is_square:
         raise ValueError(
-            f"a scale with second_layer = 'scalar' is for activation='square', got {name!r}; leave scale out, or pass "
-            "second_layer='free'"
+            f"a scale with second_layer = 'scalar' is for activation='square', got {sigma.name!r}; leave scale out, or "
+            "pass second_layer='free'"
         )
 
 
@@ -109,7 +124,7 @@ def load_training() -> None:
     from fastlazy.training import fit_nn, flow  # noqa: F401
 
 
-def measure_trained(target: Target, parameters: Parameters, stream: int, checkpoint: str | None) -> dict[str, Any]:
+def measure_trained(target: Target, parameters: Parameters, stream: int, checkpoint: str | None) -> Found:
     """Train the network of a cell: its risk, and how the training went."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", _MEANT, UserWarning)
@@ -120,14 +135,14 @@ def measure_trained(target: Target, parameters: Parameters, stream: int, checkpo
         names = [field.name for field in fields(fit.diagnostics)]
         found |= {name: getattr(fit.diagnostics, name)[-1].tolist() for name in names}
     moved = parameters["scale"] is not None or parameters["init"] == "symmetric"
-    if moved and isinstance(target, QuadraticTarget) and get_activation(parameters["activation"]).is_quadratic:
+    if moved and isinstance(target, QuadraticTarget) and cell_activation(parameters).is_quadratic:
         found["predicted"] = _reachable(target, fit, parameters["second_layer"]) / target.null_risk
-    return found
+    return Found(found, fit.W, a=fit.a, c=fit.c, fit=fit)
 
 
 def _train(target: Target, parameters: Parameters, stream: int, checkpoint: str | None) -> Fit:
     """The trained network of a cell."""
-    N, activation = parameters["N"], parameters["activation"]
+    N, activation = parameters["N"], cell_activation(parameters)
     options = {name: parameters[name] for name in _OF_BOTH}
     if parameters["nn"] == "flow":
         from fastlazy.training.flow import nn_flow
@@ -168,8 +183,8 @@ def predicted_trained(target: Target, parameters: Parameters) -> float | None:
     """The least ratio of a network: of x^2 by a formula, 1 for a sigma that learns nothing, for others not known."""
     from fastlazy.risk.nn import nn_risk, nn_risk_limit
 
-    if not get_activation(parameters["activation"]).is_quadratic:
-        return 1.0 if _learns_nothing(parameters["activation"]) else None
+    if not cell_activation(parameters).is_quadratic:
+        return 1.0 if _learns_nothing(cell_activation(parameters)) else None
     if isinstance(target, GaussianMixture):  # the exact infimum, as the limit takes all modes for small
         return (
             nn_risk(target, parameters["N"]) if parameters.get("second_layer", "signs") in ("signs", "free") else None
@@ -184,17 +199,17 @@ def predicted_trained(target: Target, parameters: Parameters) -> float | None:
 
 
 @cache
-def _learns_nothing(activation: str) -> bool:
+def _learns_nothing(activation: Activation) -> bool:
     """Whether this sigma, odd but for a constant, has no part of degree two."""
     from fastlazy.training.sizes import start_sizes
 
-    return start_sizes(get_activation(activation), identity_target(1), 1, fixed=False).sign == 0
+    return start_sizes(activation, identity_target(1), 1, fixed=False).sign == 0
 
 
 def training_work(parameters: Parameters) -> float:
     """Multiply-adds of a cell, weighed by their speed."""
     N, d, n = parameters["N"], parameters["d"], parameters["n_samples"]
-    is_square = get_activation(parameters["activation"]).is_square
+    is_square = cell_activation(parameters).is_square
     if parameters["nn"] == "flow":
         one = 2e6 + 4.0 * d**2 * min(N, d) if is_square else 5e7 + 6.0 * N**2 * d
         gradients = min(_GRADIENTS[is_square], parameters.get("max_gradients") or math.inf)
@@ -203,7 +218,7 @@ def training_work(parameters: Parameters) -> float:
     if is_square:
         width = N if parameters["second_layer"] in ("signs", "free") else min(N, d)  # as it is trained
         risk = 1.0 * d * width**2
-    elif not get_activation(parameters["activation"]).has_closed_gram:
+    elif not cell_activation(parameters).has_closed_gram:
         risk += 5e8
     product = 2.0 if parameters["dtype"] == "float64" else 1.0
     return float(1e8 + n * d * (40.0 + product * width) + 50 * risk)  # start, steps, exact risks
@@ -211,11 +226,11 @@ def training_work(parameters: Parameters) -> float:
 
 def warm_up_training(cells: Sequence[Parameters]) -> None:
     """Compile what *cells* need: each sigma in each dtype by SGD, each sigma in a flow."""
-    wanted = {(cell["nn"], cell["activation"], cell["dtype"]) for cell in cells}
+    wanted = {(cell["nn"], cell_activation(cell), cell["dtype"]) for cell in cells}
     target = exponential_target(2, rng=0)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", _MEANT, UserWarning)
-        for nn, activation, dtype in sorted(wanted):
+        for nn, activation, dtype in sorted(wanted, key=str):
             if nn == "flow":
                 from fastlazy.training.flow import nn_flow
 

@@ -353,7 +353,7 @@ def _checkpoint(settings: Settings, start: Start, frame: Frame, network: core.Ne
         start.row_scale,
         start.layer_scale,
         settings.diagnostics,
-        ascii(settings.activation.key),
+        settings.activation.identity,
     )
     learned = frame.target
     if isinstance(learned, GaussianMixture):

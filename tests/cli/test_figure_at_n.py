@@ -6,7 +6,7 @@ from small_figure import _small  # noqa: F401  # a fixture that all tests use
 
 import fastlazy
 from fastlazy.cli.main import main
-from fastlazy.figures import risk_table
+from fastlazy.figures import risk_table, stored_cells
 from fastlazy.sweeps.driver import load_sweep
 
 SMALL = ["figure", "--d", "12", "--widths", "3,12,30", "--draws", "2", "--n-samples", "60"]
@@ -60,7 +60,7 @@ def test_ridges_that_differ_by_width_have_lines_through_their_dots(tmp_path):
     fitted = risk_table.fitted_of(table)
     assert fitted == (60.0, "each")
     dots = risk_table.figure_dots(table)
-    lines = risk_table.figure_lines(risk_table.figure_target(table), dots, fitted)
+    lines = risk_table.figure_lines(stored_cells.figure_target(table), dots, fitted)
     assert len(lines) == 9
     assert set(lines["N"]) == {3, 12, 30}
 
@@ -70,7 +70,7 @@ def test_a_ridge_of_the_population_has_lines_of_its_own(tmp_path):
     table = fastlazy.run_sweep(cells, tmp_path / "cells.sqlite")
     fitted = risk_table.fitted_of(table)
     assert fitted == (None, 0.2)
-    lines = risk_table.figure_lines(risk_table.figure_target(table), risk_table.figure_dots(table), fitted)
+    lines = risk_table.figure_lines(stored_cells.figure_target(table), risk_table.figure_dots(table), fitted)
     target = fastlazy.exponential_target(8, rng=0)
     at = lines.query("regime == 'RF' and N == 9")["predicted"].item()
     assert at == pytest.approx(fastlazy.rf_risk_limit(target, 9, ridge=0.2) / target.null_risk)

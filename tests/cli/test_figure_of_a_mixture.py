@@ -70,6 +70,18 @@ def test_other_targets_by_name(tmp_path):
     assert main([*arguments, "--out", str(tmp_path / "none")]) == 2
 
 
+def test_a_target_by_name_at_finite_n(tmp_path):
+    arguments = [*SMALL, "--target", "spiked", "--n-samples", "50", "--ridge", "0.1", "--out", str(tmp_path)]
+    assert main(arguments) == 0
+    table = load_sweep(tmp_path / "figure.sqlite")
+    assert set(table["target"]) == {"spiked"}
+    assert set(table["n_samples"]) == {50}
+    target = fastlazy.spiked_target(12)
+    for row in table[table["regime"] == "RF"].itertuples():
+        limit = fastlazy.rf_risk_limit(target, row.N, refined=True, n_samples=50, ridge=0.1)
+        assert row.predicted == pytest.approx(limit / target.null_risk)
+
+
 def test_the_targets_are_those_of_sweeps():
     assert set(figure._TARGETS) == {*FAMILIES}
 

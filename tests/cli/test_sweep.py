@@ -265,7 +265,7 @@ BAD = {
     "one table": ("[grid]\nd = 3", r"bad.toml has no [[grid]]"),
     "nested": ("a = " + "[" * 5000, "bad.toml is not TOML: "),
     "UTF-16": ("\0[[grid]]", "bad.toml is not TOML: "),
-    "other": ("[[cells]]\nd = 3", "bad.toml has 'cells'; it may have only [shared] and [[grid]]"),
+    "other": ("[[cells]]\nd = 3", "bad.toml has 'cells'; it may have only measure, [shared] and [[grid]]"),
     "range": ("[[grid]]\nN = { range = 3 }", "bad.toml, [[grid]] number 1: N = {'range': 3} is not an axis; write {"),
     "geom": ("[[grid]]\nN = { geom = [0, 3, 2] }", "bad.toml, [[grid]] number 1: N = {'geom': [0, 3, 2]} is not an"),
     "nothing": ("[[grid]]\nN = []", "bad.toml, [[grid]] number 1: axis N of the grid is empty"),

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fastlazy.figures import risk_table
+from fastlazy.figures import risk_table, stored_cells
 from fastlazy.figures.risk_curves import plot_activations, plot_risk_curves
 from fastlazy.risk.limits import nt_risk_limit
 from fastlazy.sweeps.cells import cell_stream, check_cells
@@ -75,7 +75,7 @@ def test_one_figure_of_many_cells():
     dots = risk_table.figure_dots(found)
     assert list(dots.columns) == risk_table.DOT_COLUMNS
     assert list(dots["measured"]) == [0.3 / 20, 0.5, 0.9, 0.9]
-    np.testing.assert_array_equal(risk_table.figure_target(found).B, exponential_target(2, rng=3).B)
+    np.testing.assert_array_equal(stored_cells.figure_target(found).B, exponential_target(2, rng=3).B)
     with pytest.raises(ValueError, match=r"of 2 targets, .*d = 2; .*d = 4\); choose with --d and --seed"):
         risk_table.one_figure(sweep_table())
 
@@ -89,7 +89,7 @@ def test_a_figure_has_no_dots_of_lazy_training():
 
 def test_the_target_of_a_figure_by_its_eigenvalues():
     rows = sweep_table().assign(target="[3.0, -1.0]", target_seed=pd.NA)
-    np.testing.assert_array_equal(risk_table.figure_target(risk_table.one_figure(rows, d=2)).eigenvalues, [3.0, -1.0])
+    np.testing.assert_array_equal(stored_cells.figure_target(risk_table.one_figure(rows, d=2)).eigenvalues, [3.0, -1.0])
 
 
 def test_lines_pass_through_all_widths():

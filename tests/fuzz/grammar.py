@@ -180,6 +180,21 @@ def power_law_target(draw: Draw) -> Call:
     return call("power_law_target", arguments, check if tame else None)
 
 
+def spiked_target(draw: Draw) -> Call:
+    d = draw.size(1, 9)
+    arguments = {"d": values.count(draw, d)}
+    maybe(draw, arguments, "n_spikes", lambda: values.count(draw, draw.size(0, d), minimum=0))
+    maybe(draw, arguments, "spike", lambda: values.real(draw, [10.0, 0.5, -2.0]))
+
+    def check(plain: Any, result: Any) -> str | None:
+        spikes, spike = plain.get("n_spikes", 1), plain.get("spike", 10.0)
+        want = [spike if k < spikes else 1.0 for k in range(plain["d"])]
+        return oracles.differs(result.eigenvalues, sorted(want, reverse=True), 1e-12)
+
+    tame = all(argument.kind == "good" for argument in arguments.values())
+    return call("spiked_target", arguments, check if tame else None)
+
+
 def covariance(draw: Draw, d: int) -> Value:
     if draw.chance(0.5):
         base = np.abs(values.numbers(draw, (d,), draw.chance(draw.spoil))) + 1e-300
@@ -359,6 +374,7 @@ ENTRIES: dict[str, Entry] = {
     "identity_target": fixed_target("identity_target", lambda k: 1.0),
     "power_law_target": power_law_target,
     "rank_one_target": fixed_target("rank_one_target", lambda k: float(k == 1)),
+    "spiked_target": spiked_target,
     "draw_weights": draw_weights,
     "gap_target": gap_target,
     "rf_gram": rf_gram,

@@ -55,14 +55,23 @@ def _cell(draw: Draw) -> dict[str, Value]:
     else:
         cell["ridge"] = values.real(draw, [0.0, 0.1], low=0.0)
         cell["n_samples"] = draw.one_of([None], [30, 10], [0, -1, "a", 2.5])
-    spectrum = [[float(k) for k in range(1, d + 1)]]
+    own = _own_targets(d)
+    known = ["exponential", "identity", "power_law", "rank_one", "spiked", [float(k) for k in range(1, d + 1)]]
     bad = ["nothing", None, [1.0] * (d + 1), [0.0] * d, [np.nan] * d, [], [[1.0] * d], *values.strange()]
-    cell["target"] = draw.one_of(["exponential", "identity", "power_law", "rank_one", *spectrum], (), bad)
+    bad += [np.ones((d, d + 1)), np.triu(np.ones((d, d))), np.zeros((d, d)), {"mine": "identity"}, {"a#b": own[0]}, {}]
+    bad += [np.full((d, d), np.nan), fastlazy.QuadraticTarget(np.eye(d + 1)), {3: own[0]}, {"a": own[0], "b": own[0]}]
+    cell["target"] = draw.one_of([*known, *own], (), bad)
     optional = [key for key in cell if key not in ("regime", "d", "N", "n_samples")]
     dropped = set(draw.rng.permutation(optional)[: draw.size(0, len(optional))].tolist())
     if "nn" in cell and isinstance(cell["nn"].value, str) and cell["nn"].value == "flow":
         dropped -= {"nn", "max_gradients"}  # without which some take minutes
     return {key: value for key, value in cell.items() if key not in dropped}
+
+
+def _own_targets(d: int) -> list[Any]:
+    """Targets of the user's, by value."""
+    B = np.diag(np.arange(1.0, d + 1)) + 0.5 * np.ones((d, d))
+    return [B, B.tolist(), {"mine": B}, fastlazy.QuadraticTarget(B, 0.5), {"named": [1.0] * d}]
 
 
 def grid(draw: Draw) -> Call:
@@ -74,6 +83,9 @@ def grid(draw: Draw) -> Call:
     arguments = {
         key: Value(value.value, "odd" if value.kind == "bad" else value.kind) for key, value in arguments.items()
     }
+
+    if "target" in arguments and isinstance(arguments["target"].value, np.ndarray):
+        arguments["target"] = arguments["target"]._replace(kind="odd")  # one matrix, or several lists
 
     def function(**axes: Any) -> int:
         return len(fastlazy.grid(**axes))
@@ -87,6 +99,18 @@ def _run(**arguments: Any) -> Any:
         return fastlazy.run_sweep(**arguments)
     with ThreadPoolExecutor(2) as pool:
         return fastlazy.run_sweep(**arguments, executor=pool)
+
+
+def _size(cell: Any) -> dict[str, float]:
+    return {"size": float(np.abs(cell.W).max())}
+
+
+def _text(cell: Any) -> dict[str, Any]:
+    return {"size": "large"}
+
+
+def _nan(cell: Any) -> dict[str, Any]:
+    return {"size": np.nan}
 
 
 def run_sweep(draw: Draw) -> Call:
@@ -121,6 +145,12 @@ def run_sweep(draw: Draw) -> Call:
     for name, make in options.items():
         if draw.chance(0.2):
             arguments[name] = make()
+    if draw.chance(0.3):
+        no_functions = [3, "", "nothing", "no_such_module:f", "math:pi", len, dict, lambda cell: {}, *values.strange()]
+        arguments["measure"] = draw.one_of(
+            [_size, None], [_text, _nan], [value for value in no_functions if value is not None]
+        )
+        arguments["on_change"] = draw.one_of(["raise", "measure", "keep"], (), ["again", None, 1])
     if draw.chance(0.1 * (draw.spoil > 0)):
         arguments["executor"] = Value(draw.pick(["dask", "loky", 3, "dask:nowhere", object(), "", [1], b"a"]), "bad")
     arguments["progress"] = Value(False)
@@ -137,7 +167,14 @@ def run_sweep(draw: Draw) -> Call:
         ImportError,
         ModuleNotFoundError,
     )
-    return Call("run_sweep", _run, arguments, check, names=(*_KEYS, "executor", "store"), allowed=allowed)
+    return Call(
+        "run_sweep",
+        _run,
+        arguments,
+        check,
+        names=(*_KEYS, "executor", "store", "measure", "on_change"),
+        allowed=allowed,
+    )
 
 
 def _wrong_rows(table: Any) -> str | None:
@@ -145,6 +182,8 @@ def _wrong_rows(table: Any) -> str | None:
     for row in table.itertuples():
         if row.status != "done":
             continue  # it says why
+        if isinstance(getattr(row, "measure", None), str) and not getattr(row, "size", 0.0) > 0:
+            return f"has a row that is done whose measured number is {row.size}"
         if not np.isfinite(row.risk) or not np.isfinite(row.ratio):
             return f"has a row that is done with risk {row.risk}, ratio {row.ratio}"
         if row.regime != "NN" and pd.isna(row.n_samples) and not -1e-12 <= row.ratio <= 1 + 1e-9:
@@ -170,9 +209,9 @@ def small_store(folder: Path) -> Path:
     return path
 
 
-def load_sweep(draw: Draw) -> Call:
+def load_sweep(draw: Draw, name: str = "load_sweep") -> Call:
     path = small_store(Path(draw.folder))
-    whole = fastlazy.load_sweep(path)
+    whole = getattr(fastlazy, name)(path)
     kind = draw.kind()
     if kind == "good":
         store = Value(draw.pick([path, str(path)]))
@@ -205,12 +244,17 @@ def load_sweep(draw: Draw) -> Call:
 
     def check(table: Any) -> str | None:
         try:
-            pd.testing.assert_frame_equal(table, whole)
+            if isinstance(whole, dict):
+                assert {key: str(target) for key, target in table.items()} == {
+                    key: str(target) for key, target in whole.items()
+                }
+            else:
+                pd.testing.assert_frame_equal(table, whole)
         except AssertionError as error:
             return f"is another table than was stored: {' '.join(str(error).split())[:100]}"
         return None
 
-    return Call("load_sweep", fastlazy.load_sweep, {"store": store}, check, allowed=_OF_FILES)
+    return Call(name, getattr(fastlazy, name), {"store": store}, check, allowed=_OF_FILES)
 
 
 def scan_sweep(draw: Draw) -> Call:
@@ -229,6 +273,17 @@ def scan_sweep(draw: Draw) -> Call:
         return sum(len(table) for table in fastlazy.scan_sweep(**given))
 
     return Call("scan_sweep", function, arguments, names=("rows", "columns", "where", "store"), allowed=_OF_FILES)
+
+
+def measured_cell(draw: Draw) -> Call:
+    """What a function of the user's is given, in a sweep that calls one."""
+    made = run_sweep(draw)
+    made.arguments["measure"] = Value(_size)
+    return made._replace(name="MeasuredCell")
+
+
+def load_targets(draw: Draw) -> Call:
+    return load_sweep(draw, "load_targets")
 
 
 def _plot(name: str) -> Entry:
@@ -298,6 +353,8 @@ ENTRIES: dict[str, Entry] = {
     "run_sweep": run_sweep,
     "load_sweep": load_sweep,
     "scan_sweep": scan_sweep,
+    "load_targets": load_targets,
+    "MeasuredCell": measured_cell,
     "plot_risk_curves": _plot("plot_risk_curves"),
     "plot_activations": _plot("plot_activations"),
 }

@@ -70,6 +70,7 @@ def test_defaults_spelled_out_change_nothing():
 CHANGES = [
     {"regime": "NT"}, {"d": 7}, {"N": 5}, {"draw": 1}, {"seed": 1}, {"ridge": 0.1}, {"target_seed": 1},
     {"target": "identity"}, {"target": "power_law"}, {"target": "power_law", "exponent": 2.0}, {"target": "rank_one"},
+    {"target": "spiked"}, {"target": "spiked", "n_spikes": 2}, {"target": "spiked", "spike": 2.0},
     {"target": [1.0, 2, 3, 4, 5, 6]},
 ]  # fmt: skip
 
@@ -179,6 +180,8 @@ BAD = {
     "eigenvalues": ({**RF, "target": [1.0, 2.0]}, ValueError, "target has 2 eigenvalues, but d = 6; pass d=2"),
     "zeros": ({**RF, "target": [0.0] * 6}, ValueError, "target has only zero eigenvalues"),
     "target": ({**RF, "target": "cubic"}, ValueError, "target = 'cubic' is not known; pass one of 'exponential'"),
+    "spikes": ({**RF, "target": "spiked", "n_spikes": 7}, ValueError, "n_spikes = 7 is more than d = 6"),
+    "exponent": ({**RF, "target": "power_law", "exponent": -999}, ValueError, "exponent = -999 makes an eigenvalue 6"),
     "step": ({**NN, "step_size": "fast"}, ValueError, "step_size = 'fast' is not known"),
     "rule": ({**NN, "step_size": lambda u: 1}, TypeError, "step_size must be a real number"),
     "dtype": ({**NN, "dtype": "int8"}, ValueError, "dtype must be float32 or float64"),
@@ -221,6 +224,8 @@ TARGETS = {
     "power_law": ({"target": "power_law"}, [1, 1 / 2, 1 / 3, 1 / 4]),
     "steeper": ({"target": "power_law", "exponent": 2}, [1, 1 / 4, 1 / 9, 1 / 16]),
     "rank_one": ({"target": "rank_one"}, [1, 0, 0, 0]),
+    "spiked": ({"target": "spiked"}, [10, 1, 1, 1]),
+    "spikes": ({"target": "spiked", "n_spikes": 3, "spike": 5}, [5, 5, 5, 1]),
     "eigenvalues": ({"target": [2, 1, 0, -1]}, [2, 1, 0, -1]),
     "exponential": ({"target_seed": 7}, np.sort(exponential_target(4, rng=7).eigenvalues)[::-1]),
 }

@@ -1,6 +1,7 @@
 """The same sweep on a real dask cluster: a scheduler and two workers over TCP on this machine."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -13,7 +14,9 @@ import pytest
 from sweep_cells import CELLS
 from whole_sweep import assert_same, threads, whole  # noqa: F401  (fixtures)
 
+from fastlazy.activations.activation import Activation
 from fastlazy.sweeps import driver, engines
+from fastlazy.sweeps.cells import grid
 from fastlazy.sweeps.driver import load_sweep, run_sweep
 
 distributed = pytest.importorskip("distributed")
@@ -122,3 +125,22 @@ def test_no_scheduler(tmp_path, monkeypatch):
     with pytest.raises(OSError, match=r"there is no dask scheduler at tcp://127.0.0.1:9 \(.*\); start one, or check"):
         run_sweep(CELLS, path, executor="dask:tcp://127.0.0.1:9", progress=False)
     assert len(load_sweep(path)) == 0
+
+
+def test_objects_and_a_quantity_of_ones_own(scheduler, start_worker, tmp_path, threads):
+    """Neither the script nor its objects are where the worker is."""
+    start_worker()
+    matrix, scale = [[2.0, 0.5, 0.0], [0.5, 1.0, 0.0], [0.0, 0.0, -1.0]], 3.0
+    sigma = Activation("bent", lambda x: math.tanh(scale * x), lambda x: scale * (1 - math.tanh(scale * x) ** 2))
+
+    def scaled(cell):
+        return {"scaled": scale * cell.target.B[0, 1] * cell.W[0, 0]}
+
+    cells = grid(regime=["RF", "NT"], d=3, N=2, target={"mine": matrix}, activation=["relu", sigma])
+    tables = [
+        run_sweep(cells, tmp_path / f"{k}.sqlite", executor=executor, measure=scaled, progress=False)
+        for k, executor in enumerate((threads, f"dask:{scheduler}"))
+    ]
+    assert (tables[1]["status"] == "done").all(), tables[1]["error"].tolist()
+    assert tables[1]["scaled"].notna().all()
+    assert_same(*tables)

@@ -17,6 +17,7 @@ from fastlazy.risk.nt import nt_risk
 from fastlazy.risk.rf import rf_risk
 from fastlazy.sweeps import measure
 from fastlazy.sweeps.cells import canonical_cell, cell_stream, cell_target
+from fastlazy.sweeps.keys import Found
 from fastlazy.targets.quadratic import QuadraticTarget
 from fastlazy.targets.weights import draw_weights
 from fastlazy.training.fit_nn import fit_nn
@@ -218,7 +219,7 @@ def test_training_that_diverged_is_not_done():
 
 @pytest.mark.parametrize("risk", [math.inf, math.nan])
 def test_a_risk_that_is_no_number_is_a_failure(risk, monkeypatch):
-    monkeypatch.setattr("fastlazy.sweeps.regimes._fitted_risk", lambda *_: risk)
+    monkeypatch.setattr("fastlazy.sweeps.regimes._found_of_samples", lambda *_: Found({"risk": risk}, np.eye(8)))
     outcome = measure.attempt(canonical_cell({"regime": "RF", "d": 8, "N": 5, "n_samples": 9}))
     assert outcome["status"] == "failed"
     assert outcome["error"].startswith(f"FloatingPointError: the risk is {risk}; numbers are too large or too small")

@@ -103,7 +103,7 @@ def test_warming_up_compiles_each_sigma_that_is_needed(monkeypatch):
     trained = []
 
     def take(*arguments, activation=None, dtype=None, time=None, **_):
-        trained.append((activation or arguments[2], dtype, time))
+        trained.append(((activation or arguments[2]).name, dtype, time))
 
     monkeypatch.setattr("fastlazy.training.fit_nn.fit_nn", take)
     monkeypatch.setattr("fastlazy.training.flow.nn_flow", take)
