@@ -268,8 +268,8 @@ def _dry_run(cells: list[dict[str, Any]], store: Path, arguments: argparse.Names
 
 def _run(cells: list[dict[str, Any]], store: Path, arguments: argparse.Namespace) -> int:
     from fastlazy.sweeps.driver import run_sweep
+    from fastlazy.sweeps.export import check_export, export
     from fastlazy.sweeps.progress import duration
-    from fastlazy.sweeps.tables import check_export, export
 
     if arguments.export is not None:
         check_export(arguments.export)

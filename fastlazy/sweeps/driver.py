@@ -147,9 +147,10 @@ def run_sweep(
     limit = None if timeout is None else check_timeout(timeout)
     part = None if shard is None else check_shard(shard)
     journal = None if log is None else check_path("log", log)
-    if journal is not None:
+    if journal is not None and place.parent.is_dir():  # else the store says so
         check_writable(journal)
     wanted = check_cells(cells)
+    del cells  # which may be all that holds a million dicts
     if part is not None:
         wanted = shard_cells(wanted, *part)
     objects = objects_of(wanted.settings())

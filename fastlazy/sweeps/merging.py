@@ -83,7 +83,8 @@ def load_all(
     kept[[k for k, _ in first.values()]] = True
     for name in OBJECT_KEYS:  # of which stores may have different names
         known: dict[str, Any] = {}
-        together[name] = [known.setdefault(str(value).rpartition(" #")[2], value) for value in together[name]]
+        texts = [known.setdefault(str(text).rpartition(" #")[2], text) for text in together[name]]
+        together[name] = pd.Series(texts, together.index, dtype=object)
     numbers = sorted({name for store in stores for name in _numbers(store)})
     together = together[[name for name in together if name not in numbers] + numbers]
     whole = together[kept].drop(columns="store").sort_values(list(ORDER), ignore_index=True)

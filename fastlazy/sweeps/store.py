@@ -215,11 +215,11 @@ class Store:
                 raise
         self._rows, self._facts, self._written = [], {}, time.monotonic()
 
-    def table(self, ids: Iterable[str]) -> pd.DataFrame:
+    def table(self, ids: Sequence[str]) -> pd.DataFrame:
         """The rows of the cells *ids*, in that order, as `fastlazy.sweeps.tables.load` returns them."""
         self.flush()
         with explained(self.path):
-            return read_cells(self._db, self.path, ids if isinstance(ids, Sequence) else list(ids))
+            return read_cells(self._db, self.path, ids)
 
     def _plain(self, value: Any, kind: str) -> Any:
         """*value* as SQLite gives it back from a column of this *kind*, so that its checksum holds."""

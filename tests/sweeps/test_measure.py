@@ -195,7 +195,7 @@ def test_cells_of_a_batch_give_what_they_give_alone():
     together = measure.attempt_all([(cell, None) for cell in cells], 60.0, None)
     assert len(together) == 9
     for cell, found in zip(cells, together, strict=True):
-        measure._shared.cache_clear()
+        measure._place.cache_clear()
         alone = measure.attempt(cell)
         assert {name: found.get(name) for name in measure.RESULTS} == {
             name: alone.get(name) for name in measure.RESULTS

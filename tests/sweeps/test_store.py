@@ -15,9 +15,10 @@ import pytest
 from stored import CELLS, path, row  # noqa: F401
 
 from fastlazy.sweeps.cells import canonical_cell, cell_stream, grid
+from fastlazy.sweeps.export import export
 from fastlazy.sweeps.measure import RESULTS
 from fastlazy.sweeps.store import TIMINGS, Store
-from fastlazy.sweeps.tables import SCHEMA, export, load
+from fastlazy.sweeps.tables import SCHEMA, load
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -299,6 +300,6 @@ def test_many_rows(tmp_path):
         rows = [row(cell) for cell in reversed(cells)]
         for found in rows:
             db.record(found)
-        assert list(db.table(found["id"] for found in rows)["id"]) == [found["id"] for found in rows]
+        assert list(db.table([found["id"] for found in rows])["id"]) == [found["id"] for found in rows]
     table = load(path)
     assert list(zip(table["N"], table["draw"], strict=True)) == [(cell["N"], cell["draw"]) for cell in cells]
