@@ -1,9 +1,11 @@
-"""What this machine can do at most: fused multiply-adds a second, with every number in a register."""
+"""What this machine can do at most: multiply-adds a second in registers, bytes a second to and from memory."""
 
 from __future__ import annotations
 
 import functools
+import importlib
 import importlib.metadata
+import math
 import platform
 import threading
 import time
@@ -13,17 +15,21 @@ from typing import Any
 
 import numba
 import numpy as np
+import threadpoolctl
 from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
 import fastlazy
 from fastlazy._core.geometry import REGISTER_BYTES
+from fastlazy._core.team import board_size, meet
+from fastlazy._support.threads import team
 
 # Independent chains: a core starts 2 (some: 4) multiply-adds a cycle and each takes 4 cycles, so 8 to 16 must be
 # under way; with a factor and a summand, 12 leave room in the 16 registers of AVX2.
 _CHAINS = 12
 _ROUNDS = 8  # of all chains between two tests of the loop's end
+_MEETINGS = 100_000  # of a team in one timing
 _TURNS = 200_000  # of the loop in one timing: some 10 ms, against which starting a thread is nothing
 
 
@@ -53,6 +59,44 @@ def peak_gflops(dtype: Any, threads: int = 1, repeats: int = 20) -> float:
     return best / 1e9
 
 
+def bandwidth(threads: int = 1, entries: int = 3 * 2**24, repeats: int = 5) -> float:
+    """The most GB/s seen in *repeats* timings of x <- y + 2 z on float64 arrays of so many *entries*, in all.
+
+    Each thread has its part of them, 24 bytes an entry in all: what the processor reads of x before it writes there
+    does not count. The default, .4 GB an array, is far larger than the caches.
+    """
+    triad = _triad()
+    parts = [tuple(np.ones(entries // threads) for _ in range(3)) for _ in range(threads)]
+    triad(*(array[:1] for array in parts[0]))
+    gate = threading.Barrier(threads)
+
+    def timed(member: int) -> tuple[float, float]:
+        gate.wait()
+        start = time.perf_counter()
+        triad(*parts[member])
+        return start, time.perf_counter()
+
+    best = 0.0
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in range(repeats):
+            starts, ends = zip(*pool.map(timed, range(threads)), strict=True)
+            best = max(best, 24.0 * (entries // threads) * threads / (max(ends) - min(starts)))
+    return best / 1e9
+
+
+def barrier(threads: int, repeats: int = 10) -> float:
+    """The fewest seconds of one barrier of `_core.team`, of a team of so many threads, in *repeats* timings."""
+    meetings = _meetings()
+    meetings(0, 1, np.zeros(board_size(1), np.int64), 1)
+    best = math.inf
+    with team(threads) as together:
+        for _ in range(repeats):
+            start = time.perf_counter()
+            together(meetings, _MEETINGS)
+            best = min(best, (time.perf_counter() - start) / _MEETINGS)
+    return best
+
+
 def processor_name() -> str:
     """What the machine calls its processor."""
     try:
@@ -64,8 +108,48 @@ def processor_name() -> str:
 
 def facts(libraries: list[str]) -> dict[str, str]:
     """The processor's name, and the versions of fastlazy and *libraries*."""
-    versions = {name: importlib.metadata.version(name) for name in libraries}
+    kernels = blas_kernels()
+    versions = {
+        name: " ".join(filter(None, [importlib.metadata.version(name), kernels.get(name, "")])) for name in libraries
+    }
     return {"processor": processor_name(), "fastlazy": fastlazy.__version__, **versions}
+
+
+def blas_kernels() -> dict[str, str]:
+    """The BLAS of NumPy and of SciPy, and which of its kernels it picked for this processor, in brackets.
+
+    Wheels have one each, in a folder of that name; others share one.
+    """
+    importlib.import_module("scipy.linalg")  # loads SciPy's
+    own: dict[str, str] = {}
+    shared = ""
+    for pool in threadpoolctl.threadpool_info():
+        if pool["user_api"] == "blas":
+            said = f"({pool['internal_api']} {pool['version']}, {pool.get('architecture', 'kernel not named')})"
+            owners = [name for name in ("numpy", "scipy") if f"{name}.libs" in pool["filepath"]]
+            own.update(dict.fromkeys(owners, said))
+            shared = shared or said
+    return {name: own.get(name, shared) for name in ("numpy", "scipy")}
+
+
+@functools.cache
+def _triad() -> Any:
+    @numba.njit(nogil=True)
+    def triad(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> None:
+        for i in range(x.size):
+            x[i] = y[i] + 2 * z[i]
+
+    return triad
+
+
+@functools.cache
+def _meetings() -> Any:
+    @numba.njit(nogil=True)
+    def meetings(member: int, members: int, board: np.ndarray, count: int) -> None:
+        for _ in range(count):
+            meet(board, members)
+
+    return meetings
 
 
 @functools.cache

@@ -22,9 +22,13 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("comparison", choices=COMPARISONS)
     parser.add_argument("--threads", type=int, default=2, help="most threads that anyone may use (default 2)")
     parser.add_argument("--quick", action="store_true", help="shorter and fewer timings")
+    parser.add_argument("--only", default="", metavar="TEXT", help="only rows whose name contains it, as 'rf_kernel'")
     parser.add_argument("--json", type=Path, metavar="FILE", help="save all numbers, too")
     arguments = parser.parse_args(argv)
-    report, numbers = COMPARISONS[arguments.comparison](arguments.threads, arguments.quick)
+    try:
+        report, numbers = COMPARISONS[arguments.comparison](arguments.threads, arguments.quick, arguments.only)
+    except ValueError as error:
+        parser.error(str(error))
     print(report)
     if arguments.json:
         arguments.json.write_text(json.dumps(numbers, indent=1) + "\n")

@@ -21,7 +21,10 @@ from benchmarks.side_by_side import (  # noqa: E402  (as above)
     gram_problem,
     gram_rows,
     gram_theirs,
+    mkl,
+    mkl_peers,
     processes,
+    sgd_ours,
     sgd_rows,
 )
 from benchmarks.side_by_side.sgd_problem import Problem  # noqa: E402  (as above)
@@ -38,9 +41,11 @@ BENCHMARKS = [
 
 @pytest.fixture
 def _small(monkeypatch):
-    from benchmarks import bench_curves, bench_gram, bench_sgd, bench_sweep
+    from benchmarks import bench_curves, bench_gram, bench_sgd, bench_sweep, bench_team
 
     monkeypatch.setattr(machine, "_TURNS", 100)
+    monkeypatch.setattr(machine, "_MEETINGS", 100)
+    monkeypatch.setattr(bench_team, "ENTRIES", 2**12)
     for name, value in {"D": 6, "FLOPS": 1e5, "NORMALS": 10_000, "FIRST_STEP": "import fastlazy"}.items():
         monkeypatch.setattr(bench_sgd, name, value)
     threads = {"Workers": ThreadPoolExecutor}  # which start faster
@@ -71,12 +76,6 @@ def test_benchmark_runs(module, name):
             assert getattr(kind, method).unit
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_peak_counts_multiply_adds(dtype):
-    """Any processor with vectors does more than one a nanosecond, and none a million."""
-    assert 1 < machine.peak_gflops(dtype, repeats=5) < 1e6
-
-
 def test_asv_finds_its_way():
     settings = json.loads((ROOT / "benchmarks" / "asv.conf.json").read_text())
     assert (ROOT / "benchmarks" / settings["repo"]).resolve() == ROOT
@@ -102,6 +101,36 @@ def test_numpy_takes_the_same_steps(variant, activation, N, b):
     problem = Problem(N, b, d=12, activation=activation)
     seconds, chunk = sgd_rows.prepare(sgd_rows.Row("numpy", variant, 1), problem)
     assert seconds(2 * chunk)[0] > 0
+
+
+@pytest.mark.skipif(not mkl.library(), reason="the wheel mkl is not installed")
+@pytest.mark.parametrize(("N", "b"), [(3, 100), (30, 7), (30, 1)])
+@pytest.mark.parametrize("activation", ["square", "relu", "tanh"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_mkl_takes_the_same_steps(dtype, activation, N, b):
+    problem = Problem(N, b, d=12, dtype=dtype, activation=activation)
+    seconds, chunk = sgd_rows.prepare(sgd_rows.Row("mkl", "blas", 1, dtype), problem)
+    assert seconds(2 * chunk)[0] > 0
+
+
+@pytest.mark.skipif(not mkl.library(), reason="the wheel mkl is not installed")
+def test_mkl_draws_standard_normals():
+    peer = mkl_peers.MklSgd(Problem(30, 100, d=450), "blas", 1)
+    peer.draw()
+    first = peer.X.copy()
+    peer.draw()
+    size = first.size
+    assert abs(first.mean()) < 5 / size**0.5
+    assert abs(first.var() - 1) < 5 * (2 / size) ** 0.5
+    assert abs(np.vdot(first, peer.X)) < 5 * size**0.5
+
+
+def test_without_mkl_its_rows_are_left_out(monkeypatch):
+    monkeypatch.setattr(mkl, "library", lambda: None)
+    assert all(row.library != "mkl" for case in gram_rows.CASES for row in gram_rows.rows(case.problem, 2))
+    assert all(row.library != "mkl" for row in sgd_rows.rows(450, 450, 2))
+    with pytest.raises(RuntimeError, match="the wheel `mkl` is not installed: pip install mkl"):
+        mkl._loaded()
 
 
 def test_a_wrong_step_is_not_timed(monkeypatch):
@@ -133,6 +162,8 @@ def _instant(monkeypatch):
         def ask(self, request):
             if "peak" in request:
                 return {"gflops": 1e6}
+            if "bandwidth" in request:
+                return {"gbytes": 1e3}
             if "memory" in request:
                 return {"in_all": 3e9, "arrays": 2e9, "before": 1e8}
             if "scalar" in request["problem"]:
@@ -183,16 +214,17 @@ GRAM_ROWS = [
 @pytest.mark.parametrize(("row", "problem"), GRAM_ROWS)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the other libraries
 def test_every_row_gives_what_the_formulas_give(row, problem, monkeypatch):
-    module = {"scikit-learn": "sklearn"}.get(row.library, row.library)
-    pytest.importorskip(module)
+    if row.library != "mkl":  # whose rows are there only if it is
+        pytest.importorskip({"scikit-learn": "sklearn"}.get(row.library, row.library))
     monkeypatch.setattr(gram_theirs, "SAMPLES", 20)  # so that there are several blocks here, too
-    N = 31 if problem.activation == "tanh" else 231  # its integrals take their time
+    N = 31 if (problem.work, problem.activation) == ("rf_gram", "tanh") else 231  # its integrals take their time
     problem = gram_problem.Problem(problem.work, problem.activation, min(problem.n, 47), problem.dtype, N, d=13)
     ready = gram_rows.prepare(row, problem)
     first, second = ready.call(), ready.call()
     for results in (first, second):
         assert problem.error(results) < gram_rows.TOLERANCE[problem.dtype]
-    assert all(one is not other for one, other in zip(first, second, strict=True))
+    given = row.variant == "out= given"
+    assert all((one is other) == given for one, other in zip(first, second, strict=True))
     assert str(first[0].dtype).endswith(problem.dtype)
 
 
@@ -224,7 +256,29 @@ def test_useful_operations():
     assert flops("rf_kernel", "relu") == 2 * (3 * 5 * 2 + 3 * 3 * 5 / 2)
     assert flops("nt_kernel", "square") == 2 * (2 * 2 * 5 / 2 + 3 * 2 * 2 + 2 * 3 * 3 * 2 / 2)
     assert flops("nt_kernel", "relu") == 2 * (3 * 5 * 2 + 3 * 3 * 2 / 2)
+    assert flops("nt_kernel", "tanh") == 2 * (3 * 5 * 2 + 3 * 3 * 2 / 2 + 3 * 3 * 5 / 2)
     assert flops("rf_normal_equations", "relu") == 2 * (3 * 5 * 2 + 5 * 5 * 3 / 2)
+
+
+def test_bytes_that_must_move():
+    def entries(work, activation, **sizes):
+        return gram_problem.Problem(work, activation, **{"n": 3, "N": 5, "d": 2, **sizes}).bytes_moved() / 8
+
+    assert entries("rf_gram", "square", n=0) == 5 * 2 + 5 * 5
+    assert entries("nt_kernel", "relu") == 3 * 2 + 5 * 2 + 3 * 3
+    part = gram_problem.INNER
+    assert entries("rf_kernel", "relu", N=part) == 3 * 2 + part * 2 + 3 * 3
+    assert entries("rf_kernel", "relu", N=part + 1) == 3 * 2 + (part + 1) * 2 + 2 * 3 * 3
+    assert entries("nt_kernel", "tanh", N=3 * part) == 3 * 2 + 3 * part * 2 + 3 * 3 * 3
+    assert entries("rf_normal_equations", "relu", n=2 * part) == 2 * part * 2 + 5 * 2 + 2 * 5 * 5
+    float32 = gram_problem.Problem("rf_gram", "square", 0, "float32", N=5, d=2)
+    assert float32.bytes_moved() == 4 * (5 * 2 + 5 * 5)
+
+
+def test_bytes_of_a_step():
+    assert sgd_ours.bytes_moved(Problem(450, 100), 450) == 2 * 450 * 450 * 4
+    assert sgd_ours.bytes_moved(Problem(450, 1), 450) == 2 * 450 * 450 * 4 / 48
+    assert sgd_ours.bytes_moved(Problem(900, 1, activation="relu"), 900) == 2 * 900 * 450 * 4 / 24
 
 
 def test_a_process_says_what_it_held():
@@ -243,8 +297,9 @@ def test_the_gram_report_shows_all(tmp_path, capsys):
     peers.main(["gram", "--quick", "--threads", "2", "--json", str(file)])
     report = capsys.readouterr().out
     for case in gram_rows.CASES:
-        assert case.problem.name.replace("50000", "10000") + "\n" in report
-    for text in ("**numpy**", "torch, autodiff", "jax, float32 counts", "numpy, cholesky", "short", "1.00 |"):
+        assert case.problem.name.replace("50000", "5000") + "\n" in report
+    texts = ("**numpy**", "jax, float32 counts", "numpy, cholesky", "fastlazy, prepared W", "out= given", "short")
+    for text in (*texts, "1.00 |", "float32, prepared W |", "1000.0 GB/s", "operations"):
         assert text in report
     numbers = json.loads(file.read_text())
     assert len(numbers["cases"]) == len(gram_rows.CASES)
@@ -252,8 +307,27 @@ def test_the_gram_report_shows_all(tmp_path, capsys):
     assert [(row["name"], row["threads"]) for row in first[:3]] == [("fastlazy", 2), ("fastlazy", 1), ("numpy", 2)]
     rounds = {(row["name"], row["threads"]): row["rounds"] for row in first}
     assert rounds["fastlazy", 1] == rounds["numpy", 2] > rounds["jax", 2] == 1  # jax: over 1.5 times numpy's time
-    late = numbers["cases"][5]["rows"]
+    late = numbers["cases"][6]["rows"]
     assert {row["threads"] for row in late if row["library"] != "fastlazy"} == {2}  # by then half a second each
+
+
+@pytest.mark.usefixtures("_instant")
+def test_rows_are_selected(capsys):
+    peers.main(["gram", "--only", "nt_kernel relu, n = 256"])
+    report = capsys.readouterr().out
+    assert "torch, autodiff" in report
+    assert "rf_" not in report
+    peers.main(["sgd", "--only", "tanh, N = 450,"])
+    report = capsys.readouterr().out
+    assert "tanh, N = 450, batch 1\n" in report
+    assert "square, N" not in report
+    peers.main(["data", "--only", "square"])
+    assert "relu" not in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        peers.main(["gram", "--only", "rf_kernels"])
+    assert (
+        "no row contains 'rf_kernels'; pass a part of one of these: rf_gram square, N = 4500" in capsys.readouterr().err
+    )
 
 
 DATA_ROWS = [

@@ -19,6 +19,7 @@ from benchmarks.side_by_side.data_problem import Problem
 from benchmarks.side_by_side.data_theirs import KernelRidgeData
 from benchmarks.side_by_side.gram_ours import most_held
 from benchmarks.side_by_side.processes import Child, duration, markdown
+from benchmarks.side_by_side.roofline import selected
 
 
 class Case(NamedTuple):
@@ -56,11 +57,12 @@ def rows(problem: Problem, threads: int) -> list[Row]:
     return [Row("fastlazy", "", threads), *(Row("KernelRidge", variant, threads) for variant in [*variants, "own b"])]
 
 
-def compare(threads: int, quick: bool) -> tuple[str, dict[str, Any]]:
-    """The tables as markdown, and all that they show as plain numbers."""
+def compare(threads: int, quick: bool, only: str = "") -> tuple[str, dict[str, Any]]:
+    """The tables as markdown, and all that they show as plain numbers, of cases whose name contains *only*."""
+    chosen = selected(CASES, [case.problem.name for case in CASES], only)
     facts = machine.facts(LIBRARIES)
     cases = []
-    for case in CASES:
+    for case in chosen:
         problem = replace(case.problem, n=min(case.problem.n, QUICK_SAMPLES)) if quick else case.problem
         print(f"timing {problem.name}", file=sys.stderr)
         times, held = _timed(problem, threads, 1 if quick else 3)

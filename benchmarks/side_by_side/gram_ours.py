@@ -15,11 +15,17 @@ from fastlazy._support import threads
 
 
 class FastlazyGram:
-    """Calls of the public function on a problem; one thread is parallel=False."""
+    """Calls of the public function on a problem; one thread is parallel=False.
 
-    def __init__(self, problem: Problem, threads: int) -> None:
+    "out= given": the kernel's result goes to the same array in every call; "prepared W": W is laid out before, as
+    for a W that stays the same over many calls.
+    """
+
+    def __init__(self, problem: Problem, threads: int, variant: str = "") -> None:
         self.problem, self.threads = problem, threads
         self.inputs = problem.inputs()
+        self.weights = fastlazy.prepare_weights(self.inputs.W) if variant == "prepared W" else self.inputs.W
+        self.out = np.empty((problem.n, problem.n), problem.dtype) if variant == "out= given" else None
 
     def call(self) -> tuple[np.ndarray, ...]:
         """The results, in arrays of their own."""
@@ -32,7 +38,7 @@ class FastlazyGram:
             if work == "rf_normal_equations":
                 return fastlazy.rf_normal_equations(X, y, W, activation, parallel=parallel)
             kernel = fastlazy.rf_kernel if work == "rf_kernel" else fastlazy.nt_kernel
-            return (kernel(X, W, activation, parallel=parallel),)
+            return (kernel(X, self.weights, activation, out=self.out, parallel=parallel),)
 
 
 def peak_memory(problem: Problem, small: Problem, threads: int) -> dict[str, float]:

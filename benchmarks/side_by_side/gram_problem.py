@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from fastlazy._core.gram import INNER
 
 
 class Inputs(NamedTuple):
@@ -36,7 +40,7 @@ class Problem:
     def small(self) -> Problem:
         """The same call at a size where every entry is checked in no time, of more than one block of anyone."""
         n, N = (5300, 300) if self.work == "rf_normal_equations" else (300, 2500)
-        if self.activation == "tanh":
+        if self.activation == "tanh" and self.work == "rf_gram":
             N = 40  # the integral of every entry takes its time
         return replace(self, n=min(self.n, n), N=min(self.N, N), d=min(self.d, 40))
 
@@ -60,10 +64,23 @@ class Problem:
             "rf_kernel": 2 * n * N * d + n**2 * N,
             "nt_kernel": 2 * n**2 * d + 2 * n * d**2 + N * d**2
             if self.activation == "square"
-            else 2 * n * N * d + n**2 * d,
+            else 2 * n * N * d + n**2 * d + (0 if self.activation == "relu" else n**2 * N),
             "rf_normal_equations": 2 * n * N * d + n * N**2,
         }
         return float(counts[self.work])
+
+    def bytes_moved(self) -> float:
+        """What must pass between memory and processor: inputs and results once, and sums taken up again.
+
+        A result that is a sum over more neurons or samples than one part of features holds is read and written once
+        more for each further part; of symmetric ones that is a triangle.
+        """
+        n, N, d = self.n, self.N, self.d
+        result = N**2 if self.work in ("rf_gram", "rf_normal_equations") else n**2
+        summed = {"rf_kernel": N, "rf_normal_equations": n, "nt_kernel": N if self.activation == "tanh" else 0}
+        parts = max(1, math.ceil(summed.get(self.work, 0) / INNER))
+        entries = n * d + N * d + result + (parts - 1) * result
+        return float(entries * np.dtype(self.dtype).itemsize)
 
     def plain(self) -> tuple[np.ndarray, ...]:
         """The results in float64, from the formulas as they stand; x^2 and ReLU, and the population's of tanh."""
@@ -72,7 +89,7 @@ class Problem:
             return (_POPULATION[self.activation](W),)
         products = X @ W.T
         if self.work == "nt_kernel":
-            slopes = 2 * products if self.activation == "square" else np.where(products > 0, 1.0, 0.0)
+            slopes = _SLOPES[self.activation](products)
             return (X @ X.T * (slopes @ slopes.T) / self.N,)
         features = products**2 if self.activation == "square" else np.where(products > 0, products, 0.0)
         if self.work == "rf_kernel":
@@ -117,4 +134,9 @@ def _tanh_gram(W: np.ndarray) -> np.ndarray:
     return gram
 
 
+_SLOPES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "square": lambda z: 2 * z,
+    "relu": lambda z: np.where(z > 0, 1.0, 0.0),
+    "tanh": lambda z: 1 / np.cosh(z) ** 2,
+}
 _POPULATION = {"square": _square_gram, "relu": _relu_gram, "tanh": _tanh_gram}

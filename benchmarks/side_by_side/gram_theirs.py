@@ -45,17 +45,17 @@ class NumpyGram(_Peer):
 
     def rf_gram(self) -> np.ndarray:
         scaled = self.W * 2**0.25
-        return _square_and_add_norms(scaled @ scaled.T, self.W)
+        return _square_and_add_norms(self.symmetric(scaled), self.W)
 
     def rf_gram_relu(self) -> np.ndarray:
         r = np.linalg.norm(self.W, axis=1)
         unit = self.W / r[:, None]
-        U = unit @ unit.T
+        U = self.symmetric(unit)
         theta = np.empty((_ROWS, len(U)), U.dtype)
         r = r / (2 * np.pi) ** 0.5
         for start in range(0, len(U), _ROWS):
             cosine = np.clip(U[start : start + _ROWS], -1, 1, out=U[start : start + _ROWS])
-            angle = np.arccos(cosine, out=theta[: len(cosine)])
+            angle = self.arccos(cosine, out=theta[: len(cosine)])
             sine = np.sqrt(1 - cosine * cosine)
             np.subtract(np.pi, angle, out=angle)
             cosine *= angle
@@ -65,26 +65,33 @@ class NumpyGram(_Peer):
         return U
 
     def rf_kernel(self) -> np.ndarray:
-        features = self.X @ (self.W / self.problem.N**0.5).T
+        features = self.product(self.X, (self.W / self.problem.N**0.5).T)
         np.maximum(features, 0, out=features)
-        return features @ features.T
+        return self.symmetric(features)
 
     def nt_kernel_square(self) -> np.ndarray:
-        M = self.W.T @ self.W
+        M = self.symmetric(self.W.T)
         M *= 4 / self.problem.N
         if self.variant == "cholesky":
-            moved = self.X @ np.linalg.cholesky(M)
-            K = moved @ moved.T
+            K = self.symmetric(self.product(self.X, np.linalg.cholesky(M)))
         else:
-            K = (self.X @ M) @ self.X.T
-        K *= self.X @ self.X.T
+            K = self.product(self.product(self.X, M), self.X.T)
+        K *= self.symmetric(self.X)
         return K
 
     def nt_kernel_relu(self) -> np.ndarray:
-        slopes = (self.X @ self.W.T > 0).astype(self.counts)
-        scaled = self.X / self.problem.N**0.5
-        K = scaled @ scaled.T
-        K *= slopes @ slopes.T
+        slopes = (self.product(self.X, self.W.T) > 0).astype(self.counts)
+        K = self.symmetric(self.X / self.problem.N**0.5)
+        K *= self.symmetric(slopes)
+        return K
+
+    def nt_kernel_tanh(self) -> np.ndarray:
+        slopes = self.product(self.X, self.W.T)
+        self.tanh(slopes, out=slopes)
+        np.multiply(slopes, slopes, out=slopes)
+        np.subtract(1, slopes, out=slopes)
+        K = self.symmetric(self.X / self.problem.N**0.5)
+        K *= self.symmetric(slopes)
         return K
 
     def rf_normal_equations(self) -> tuple[np.ndarray, np.ndarray]:
@@ -93,18 +100,33 @@ class NumpyGram(_Peer):
         Gram, vector = np.zeros((N, N), self.problem.dtype), np.zeros(N, self.problem.dtype)
         for start in range(0, n, SAMPLES):
             X, y = self.X[start : start + SAMPLES], self.y[start : start + SAMPLES]
-            block = np.matmul(X, self.W.T, out=features[: len(X)])
+            block = self.product(X, self.W.T, out=features[: len(X)])
             np.maximum(block, 0, out=block)
             if self.variant == "blas":
-                self.syrk(1, block.T, beta=1, c=Gram.T, overwrite_c=1)
+                self.add_symmetric(block.T, Gram)
             else:
                 Gram += block.T @ block
             vector += y @ block
         Gram /= n
         vector /= n
         if self.variant == "blas":
-            _mirror(Gram)
+            mirror(Gram)
         return Gram, vector
+
+    def product(self, A: np.ndarray, B: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        """A B."""
+        return np.matmul(A, B, out=out)
+
+    def symmetric(self, A: np.ndarray) -> np.ndarray:
+        """A A^T."""
+        return A @ A.T
+
+    def add_symmetric(self, A: np.ndarray, C: np.ndarray) -> None:
+        """Add A A^T to the lower triangle of C, in place."""
+        self.syrk(1, A, beta=1, c=C.T, overwrite_c=1)
+
+    arccos: Callable[..., np.ndarray] = staticmethod(np.arccos)
+    tanh: Callable[..., np.ndarray] = staticmethod(np.tanh)
 
     @functools.cached_property
     def syrk(self) -> Callable[..., np.ndarray]:
@@ -140,6 +162,15 @@ class SklearnGram(_Peer):
 
     def nt_kernel_relu(self) -> np.ndarray:
         slopes = (self.X @ self.W.T > 0).astype(self.counts)
+        K = self.pairwise.linear_kernel(self.X / self.problem.N**0.5)
+        K *= self.pairwise.linear_kernel(slopes)
+        return K
+
+    def nt_kernel_tanh(self) -> np.ndarray:
+        slopes = self.X @ self.W.T
+        np.tanh(slopes, out=slopes)
+        np.multiply(slopes, slopes, out=slopes)
+        np.subtract(1, slopes, out=slopes)
         K = self.pairwise.linear_kernel(self.X / self.problem.N**0.5)
         K *= self.pairwise.linear_kernel(slopes)
         return K
@@ -187,6 +218,11 @@ class TorchGram(_Peer):
         scaled = self.X / self.problem.N**0.5
         return (scaled @ scaled.T).mul_(slopes @ slopes.T)
 
+    def nt_kernel_tanh(self) -> Any:
+        slopes = (self.X @ self.W.T).tanh_().square_().neg_().add_(1)
+        scaled = self.X / self.problem.N**0.5
+        return (scaled @ scaled.T).mul_(slopes @ slopes.T)
+
     def empirical_ntk(self) -> Any:
         def network(W: Any, x: Any) -> Any:
             return (W @ x).relu().sum() / self.problem.N**0.5
@@ -229,7 +265,11 @@ class JaxGram(_Peer):
             function = {
                 ("rf_gram", ""): self.rf_gram_of if problem.activation == "square" else self.rf_relu_of,
                 ("rf_kernel", ""): self.rf_kernel_of,
-                ("nt_kernel", ""): self.nt_kernel_square_of if problem.activation == "square" else self.nt_relu_of,
+                ("nt_kernel", ""): {
+                    "square": self.nt_kernel_square_of,
+                    "relu": self.nt_relu_of,
+                    "tanh": self.nt_tanh_of,
+                }.get(problem.activation),
                 ("nt_kernel", "float32 counts"): self.nt_relu_of,
                 ("nt_kernel", "autodiff"): self.empirical_ntk_of,
             }[problem.work, variant]
@@ -263,6 +303,10 @@ class JaxGram(_Peer):
 
     def nt_relu_of(self, X: Any, W: Any) -> Any:
         slopes = (X @ W.T > 0).astype(self.counts)
+        return (slopes @ slopes.T) * (X @ X.T / self.problem.N)
+
+    def nt_tanh_of(self, X: Any, W: Any) -> Any:
+        slopes = 1 - self.np.square(self.np.tanh(X @ W.T))
         return (slopes @ slopes.T) * (X @ X.T / self.problem.N)
 
     def empirical_ntk_of(self, X: Any, W: Any) -> Any:
@@ -313,7 +357,7 @@ def _add_norms(U: np.ndarray, W: np.ndarray) -> np.ndarray:
     return U
 
 
-def _mirror(A: np.ndarray) -> None:
+def mirror(A: np.ndarray) -> None:
     """Copy the lower triangle to the upper, in place."""
     for start in range(0, len(A), _ROWS):
         stop = start + _ROWS

@@ -82,3 +82,13 @@ class FastlazySgd:
             fill_normals(key, np.uint64(stream), numbers)
         samples = groups.reshape(-1, d, 4).transpose(0, 2, 1).reshape(-1, d)
         return self.problem.error(self.run(steps).W, samples[: steps * b].reshape(steps, b, d))
+
+
+def bytes_moved(problem: Problem, neurons: int) -> float:
+    """Bytes of weights that pass by in a step on *neurons* rows: all read and written, once for a block of steps.
+
+    As if none stayed in a cache, as small W do.
+    """
+    coefficients = problem.activation == "square" and has_coefficients(neurons, FIXED)
+    entries = 2 * neurons * problem.d / minibatches_per_block(problem.b, coefficients)
+    return float(entries * np.dtype(problem.dtype).itemsize)

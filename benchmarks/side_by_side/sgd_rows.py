@@ -1,4 +1,4 @@
-"""One step of SGD at d = 450, of the quadratic network and of others: fastlazy, NumPy, PyTorch, JAX.
+"""One step of SGD at d = 450, of the quadratic network and of others: fastlazy, NumPy, PyTorch, JAX, MKL.
 
 Every row first shows that it takes the same steps as plain float64 NumPy on given samples. A time is that of one
 step, its samples drawn, its errors and its update, in a run of many.
@@ -16,8 +16,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks import machine
+from benchmarks.side_by_side import mkl, roofline
+from benchmarks.side_by_side.mkl_peers import MklSgd
 from benchmarks.side_by_side.processes import Child, duration, markdown, medians
-from benchmarks.side_by_side.sgd_ours import FastlazySgd
+from benchmarks.side_by_side.roofline import selected
+from benchmarks.side_by_side.sgd_ours import FastlazySgd, bytes_moved
 from benchmarks.side_by_side.sgd_problem import Problem
 from benchmarks.side_by_side.sgd_theirs import JaxSgd, NumpySgd, TorchSgd
 
@@ -35,7 +38,7 @@ TOLERANCE = 1e-4
 # Of ReLU, a share of some 1e-6 of the slopes flips where float32 does not tell the sign: its root of the way.
 KINKED = 5e-3
 LIBRARIES = ["numpy", "scipy", "numba", "torch", "jax"]
-PEERS = {"numpy": NumpySgd, "torch": TorchSgd, "jax": JaxSgd}
+PEERS = {"numpy": NumpySgd, "mkl": MklSgd, "torch": TorchSgd, "jax": JaxSgd}
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ def rows(N: int, d: int, threads: int, activation: str = "square") -> list[Row]:
         Row(library, variant, 0)
         for library, variants in {
             "numpy": ["matmul", "blas"],
+            "mkl": ["blas"] if mkl.library() else [],
             "torch": ["by hand", "autograd"],
             "jax": ["threefry2x32", "rbg", "unsafe_rbg"],
         }.items()
@@ -77,42 +81,41 @@ def rows(N: int, d: int, threads: int, activation: str = "square") -> list[Row]:
     return ours + [replace(row, threads=count) for row in peers for count in several]
 
 
-def compare(threads: int, quick: bool) -> tuple[str, dict[str, Any]]:
-    """The tables as markdown, and all that they show as plain numbers."""
-    rounds, seconds = (3, 0.1) if quick else (7, 0.5)
-    facts = machine.facts(LIBRARIES)
+def compare(threads: int, quick: bool, only: str = "") -> tuple[str, dict[str, Any]]:
+    """The tables as markdown, and all that they show as plain numbers, of cases whose name contains *only*."""
+    rounds, seconds = (3, 0.05) if quick else (7, 0.5)
+    chosen = selected(CASES, [_name(activation, N, b) for activation, N, b, _ in CASES], only)
+    facts = machine.facts(LIBRARIES + (["mkl"] if mkl.library() else []))
     report, numbers = [_heading(threads, facts)], {"machine": facts, "threads": threads, "cases": []}
     summary = []
     with ExitStack() as stack:
         children = {
             (library, count): stack.enter_context(Child(__name__, count))
             for library in ["fastlazy", *PEERS]
+            if library != "mkl" or mkl.library()
             for count in {threads, 1}
         }
-        peaks: dict[str, float] = {}
-        for activation, N, b, wanted in CASES:
-            print(f"timing {activation}, N = {N}, batch {b}", file=sys.stderr)
+        limits = roofline.Limits({}, {})
+        for activation, N, b, wanted in chosen:
+            print(f"timing {_name(activation, N, b)}", file=sys.stderr)
             jobs = {}
             for row in rows(N, Problem.d, threads, activation):
                 problem = Problem(N, b, dtype=row.dtype, scalar=row.scalar, activation=activation)
                 request = {"row": asdict(row), "problem": asdict(problem), "seconds": seconds}
                 jobs[f"{row.name} x{row.threads}"] = row, children[row.library, row.threads], request
             for dtype in ("float32", "float64"):
-                for count in {threads, 1}:
-                    # between the cases, and the best of all: an upper bound must not come from a slow moment
-                    peak = children["fastlazy", count].ask({"peak": dtype})["gflops"]
-                    peaks[f"{dtype} x{count}"] = max(peak, peaks.get(f"{dtype} x{count}", 0.0))
+                limits.measure(children, dtype)
             timed = medians({name: (child, request) for name, (_, child, request) in jobs.items()}, rounds)
             results = [{**asdict(row), "name": row.name, **timed[name]} for name, (row, _, _) in jobs.items()]
             case = {"activation": activation, "N": N, "b": b, "wanted": wanted, "rows": results}
             numbers["cases"].append(case)
-    numbers["peak_gflops"] = peaks
+    numbers["peak_gflops"], numbers["bandwidth_gbytes"] = limits
     for case in numbers["cases"]:
-        table, verdict = _tables(case, peaks, threads)
+        table, verdict = _tables(case, limits.gflops, threads)
         report.append(table)
         summary.append(verdict)
-    peak_lines = [f"- {name}: {gflops:.1f} GFLOP/s" for name, gflops in sorted(peaks.items())]
-    report.append("Measured peak (multiply-adds in registers only)\n\n" + "\n".join(peak_lines))
+    report.append(limits.said())
+    report.append(roofline.table([line for case in numbers["cases"] for line in _bounds(case, limits)]))
     head = ["case", "fastlazy", "best peer", "its time", "faster by", "wanted", ""]
     report.append("Summary, float32\n\n" + markdown(head, summary))
     return "\n\n".join(report), numbers
@@ -130,8 +133,7 @@ def _tables(case: dict[str, Any], peaks: dict[str, float], threads: int) -> tupl
     lines = []
     for row in best.values():
         mine = row["library"] == "fastlazy"
-        whole = row["variant"] == "reduce=False" or activation != "square"
-        neurons = N if whole else min(N, Problem.d)
+        neurons = _neurons(row, activation, N)
         gflops = Problem(N, b).flops(neurons) / row["step"] / 1e9
         peak = peaks[f"{row['dtype']} x{row['threads']}"]
         lines.append([
@@ -144,12 +146,36 @@ def _tables(case: dict[str, Any], peaks: dict[str, float], threads: int) -> tupl
             duration(row["once"]) if mine else "",
         ])  # fmt: skip
     head = ["", "threads", "step", "/ ours", "GFLOP/s", "of peak", "once a run"]
-    name = f"{activation}, N = {N}, batch {b}"
+    name = _name(activation, N, b)
     table = f"{name}\n\n" + markdown(head, lines)
     factor = peer["step"] / ours[False]["step"]
     verdict = "LOSES" if factor < 1 else "short" if factor < case["wanted"] else ""
     times = [duration(ours[False]["step"]), peer["name"], duration(peer["step"])]
     return table, [name, *times, f"{factor:.2f}", f"{case['wanted']:g}", verdict]
+
+
+def _bounds(case: dict[str, Any], limits: roofline.Limits) -> list[list[str]]:
+    """The lines of our rows in the table of bounds, each of one step."""
+    activation, N, b = case["activation"], case["N"], case["b"]
+    lines = []
+    for row in case["rows"]:
+        if row["library"] == "fastlazy" and not row["scalar"]:
+            neurons = _neurons(row, activation, N)
+            problem = Problem(N, b, dtype=row["dtype"], activation=activation)
+            dtype = "" if row["dtype"] == "float32" else row["dtype"]
+            name = ", ".join(filter(None, [_name(activation, N, b), row["variant"], dtype]))
+            flops, moved = problem.flops(neurons), bytes_moved(problem, neurons)
+            lines.append(roofline.line(name, row["threads"], row["dtype"], flops, moved, row["step"], limits))
+    return lines
+
+
+def _neurons(row: dict[str, Any], activation: str, N: int) -> int:
+    """Rows of weights that a run of ours works on."""
+    return N if row["variant"] == "reduce=False" or activation != "square" else min(N, Problem.d)
+
+
+def _name(activation: str, N: int, b: int) -> str:
+    return f"{activation}, N = {N}, batch {b}"
 
 
 def _ours(case: dict[str, Any], threads: int, scalar: bool) -> dict[str, Any]:
@@ -176,13 +202,15 @@ _ready: dict[tuple[tuple[str, int, int], Row], tuple[Callable[[int], tuple[float
 
 
 def answer(request: dict[str, Any], threads: int) -> dict[str, float]:
-    """Seconds of one step, and once a run, of the row and problem asked for; or the peak of a dtype.
+    """Seconds of one step, and once a run, of the row and problem asked for; or a limit of the machine.
 
     A row that is asked for the first time is checked and compiled, and the number of steps found that take the
     seconds wanted; then it stays ready, until another case comes.
     """
     if "peak" in request:
         return {"gflops": machine.peak_gflops(request["peak"], threads)}
+    if "bandwidth" in request:
+        return {"gbytes": machine.bandwidth(request["bandwidth"])}
     row, problem = Row(**request["row"]), Problem(**request["problem"])
     case = problem.activation, problem.N, problem.b
     if any(ready_case != case for ready_case, _ in _ready):

@@ -42,7 +42,7 @@ class NumpySgd(_Peer):
 
     def run(self, steps: int) -> None:
         for _ in range(steps // self.chunk):
-            self.rng.standard_normal(out=self.X, dtype=self.X.dtype)
+            self.draw()
             self.step_each()
 
     def after(self, batches: np.ndarray) -> np.ndarray:
@@ -50,6 +50,14 @@ class NumpySgd(_Peer):
             self.X[:] = batches[start : start + self.chunk]
             self.step_each()
         return self.W
+
+    def draw(self) -> None:
+        """Fill X with samples."""
+        self.rng.standard_normal(out=self.X, dtype=self.X.dtype)
+
+    def tanh(self, x: np.ndarray, out: np.ndarray) -> None:
+        """Its hyperbolic tangent, into *out*."""
+        np.tanh(x, out=out)
 
     def step_each(self) -> None:
         np.multiply(self.X, self.X, out=self.X2)
@@ -89,7 +97,7 @@ class NumpySgd(_Peer):
             np.maximum(self.Z, 0, out=self.H)
             np.greater(self.Z, 0, out=self.Z, casting="unsafe")
         else:
-            np.tanh(self.Z, out=self.H)
+            self.tanh(self.Z, out=self.H)
             np.multiply(self.H, self.H, out=self.Z)
             np.subtract(1, self.Z, out=self.Z)
         return self.H.sum(axis=1)

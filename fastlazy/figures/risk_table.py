@@ -70,9 +70,11 @@ def quick_samples(N: int, d: int) -> int:
 def mixture_samples(N: int, d: int) -> int:
     """Samples that bring an NN dot of a mixture of two classes within .01 of its optimum (`docs/mixture.md`).
 
-    y keeps a variance around whatever is learned, so they are many even where no direction is left out.
+    y keeps a variance around whatever is learned, so they are many even where no direction is left out. Narrow networks
+    have fewer numbers to learn.
     """
-    return max(200_000, (55 if d > N else 25) * d**2)
+    times = 24 + 31 * min(1.0, N / (0.4 * d)) if d > N else 25
+    return max(200_000, math.ceil(times * d**2))
 
 
 def flow_gradients(N: int, d: int) -> int:

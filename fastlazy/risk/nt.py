@@ -76,8 +76,9 @@ def nt_risk(
 
     For a general sigma b solves (K + ridge) b = V, K = `nt_gram` centred and V_i = 2 h_1 B u_i + h_3 <u_i, B u_i> u_i
     with u_i = w_i / |w_i| and h_k the Hermite coefficients of sigma'; risk 2 |B|^2 - 2 <b, V> + <b, K b>. It takes
-    one to three dozen products with K. sigma odd: V = 0, nothing is learned. Memory: 4 N^2 numbers and some (N, d).
-    Rows within 1e-7 of each other, but not equal, count as parallel, which a warning says.
+    three to a dozen products with K, or some more. sigma odd: V = 0, nothing is learned. Memory: 4 N^2 numbers, 3 N^2
+    where sigma sees all rows alike, and some (N, d). Rows within 1e-7 of each other, but not equal, count as parallel,
+    which a warning says.
 
     If the target has an input_cov, the ridge is on the coefficients of x, not of whitened inputs; x^2 with such a ridge
     is solved as any sigma.

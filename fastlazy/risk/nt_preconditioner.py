@@ -1,10 +1,12 @@
 """A simple operator near the Gram matrix of tangent features, whose inverse preconditions conjugate gradients (ours).
 
-It knows what a feature's parts of degree one and two in x do exactly, and takes the rest for noise.
+It knows what a feature's parts of degree one and two in x do exactly, and takes the rest for noise, that
+of features along their own rows apart. The small system that this leaves is solved in `fastlazy.risk.nt_coarse`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -17,6 +19,7 @@ from fastlazy._support.arguments import Array
 from fastlazy._support.singular import EPS, solve_factored
 from fastlazy.activations.rf_pairs import steep_pairs
 from fastlazy.kernels.nt_gram import TangentGram, block_numbers
+from fastlazy.risk.nt_coarse import Low, near_inverse, solved
 
 _FLOOR = 1e-3  # the least noise of the preconditioner, as a share of E sigma'^2
 _MARGIN = 0.01  # with clusters the iteration goes on to this share of its goal: differences within them gain late
@@ -24,18 +27,16 @@ _NEAR = 0.97  # the |cosine| beyond which two rows are in one cluster of the pre
 
 
 class Model(NamedTuple):
-    """The simple operator M = D + F_1^T F_1 + F_2^T F_2, near K + ridge.
+    """The simple operator M = D + F_1^T F_1 + 2 F_2^T F_2, near K + ridge.
 
-    F_1 b = sum_i g_0 b_i and F_2 b = sum_i g_1 sym(u_i b_i^T) are what the tangent model has of degree one and two,
-    but for terms along u_i; F_2 has half its weight here, as along u_i there is less. D = C x I, with C_ij what is
-    left of E[sigma' sigma'], doubled likewise, between rows that nearly agree, and zero between others.
-    F_2 D^-1 F_2^T T = (G T + T G) / 2, diagonal in the eigenbasis of G (d, d).
+    F_1 b = sum_i g_0 b_i + sqrt(2) g_2 <u_i, b_i> u_i and F_2 b = sum_i g_1 sym(u_i b_i^T) + sqrt(3/2) g_3 <u_i, b_i>
+    u_i u_i^T are what the tangent model has of degree one and two. D is what the norms of single features have beyond
+    these degrees: c across u_i, e along u_i. Rows that nearly agree have their covariances in its place.
     """
 
-    g_0: Array  # (N,) normalised Hermite coefficients of sigma' of degree 0
-    g_1: Array  # (N,) and of degree 1
+    g: Array  # (N, 4) normalised Hermite coefficients of sigma' of degrees 0 to 3
     clusters: Clusters
-    values: Array  # (d,) eigenvalues of G
+    values: Array  # (d,) eigenvalues of G = sum_i g_1^2 / c u_i u_i^T
     basis: Array  # (d, d) its eigenvectors, in columns
 
     @property
@@ -45,64 +46,70 @@ class Model(NamedTuple):
 
 
 class Clusters(NamedTuple):
-    """Clusters of rows that nearly agree, and the factors of the covariances of their features."""
+    """What D^-1 is made of: numbers for single rows, and factors for clusters of rows that nearly agree."""
 
-    noise: Array  # (N,) the diagonal of C
+    across: Array  # (N,) c
+    along: Array  # (N,) e
     rows: list[np.ndarray[Any, np.dtype[np.intp]]]  # the rows of each cluster
-    across: list[Array]  # Cholesky factors of C for each cluster
-    along: list[Array]  # Cholesky factors of u_i^T K_ij u_j, which is smaller where sigma has kinks
+    factors: list[tuple[Array, Array]]  # Cholesky factors of their covariances across and along, for each cluster
 
-    def solve(self, X: Array) -> Array:
-        """C^-1 X for X (N, m)."""
-        Y = X / self.noise[:, None]
-        for rows, factor in zip(self.rows, self.across, strict=True):
-            Y[rows] = solve_factored(factor, X[rows])
-        return Y
-
-    def add_along(self, unit: Array, R: Array, Q: Array) -> None:
-        """Add to Q (N, d), in place, the solution for R (N, d) within b_i = beta_i u_i of each cluster."""
-        for rows, factor in zip(self.rows, self.along, strict=True):
-            u = unit[rows]
-            Q[rows] += solve_factored(factor, np.einsum("ij,ij->i", u, R[rows]))[:, None] * u
+    def solve(self, unit: Array, R: Array) -> Array:
+        """D^-1 R for R (N, d)."""
+        Q = R / self.across[:, None]
+        beta = np.einsum("ij,ij->i", unit, R)
+        # 1 / e along u_i, where 1 / c is there already
+        add = beta * (1 / self.along - 1 / self.across)
+        for rows, (across, along) in zip(self.rows, self.factors, strict=True):
+            Q[rows] = solve_factored(across, R[rows])
+            add[rows] = solve_factored(along, beta[rows])
+        Q += add[:, None] * unit
+        return Q
 
 
 def model_of(gram: TangentGram, ridge: float) -> Model:
     """The operator that is near the Gram matrix plus the *ridge*."""
-    g_0, g_1 = gram.g[:, 0], gram.g[:, 1]
     clusters = _clusters(gram, ridge)
-    weighted = gram.unit * g_1[:, None]
-    return Model(g_0, g_1, clusters, *np.linalg.eigh(weighted.T @ clusters.solve(weighted)))
+    weighted = gram.unit * gram.g[:, 1:2]
+    return Model(gram.g[:, :4], clusters, *np.linalg.eigh(weighted.T @ (weighted / clusters.across[:, None])))
 
 
 def _clusters(gram: TangentGram, ridge: float) -> Clusters:
-    N = len(gram.unit)
+    N, every = len(gram.unit), np.arange(len(gram.unit))
     g_0, g_1 = gram.g[:, 0], gram.g[:, 1]
-    own = 2 * (gram.squares - g_0**2 - g_1**2)
-    noise = np.maximum(own, _FLOOR * gram.squares)
-    noise[noise == 0] = 1  # a neuron with sigma' = 0 has no features
-    raised = np.sqrt(noise / np.where(own > 0, own, 1))
-    noise = noise + ridge
+    h_1, h_2 = _along(gram.g)
+    own = gram.squares - g_0**2 - g_1**2
+    across = np.maximum(own, _FLOOR * gram.squares)
+    across[across == 0] = 1  # a neuron with sigma' = 0 has no features
+    raised = np.sqrt(across / np.where(own > 0, own, 1))
+    A, one, other, cross = block_numbers(gram, every, every)
+    squares = A + one + other + 2 * cross
+    along = np.maximum(squares - g_1**2 - h_1**2 - 2 * h_2**2, _FLOOR * np.where(squares > 0, squares, across))
     pairs = list(steep_pairs(gram.unit, _NEAR))
     if not pairs:
-        return Clusters(noise, [], [], [])
+        return Clusters(across + ridge, along + ridge, [], [])
     i, j, theta = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
     A, one, other, cross = block_numbers(gram, i, j)
     cosine = np.cos(theta)
-    left = 2 * raised[i] * raised[j] * (A - g_0[i] * g_0[j] - g_1[i] * g_1[j] * cosine)
+    left = raised[i] * raised[j] * (A - g_0[i] * g_0[j] - g_1[i] * g_1[j] * cosine)
     together = cosine * (A + one + other) + cross * (1 + cosine**2) - g_1[i] * g_1[j]
+    together -= h_1[i] * h_1[j] * cosine + 2 * h_2[i] * h_2[j] * cosine**2
     # The rounding of the sum *together*, whose terms cancel.
     lost = 4 * EPS * (np.abs(one) + np.abs(other) + 2 * np.abs(cross))
     jitter = np.bincount(np.append(i, j), np.append(lost, lost), N)
-    A, one, other, _ = block_numbers(gram, np.arange(N), np.arange(N))
     C, H = (
         scipy.sparse.coo_array((values, (i, j)), shape=(N, N)).tocsr() + scipy.sparse.diags_array(diagonal / 2)
-        for values, diagonal in ((left, noise), (together, A + one + other - g_1**2 + ridge + jitter))
+        for values, diagonal in ((left, across + ridge), (together, along + ridge + jitter))
     )
     count, cluster = connected_components(C, directed=False)
     sizes = np.bincount(cluster, minlength=count)
     rows = [part for part in np.split(np.argsort(cluster, kind="stable"), np.cumsum(sizes)[:-1]) if len(part) > 1]
-    across, along = ([_factor(part + part.T) for part in (M[r][:, r].toarray() for r in rows)] for M in (C, H))
-    return Clusters(noise, rows, across, along)
+    of_C, of_H = ([_factor(part + part.T) for part in (M[r][:, r].toarray() for r in rows)] for M in (C, H))
+    return Clusters(across + ridge, along + ridge, rows, list(zip(of_C, of_H, strict=True)))
+
+
+def _along(g: Array) -> tuple[Array, Array]:
+    """What a feature along u_i has of degree one, times u_i, and of degree two, times u_i u_i^T: (N,) each."""
+    return g[:, 0] + math.sqrt(2) * g[:, 2], g[:, 1] + math.sqrt(1.5) * g[:, 3]
 
 
 def _factor(C: Array) -> Array:
@@ -116,27 +123,39 @@ def _factor(C: Array) -> Array:
 
 
 def inverse(model: Model, unit: Array) -> Callable[[Array], Array]:
-    """The function R -> M^-1 R, R (N, d) and *unit* (N, d) in the eigenbasis of G, by the formula of Woodbury."""
-    g_0, g_1, clusters, values, _ = model
-    d = len(values)
-    gain = 1 / (1 + (values[:, None] + values) / 2)
-    weighted = clusters.solve(np.column_stack([unit * g_1[:, None], g_0]))
-    drift, constant = weighted[:, :d].T @ g_0, 1 + float(weighted[:, d] @ g_0)
-    # F_1 D^-1 F_1^T is a number times I, from which the part that F_2 accounts for is subtracted
-    taken = (np.diag(gain @ drift**2) + gain * np.outer(drift, drift)) / 2
-    inner = np.linalg.inv(constant * np.eye(d) - taken)
-    taken_back = np.empty_like(unit)  # at this size new memory costs as much as the arithmetic
+    """The function R -> M^-1 R, R (N, d) and *unit* (N, d) in the eigenbasis of G.
+
+    By Woodbury's formula M^-1 = D^-1 - D^-1 F^T S^-1 F D^-1, F = (F_1, sqrt(2) F_2) and S = I + F D^-1 F^T, an operator
+    on vectors v (d,) and symmetric T (d, d). S is nearly diagonal, and is inverted by conjugate gradients.
+    """
+    g_0, g_1, g_2, g_3 = model.g.T
+    solve = model.clusters.solve
+
+    def low(b: Array) -> Low:
+        along = np.einsum("ij,ij->i", unit, b)
+        T = unit.T @ (g_1[:, None] * b + (math.sqrt(1.5) * g_3 * along)[:, None] * unit)
+        return Low(g_0 @ b + (math.sqrt(2) * g_2 * along) @ unit, (T + T.T) / math.sqrt(2))
+
+    def high(part: Low) -> Array:
+        image = unit @ (math.sqrt(2) * part.T)
+        along = math.sqrt(1.5) * g_3 * np.einsum("ij,ij->i", unit, image) + math.sqrt(2) * g_2 * (unit @ part.v)
+        image *= g_1[:, None]
+        image += along[:, None] * unit
+        image += np.outer(g_0, part.v)
+        return image
+
+    def small(part: Low) -> Low:
+        return part.plus(1.0, low(solve(unit, high(part))))
+
+    across, along = model.clusters.across, model.clusters.along
+    h_1, h_2 = _along(model.g)
+    beyond = np.maximum(h_1**2 / along - g_0**2 / across, 0), np.maximum(h_2**2 / along - g_1**2 / across, 0)
+    constant = float(np.sum(g_0**2 / across)), beyond[0]
+    near = near_inverse(unit, model.values, (g_0 * g_1 / across) @ unit, constant, beyond[1])
 
     def precondition(R: Array) -> Array:
-        parts = weighted.T @ R  # F_2 D^-1 R before it is made symmetric, and F_1 D^-1 R
-        T = gain * (parts[:d] + parts[:d].T) / 2
-        v = inner @ (parts[d] - T @ drift)
-        pair = np.outer(drift, v)
-        T -= gain * (pair + pair.T) / 2
-        np.matmul(weighted, np.vstack([T, v]), out=taken_back)
-        Q = clusters.solve(R)
-        Q -= taken_back
-        clusters.add_along(unit, R, Q)
+        Q = solve(unit, R)
+        Q -= solve(unit, high(solved(small, near, low(Q))))
         return Q
 
     return precondition

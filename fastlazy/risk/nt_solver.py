@@ -75,7 +75,8 @@ def solve_nt_risk(
         risk = check_risk("nt_risk", null_risk - 2 * float(np.vdot(b, V)) + float(np.vdot(b, image)), TOO_LARGE)
     else:
         model = model_of(gram, ridge)
-        gram = rotate(gram, model.basis)
+        gram, V = rotate(gram, model.basis), V @ model.basis
+        del slopes  # the directions before they were rotated
 
         def product(b: Array) -> Array:
             image = tangent_product(gram, b)
@@ -85,7 +86,7 @@ def solve_nt_risk(
         def penalty(b: Array) -> float:
             return ridge * float(np.vdot(b, b))
 
-        problem = Problem(product, penalty, V @ model.basis, null_risk, tolerance, max_iterations, model.margin)
+        problem = Problem(product, penalty, V, null_risk, tolerance, max_iterations, model.margin)
         best = minimise(problem, inverse(model, gram.unit))
         b, risk, hidden = best.b, best.risk, 0.0
         if warn_of_convergence(problem, best, 3):

@@ -265,18 +265,18 @@ def test_risk_without_convergence_warns_and_is_an_upper_bound():
     target = target_of(40)
     W = fastlazy.draw_weights(120, 40, rng=0)
     exact = fastlazy.nt_risk(target, W, "relu")
-    for most in (1, 3, 8):
+    for most in (1, 2, 3):
         with pytest.warns(RuntimeWarning, match=f"did not converge in {most} iterations"):
             assert fastlazy.nt_risk(target, W, "relu", max_iterations=most) > exact * (1 + 1e-8)
     loose = fastlazy.nt_risk(target, W, "relu", tolerance=1e-3)
     assert exact < loose < exact * (1 + 1e-3)
 
 
-def test_preconditioning_spares_more_than_half_of_the_products(monkeypatch):
+def test_preconditioning_spares_nine_of_ten_products(monkeypatch):
     target, W = target_of(60), fastlazy.draw_weights(300, 60, rng=0)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        fastlazy.nt_risk(target, W, "relu", max_iterations=25)
+        fastlazy.nt_risk(target, W, "relu", max_iterations=5)
     monkeypatch.setattr(nt_solver, "inverse", lambda *_: np.copy)
     with pytest.warns(RuntimeWarning, match="did not converge in 50 iterations"):
         fastlazy.nt_risk(target, W, "relu", max_iterations=50)
@@ -328,3 +328,12 @@ def test_needles_in_one_dimension():
     sizes = np.sqrt(np.diag(want))
     got = as_matrix(fastlazy.nt_gram(w[:, None], bump))
     np.testing.assert_allclose(got / np.outer(sizes, sizes), want / np.outer(sizes, sizes), rtol=0, atol=1e-11)
+
+
+def test_numbers_that_agree_are_held_once():
+    W = fastlazy.draw_weights(30, 8, rng=0)
+    grams = [
+        nt_gram.tangent_gram(nt_gram.tangent_slopes(rows, _BUILTINS[name]), np.dtype(float), True, True)
+        for rows, name in ((W, "relu"), (W, "gelu"), (W * np.linspace(1, 2, 30)[:, None], "relu"))
+    ]
+    assert [gram.blocks.other is gram.blocks.own for gram in grams] == [True, False, True]

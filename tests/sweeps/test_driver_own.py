@@ -72,6 +72,7 @@ def assert_same(table, other):
     pd.testing.assert_frame_equal(table.drop(columns=timings), other.drop(columns=timings), check_exact=True)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGKILL")
 def test_a_sweep_of_ones_own_is_the_same_whether_it_was_killed_or_not(whole, tmp_path):
     """The script in processes, killed twice, against threads."""
