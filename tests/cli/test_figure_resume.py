@@ -29,14 +29,14 @@ def test_a_run_goes_on_from_its_store(tmp_path, monkeypatch):
     """Each dot is computed once, and the picture is that of an uninterrupted run."""
     computed = []
 
-    def attempt_one(cells, *limits):
+    def attempt_one(cells, *limits, **options):
         if len(computed) == 7:
             raise KeyboardInterrupt
-        return count_one(cells, *limits)
+        return count_one(cells, *limits, **options)
 
-    def count_one(cells, *limits):
+    def count_one(cells, *limits, **options):
         computed.append(cells[0])
-        return measure.attempt_all(cells[:1], *limits)
+        return measure.attempt_all(cells[:1], *limits, **options)
 
     monkeypatch.setattr(driver, "attempt_all", attempt_one)
     monkeypatch.setattr(driver, "open_engine", lambda *_: open_engine(ThreadPoolExecutor(1), 1))
@@ -100,10 +100,10 @@ def test_a_store_that_was_edited_is_told(small_run, tmp_path, capsys):
 
 
 def test_a_dot_that_fails_is_told_and_the_rest_drawn(tmp_path, monkeypatch, capsys):
-    def attempt_one(cells, *limits):
+    def attempt_one(cells, *limits, **options):
         if cells[0][0]["regime"] == "RF":
             return [{"status": "failed", "error": "no reason"}]
-        return measure.attempt_all(cells[:1], *limits)
+        return measure.attempt_all(cells[:1], *limits, **options)
 
     monkeypatch.setattr(driver, "attempt_all", attempt_one)
     assert main(["figure", "--d", "5", "--widths", "2", "--draws", "1", "--out", str(tmp_path)]) == 1
