@@ -78,12 +78,10 @@ class Load(Folder):
     def setup(self):
         super().setup()
         with Store(self.store("many"), RESULTS) as db:
-            db._db.execute("BEGIN")  # one transaction, which a sweep never does
             for key, parameters in check_cells(trivial_cells(CELLS)).items():
                 row = {"id": key, "status": "done", **parameters, "stream": cell_stream(parameters), "attempts": 1}
                 timings = {"seconds": 0.1, "worker": "node/123", "finished": "2026", "versions": 60 * "x"}
                 db.record({**row, **timings, **dict.fromkeys(("risk", "null_risk", "ratio", "predicted"), 1 / 3)})
-            db._db.execute("COMMIT")
 
     def time_load(self):
         fastlazy.load_sweep(self.store("many"))

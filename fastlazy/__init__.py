@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from fastlazy.sweeps.cells import grid as grid
     from fastlazy.sweeps.driver import load_sweep as load_sweep
     from fastlazy.sweeps.driver import run_sweep as run_sweep
+    from fastlazy.sweeps.driver import scan_sweep as scan_sweep
     from fastlazy.sweeps.quantity import MeasuredCell as MeasuredCell
     from fastlazy.sweeps.stored_targets import load_targets as load_targets
     from fastlazy.targets.gap import gap_target as gap_target
@@ -123,6 +124,7 @@ _MODULES = {
     "rf_risk": "risk.rf",
     "rf_risk_limit": "risk.limits",
     "run_sweep": "sweeps.driver",
+    "scan_sweep": "sweeps.driver",
     "spiked_target": "targets.library",
     "tangent_risk": "risk.network",
 }

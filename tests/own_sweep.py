@@ -24,4 +24,5 @@ TRAINED = {"second_layer": "free", "n_samples": 40_000}
 CELLS += fastlazy.grid(regime="NN", N=9, activation=["square", BENT], draw=range(4), **TRAINED, **COMMON)
 
 if __name__ == "__main__":
-    fastlazy.run_sweep(CELLS, sys.argv[1], measure=alignment, n_workers=2, progress=False)
+    shard = (int(sys.argv[2]), 3) if len(sys.argv) > 2 else None
+    fastlazy.run_sweep(CELLS, sys.argv[1], measure=alignment, n_workers=2, shard=shard, progress=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -53,6 +53,23 @@ def explained(path: Path) -> Iterator[None]:
         ) from error
 
 
+def is_locked(path: Path) -> bool:
+    """Whether a sweep is writing to the store *path*."""
+    lock = _lock_of(path)
+    if not lock.exists():
+        return False
+    with closing(sqlite3.connect(f"{lock.absolute().as_uri()}?mode=ro", uri=True, timeout=0)) as db:
+        try:
+            db.execute("SELECT 1 FROM sqlite_master").fetchone()
+        except sqlite3.Error as error:
+            return "locked" in str(error)
+    return False
+
+
+def _lock_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.lock")
+
+
 class WriterLock:
     """A file beside the store, locked while a sweep writes; the system lets go of it however the process ends.
 
@@ -73,7 +90,7 @@ class WriterLock:
     """
 
     def __init__(self, path: Path, holder: Callable[[], str]) -> None:
-        self.path = path.with_name(f"{path.name}.lock")
+        self.path = _lock_of(path)
         self._db: sqlite3.Connection | None = None
         while True:
             try:

@@ -10,7 +10,9 @@ from fastlazy.cli.curves import add_curves_command
 from fastlazy.cli.figure import add_figure_command
 from fastlazy.cli.info import add_info_command
 from fastlazy.cli.lazy import add_lazy_command
+from fastlazy.cli.merge import add_merge_command
 from fastlazy.cli.output import complain, end_output
+from fastlazy.cli.status import add_status_command
 from fastlazy.cli.sweep import add_sweep_command
 
 
@@ -25,6 +27,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_curves_command(commands)
     add_lazy_command(commands)
     add_sweep_command(commands)
+    add_merge_command(commands)
+    add_status_command(commands)
     add_info_command(commands)
     try:
         arguments = parser.parse_args(argv)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import os
+import subprocess
 import sys
 import textwrap
 import time
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -70,10 +73,36 @@ def add_sweep_command(commands: Any) -> None:
         help="cells for which the quantity's function was another: measure them again, or keep their numbers "
         "(default: an error)",
     )  # fmt: skip
-    parser.add_argument("--rerun-failed", action="store_true", help="try failed cells again (default: leave them)")
+    parser.add_argument(
+        "--shard", metavar="K/M",
+        help="the K-th of M parts of about equal cost, the same on every machine; see fastlazy merge (default: all)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        metavar="SECONDS",
+        help="give up a cell that takes longer (default: let it take its time)",
+    )
+    parser.add_argument(
+        "--rerun-failed",
+        action="store_true",
+        help="try failed, crashed and timed-out cells again (default: leave them)",
+    )
+    parser.add_argument(
+        "--rerun", metavar="STATUS,...", default="",
+        help="try cells with these statuses again: failed, crashed, timeout, diverged (default: none)",
+    )  # fmt: skip
     parser.add_argument(
         "--tracebacks", action="store_true", help="print where failed cells failed (default: only the errors)"
     )
+    parser.add_argument(
+        "--log", metavar="LOG", help="where a line is added for each cell that ends (default: STORE.log; '' for none)"
+    )
+    parser.add_argument(
+        "--on-end", metavar="COMMAND",
+        help="what the shell runs when the sweep has ended, however, with FASTLAZY_STORE, FASTLAZY_STATUS (the exit "
+        "status) and FASTLAZY_SUMMARY in its environment, as to send mail (default: nothing)",
+    )  # fmt: skip
     parser.add_argument("--dry-run", action="store_true", help="only say how much there is to do (default: do it)")
     parser.set_defaults(run=run_sweep_command)
 
@@ -87,11 +116,16 @@ def run_sweep_command(arguments: argparse.Namespace) -> int:
             store = check_path("--store", arguments.store)
         if arguments.workers is not None:
             check_count("--workers", arguments.workers)
+        arguments.rerun = [status.strip() for status in arguments.rerun.split(",") if status.strip()]
         cells = read_cells(arguments.file)
         arguments.measure = arguments.measure or read_measure(arguments.file)
         if arguments.measure is not None and (folder := str(file.parent.resolve())) not in sys.path:
             sys.path.insert(0, folder)  # as Python does for a script; workers get it, too
-        return _dry_run(cells, store, arguments) if arguments.dry_run else _run(cells, store, arguments)
+        if arguments.dry_run:
+            return _dry_run(cells, store, arguments)
+        with _told_of_end(store, arguments.on_end) as told:
+            told.status = _run(cells, store, arguments)
+        return told.status
     except (ValueError, TypeError, OSError, RuntimeError, ModuleNotFoundError) as error:
         complain(f"fastlazy sweep: {error}")
         return 2
@@ -171,12 +205,45 @@ def _axis(name: str, value: Any) -> Any:
     )
 
 
+class _End:
+    """How a sweep ended: with an exit status, if it came so far."""
+
+    status = 2
+
+
+@contextmanager
+def _told_of_end(store: Path, command: str | None) -> Iterator[_End]:
+    """Runs *command* when the block is left, however."""
+    end = _End()
+    try:
+        yield end
+    except BaseException as error:
+        end.status = 130 if isinstance(error, KeyboardInterrupt) else getattr(error, "code", end.status)
+        raise
+    finally:
+        if command is not None:
+            _run_command(command, store, end.status)
+
+
+def _run_command(command: str, store: Path, status: int) -> None:
+    from fastlazy.sweeps.status import read_status
+
+    summary = ""
+    with suppress(OSError, ValueError):
+        summary = ", ".join(f"{name} {count}" for name, count in read_status(store).counts.items())
+    told = {"FASTLAZY_STORE": str(store), "FASTLAZY_STATUS": str(status), "FASTLAZY_SUMMARY": summary}
+    done = subprocess.run(command, shell=True, env={**os.environ, **told})
+    if done.returncode:
+        complain(f"fastlazy sweep: --on-end {command!r} ended with status {done.returncode}")
+
+
 def _dry_run(cells: list[dict[str, Any]], store: Path, arguments: argparse.Namespace) -> int:
     from fastlazy._support.threads import available_cores
-    from fastlazy.sweeps.driver import plan_sweep
+    from fastlazy.sweeps.planning import plan_sweep
     from fastlazy.sweeps.progress import duration
 
-    plan = plan_sweep(cells, store, rerun_failed=arguments.rerun_failed, **_measuring(arguments))
+    options = {"rerun_failed": arguments.rerun_failed, "rerun": arguments.rerun, "shard": arguments.shard}
+    plan = plan_sweep(cells, store, **options, **_measuring(arguments))
     workers = arguments.workers or available_cores()
     diverged = f" and {plan.diverged} diverged" if plan.diverged else ""
     ended = f"{plan.finished} finished and {plan.failed} failed{diverged}"
@@ -201,8 +268,8 @@ def _dry_run(cells: list[dict[str, Any]], store: Path, arguments: argparse.Names
 
 def _run(cells: list[dict[str, Any]], store: Path, arguments: argparse.Namespace) -> int:
     from fastlazy.sweeps.driver import run_sweep
+    from fastlazy.sweeps.export import check_export, export
     from fastlazy.sweeps.progress import duration
-    from fastlazy.sweeps.tables import check_export, export
 
     if arguments.export is not None:
         check_export(arguments.export)
@@ -213,6 +280,10 @@ def _run(cells: list[dict[str, Any]], store: Path, arguments: argparse.Namespace
         executor=arguments.executor,
         n_workers=arguments.workers,
         rerun_failed=arguments.rerun_failed,
+        rerun=arguments.rerun,
+        timeout=arguments.timeout,
+        shard=arguments.shard,
+        log=f"{store}.log" if arguments.log is None else arguments.log or None,
         **_measuring(arguments),
     )
     if arguments.export is not None:

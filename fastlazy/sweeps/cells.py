@@ -23,6 +23,7 @@ import numpy as np
 
 from fastlazy.sweeps.keys import FAMILY_KEYS, REQUIRED, Key, check_cell_target, check_name
 from fastlazy.sweeps.objects import Holder, Own
+from fastlazy.sweeps.packed import PackedCells
 from fastlazy.sweeps.regimes import COMMON, REGIMES
 from fastlazy.targets.library import FAMILIES, Target, centred_target
 
@@ -109,7 +110,7 @@ def check_number_of_cells(number: int, origin: str) -> None:
         )
 
 
-def check_cells(cells: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+def check_cells(cells: Iterable[Mapping[str, Any]]) -> PackedCells:
     """Canonical parameters by id, in the order given; equal cells are one.
 
     Raises
@@ -122,15 +123,14 @@ def check_cells(cells: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]
         raise TypeError(f"cells must be a list of mappings, got one {type(cells).__name__}; pass a list")
     if isinstance(cells, Sized):
         check_number_of_cells(len(cells), "the list given")
-    found: dict[str, dict[str, Any]] = {}
-    holder = Holder(settled=isinstance(cells, Sized))
+    found, holder = PackedCells(), Holder(settled=isinstance(cells, Sized))
     for k, cell in enumerate(cells):
         check_number_of_cells(k + 1, "or more, of an iterator")
         try:
             parameters = canonical_cell(holder.replaced(cell) if isinstance(cell, Mapping) else cell)
         except (TypeError, ValueError) as error:
             raise type(error)(f"cell {k}: {error}") from None
-        found[cell_id(parameters)] = parameters
+        found.add(cell_id(parameters), parameters)
     return found
 
 

@@ -11,7 +11,9 @@ from __future__ import annotations
 import multiprocessing
 import os
 import re
+import shutil
 import signal
+import tempfile
 import threading
 import time
 import warnings
@@ -27,6 +29,7 @@ from loky import ProcessPoolExecutor
 
 from fastlazy._support.arguments import check_count
 from fastlazy._support.threads import available_cores, one_blas_thread
+from fastlazy.sweeps.black_box import LastWords, call_of, last_words, open_box
 
 _AHEAD = 2  # cells in flight for each worker: one at work, one that waits for the first to be free
 _CONNECTED = "10s"  # in which a scheduler must answer
@@ -40,7 +43,24 @@ _ENVIRONMENT = {
 
 
 class WorkerLostError(Exception):
-    """The worker ended while it was at this very call."""
+    """The worker ended while it was at this very call.
+
+    Attributes
+    ----------
+    words : LastWords
+        What is known of its end.
+    """
+
+    def __init__(self, how: str, words: LastWords) -> None:
+        super().__init__(how)
+        self.words = words
+
+
+class Place(NamedTuple):
+    """A worker that is at a call."""
+
+    process: int
+    call: int  # how many calls of its batch it is through with
 
 
 @dataclass(frozen=True)
@@ -54,6 +74,8 @@ class Engine:
         () to the number of calls to keep in flight.
     workers : callable
         () to the number of workers, as far as it is known.
+    at_work : callable
+        () to the worker of each call that one is at, by its future, as far as they are known.
     kind : str
         "own": its calls raise `WorkerLostError`; "dask": they raise dask's KilledWorker, after some attempts, and
         perhaps through no fault of their own; "given": what is lost is the whole executor.
@@ -63,6 +85,7 @@ class Engine:
     room: Callable[[], int]
     workers: Callable[[], int]
     kind: str = "given"
+    at_work: Callable[[], dict[Future[Any], Place]] = dict
 
 
 @contextmanager
@@ -89,7 +112,7 @@ def open_engine(executor: Any, n_workers: int | None) -> Iterator[Engine]:
             )
         workers = Workers(count or available_cores())
         try:
-            yield Engine(workers, lambda: _AHEAD * workers.count, lambda: workers.count, "own")
+            yield Engine(workers, lambda: _AHEAD * workers.count, lambda: workers.count, "own", workers.at_work)
         except BaseException:
             workers.kill()
             raise
@@ -165,6 +188,13 @@ def _dask_client(name: str) -> Iterator[Any]:
         yield client
 
 
+class _Process(NamedTuple):
+    """A worker."""
+
+    executor: ProcessPoolExecutor
+    number: Future[int]  # by which the system knows it
+
+
 class _Call(NamedTuple):
     """A call that waits for a worker, or is with one."""
 
@@ -190,8 +220,10 @@ class Workers(Executor):
         self._lock = threading.RLock()  # a callback may come in the midst of a call
         self._closed = False
         self._waiting: deque[_Call] = deque()
-        self._processes = {place: _start_process() for place in range(count)}
+        self._boxes = tempfile.TemporaryDirectory(prefix="fastlazy-", ignore_cleanup_errors=True)
+        self._processes = {place: _start_process(self._boxes.name) for place in range(count)}
         self._idle = set(self._processes)
+        self._at_work: dict[int, Future[Any]] = {}
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Future[Any]:  # type: ignore[override]
         """The future of function(*arguments)."""
@@ -202,6 +234,13 @@ class Workers(Executor):
             self._waiting.append(call)
             self._hand_out()
         return call.future
+
+    def at_work(self) -> dict[Future[Any], Place]:
+        """The worker of each call that one is at."""
+        with self._lock:
+            at_work = {future: _number(self._processes[place]) for place, future in self._at_work.items()}
+        known = {future: number for future, number in at_work.items() if number is not None}
+        return {future: Place(number, call_of(self._boxes.name, number)) for future, number in known.items()}
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """End the workers, once they have done what they are at; calls that wait are cancelled."""
@@ -217,7 +256,8 @@ class Workers(Executor):
             while self._waiting:
                 self._waiting.popleft().future.cancel()
         for process in self._processes.values():
-            process.shutdown(**how)
+            process.executor.shutdown(**how)
+        self._boxes.cleanup()
 
     def _hand_out(self) -> None:
         """Give waiting calls to idle workers."""
@@ -226,11 +266,12 @@ class Workers(Executor):
             if not call.future.set_running_or_notify_cancel():
                 continue
             place = self._idle.pop()
+            self._at_work[place] = call.future
             try:
-                inner = self._processes[place].submit(call.function, *call.arguments)
+                inner = self._processes[place].executor.submit(call.function, *call.arguments)
             except BrokenExecutor:  # it has died, at its last call or idle
-                self._processes[place] = _start_process()
-                inner = self._processes[place].submit(call.function, *call.arguments)
+                self._processes[place] = _start_process(self._boxes.name)
+                inner = self._processes[place].executor.submit(call.function, *call.arguments)
             inner.add_done_callback(partial(self._ended, place, call))
 
     def _ended(self, place: int, call: _Call, inner: Future[Any]) -> None:
@@ -238,9 +279,11 @@ class Workers(Executor):
         try:
             with self._lock:
                 self._idle.add(place)
+                self._at_work.pop(place, None)
                 if not self._closed:
                     if isinstance(error, BrokenExecutor):
-                        error = WorkerLostError(_exit_code(error))
+                        words = last_words(self._boxes.name, _number(self._processes[place]) or 0)
+                        error = WorkerLostError(_exit_code(error), words)
                     self._hand_out()
         except Exception as failure:  # no process can be started: whoever waits must be told
             error = failure
@@ -250,14 +293,19 @@ class Workers(Executor):
             call.future.set_exception(error)
 
 
-def _start_process() -> ProcessPoolExecutor:
-    """An executor of one process, which has been started."""
+def _start_process(boxes: str) -> _Process:
+    """An executor of one process, which has been started, and which says in the folder *boxes* what it is at."""
     process = ProcessPoolExecutor(
-        1, timeout=None, env=_ENVIRONMENT, initializer=_begin_worker, initargs=(os.getpid(),)
+        1, timeout=None, env=_ENVIRONMENT, initializer=_begin_worker, initargs=(os.getpid(), boxes)
     )  # fmt: skip
     with _interrupts_blocked():
-        process.submit(os.getpid)
-    return process
+        return _Process(process, process.submit(os.getpid))
+
+
+def _number(process: _Process) -> int | None:
+    """The number of a worker that has been up, or None."""
+    number = process.number
+    return number.result() if number.done() and not number.cancelled() and number.exception() is None else None
 
 
 def _exit_code(error: BaseException) -> str:
@@ -265,20 +313,22 @@ def _exit_code(error: BaseException) -> str:
     return found[1] if found else "exit code unknown"
 
 
-def _begin_worker(driver: int) -> None:
+def _begin_worker(driver: int, boxes: str) -> None:
     """Prepare a worker: Ctrl-C is the driver's, and without a driver there is nothing to do."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(driver,), daemon=True).start()
+    threading.Thread(target=_end_with, args=(driver, boxes), daemon=True).start()
+    open_box(boxes)
     warnings.filterwarnings("ignore", "fit_nn diverged", RuntimeWarning)  # it is in the table
     from fastlazy.sweeps import measure  # noqa: F401  (loaded now, not at the first cell)
 
     one_blas_thread().__enter__()  # for the life of the process
 
 
-def _end_with(driver: int) -> None:
+def _end_with(driver: int, boxes: str) -> None:
     """End this process soon after its parent, the *driver*, has ended, even by SIGKILL."""
     while os.getppid() == driver:
         time.sleep(0.5)
+    shutil.rmtree(boxes, ignore_errors=True)
     os._exit(1)
 
 

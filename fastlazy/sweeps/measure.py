@@ -9,19 +9,19 @@ import sys
 import time
 import traceback
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
-from functools import cache
-from importlib.metadata import version
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 from fastlazy._support.signals import Terminated
 from fastlazy._support.threads import one_blas_thread
-from fastlazy._version import __version__
-from fastlazy.sweeps.cells import cell_stream, cell_target
+from fastlazy.sweeps.black_box import CellTimeoutError, mark, time_limit
+from fastlazy.sweeps.cells import REPEATS, cell_stream, cell_target
 from fastlazy.sweeps.keys import Parameters
 from fastlazy.sweeps.objects import Own, cell_activation
+from fastlazy.sweeps.provenance import provenance
 from fastlazy.sweeps.quantity import MeasuredCell, Quantity, own_numbers
 from fastlazy.sweeps.regimes import REGIMES
 from fastlazy.targets.library import Target
@@ -40,18 +40,45 @@ RESULTS |= {field.name: str if field.name in _LISTS else float for field in fiel
 for _regime in REGIMES.values():  # as a worker starts, not on the clock of its first cell
     _regime.load()
 
-FAILED = ("failed", "crashed")  # the statuses of cells that have no result
+FAILED = ("failed", "crashed", "timeout")  # the statuses of cells that have no result
+STATUSES = ("done", "diverged", *FAILED)
 
 _DIVERGED = (
     "training diverged, and the results are of its last finite state; give a smaller step_size to SGD, or 'auto'"
 )
 
 
-def attempt(parameters: Parameters, checkpoint: str | None = None, quantity: Quantity | None = None) -> dict[str, Any]:
+def attempt_all(
+    cells: Sequence[tuple[Parameters, str | None]],
+    seconds: float,
+    timeout: float | None,
+    quantity: Quantity | None = None,
+) -> list[dict[str, Any]]:
+    """What became of the first of *cells*, each with its checkpoint: of as many as begin within so many *seconds*.
+
+    That is at least one. A cell of milliseconds takes less time than it takes to hand it out, so that they go in
+    batches; the time is limited since it is not known before.
+    """
+    found, end = [], time.perf_counter() + seconds
+    for k, (parameters, checkpoint) in enumerate(cells):
+        mark(k)
+        found.append(attempt(parameters, checkpoint, timeout, quantity))
+        if time.perf_counter() >= end:
+            break
+    mark(0)
+    return found
+
+
+def attempt(
+    parameters: Parameters,
+    checkpoint: str | None = None,
+    timeout: float | None = None,
+    quantity: Quantity | None = None,
+) -> dict[str, Any]:
     """What became of one cell: its status and its results, or the error and where it came from; where and how long.
 
-    The status is "done"; "diverged" if training did, of which the results are those of the last finite state; or
-    "failed".
+    The status is "done"; "diverged" if training did, of which the results are those of the last finite state;
+    "failed"; or "timeout".
 
     Parameters
     ----------
@@ -59,14 +86,17 @@ def attempt(parameters: Parameters, checkpoint: str | None = None, quantity: Qua
         Canonical parameters (see `fastlazy.sweeps.cells`).
     checkpoint : str, optional
         File for the state of a long run; used where its folder is at hand.
+    timeout : float, optional
+        Seconds that it may take. A worker of ours that takes longer ends (see `fastlazy.sweeps.black_box`).
     quantity : Quantity, optional
-        What the user measures besides: numbers by name, as "own". If that fails the cell has failed, with its results.
+        What the user measures besides: numbers by name, as "own". If that fails or takes too long the cell keeps its
+        results.
     """
     found: dict[str, Any] = {"status": "done"}
     _reset_peak()
     start = time.perf_counter()
     try:
-        with one_blas_thread():
+        with one_blas_thread(), time_limit(timeout):
             if quantity is None:
                 found |= measure(parameters, checkpoint)
             else:
@@ -78,6 +108,8 @@ def attempt(parameters: Parameters, checkpoint: str | None = None, quantity: Qua
             found |= {"status": "diverged", "error": _DIVERGED}
     except Terminated:  # of the driver, which an executor without threads runs this in
         raise
+    except CellTimeoutError:
+        found |= {"status": "timeout", "error": timeout_error(timeout), "traceback": traceback.format_exc()}
     except (Exception, SystemExit) as error:
         where = traceback.extract_tb(error.__traceback__)[-1]
         message = f"{type(error).__name__}: {error} ({Path(where.filename).name}, line {where.lineno})"
@@ -87,8 +119,13 @@ def attempt(parameters: Parameters, checkpoint: str | None = None, quantity: Qua
         "seconds": time.perf_counter() - start,
         "peak_mb": _peak_mb(),
         "worker": f"{platform.node()}/{os.getpid()}",
-        "versions": _versions(),
+        **provenance(),
     }
+
+
+def timeout_error(timeout: float | None) -> str:
+    """What a cell is told that took longer than it may."""
+    return f"it took more than {timeout:g} s; give it more time, or another budget"
 
 
 def measure(parameters: Parameters, checkpoint: str | None = None) -> dict[str, Any]:
@@ -98,14 +135,42 @@ def measure(parameters: Parameters, checkpoint: str | None = None) -> dict[str, 
 
 def measured_cell(parameters: Parameters, checkpoint: str | None = None) -> MeasuredCell:
     """The cell with canonical *parameters*, measured."""
-    target, regime, stream = cell_target(parameters), REGIMES[parameters["regime"]], cell_stream(parameters)
+    shared, regime, stream = _shared(parameters), REGIMES[parameters["regime"]], cell_stream(parameters)
+    target = shared.target
     results, W, a, b, c, fit = regime.measure(target, parameters, stream, checkpoint)
     if not math.isfinite(results["risk"]):
         raise FloatingPointError(f"the risk is {results['risk']}; numbers are too large or too small for this target")
     ratios = {"null_risk": target.null_risk, "ratio": results["risk"] / target.null_risk}
-    results = {"predicted": regime.predicted(target, parameters), **results, **ratios}
+    results = {"predicted": shared.predicted, **results, **ratios}
     plain = {name: str(value) if isinstance(value, Own) else value for name, value in parameters.items()}
     return MeasuredCell(plain, target, cell_activation(parameters), W, a, b, c, fit, results, stream)
+
+
+class _Shared:
+    """What cells that differ in their draw and seed alone have in common."""
+
+    def __init__(self, setting: Parameters) -> None:
+        self._setting = setting
+        self.target = cell_target(setting)
+
+    @cached_property
+    def predicted(self) -> float | None:
+        """The ratio that theory has for them."""
+        return REGIMES[self._setting["regime"]].predicted(self.target, self._setting)
+
+
+def _shared(parameters: Parameters) -> _Shared:
+    setting = {name: value for name, value in parameters.items() if name not in REPEATS}
+    kept = _place(repr(setting))
+    if not kept:
+        kept.append(_Shared(setting))
+    return kept[0]
+
+
+@lru_cache(maxsize=1)  # of the cells that come one after the other
+def _place(setting: str) -> list[_Shared]:
+    """Where a worker keeps what cells of that *setting* have in common."""
+    return []
 
 
 def predicted_ratio(
@@ -127,6 +192,11 @@ def cost(parameters: Parameters) -> float:
     return REGIMES[parameters["regime"]].cost(parameters)
 
 
+def kind(parameters: Parameters) -> tuple[Any, ...]:
+    """What cells have in common that take as long as their costs say, or all as many times as long."""
+    return parameters["regime"], str(parameters["activation"]), parameters["n_samples"] is None
+
+
 def warm_up(cells: Iterable[Parameters]) -> None:
     """Compile what *cells* need, here and now, so that workers that start find it in the cache."""
     of_regime = defaultdict[str, list[Parameters]](list)
@@ -134,12 +204,6 @@ def warm_up(cells: Iterable[Parameters]) -> None:
         of_regime[parameters["regime"]].append(parameters)
     for name, same in of_regime.items():
         REGIMES[name].warm_up(same)
-
-
-@cache
-def _versions() -> str:
-    packages = ", ".join(f"{name} {version(name)}" for name in ("numpy", "scipy", "numba"))
-    return f"fastlazy {__version__}, {packages}, Python {platform.python_version()}"
 
 
 def _reset_peak() -> None:

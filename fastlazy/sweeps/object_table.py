@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
+from hashlib import sha256
 from typing import Any
 
 import pandas as pd
@@ -20,6 +21,7 @@ from fastlazy.activations.activation import Activation
 from fastlazy.sweeps.objects import OBJECT_KEYS, Own, content
 
 _COLUMNS = "reference TEXT PRIMARY KEY, digest TEXT NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL, content BLOB"
+Row = tuple[Any, ...]
 
 
 def keep_objects(db: sqlite3.Connection, objects: Iterable[Own]) -> None:
@@ -53,6 +55,32 @@ def keep_objects(db: sqlite3.Connection, objects: Iterable[Own]) -> None:
     db.execute("COMMIT")
 
 
+def adopt_objects(db: sqlite3.Connection, rows: Iterable[Row]) -> None:
+    """Write objects of another store, as `object_rows` has them; those that are there stay, unless they are damaged.
+
+    Raises
+    ------
+    ValueError
+        If the store has another object of the same reference.
+    """
+    db.execute("BEGIN IMMEDIATE")
+    db.execute(f"CREATE TABLE IF NOT EXISTS objects ({_COLUMNS})")
+    known = {row[0]: row for row in object_rows(db)}
+    for row in rows:
+        held = known.get(row[0], row)
+        if held[1] != row[1]:
+            raise ValueError(f"the stores have two objects whose reference is {row[0]}; merge into another store")
+        if held is row or not is_as_written(held):
+            db.execute("INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?, ?)", row)
+    db.execute("COMMIT")
+
+
+def is_as_written(row: Row) -> bool:
+    """Whether the content of an object is what its digest says; an `Activation` has none to be read."""
+    _, digest, _, kind, data = row
+    return kind == Activation.__name__ or (isinstance(data, bytes) and sha256(data).hexdigest() == digest)
+
+
 def name_objects(db: sqlite3.Connection, table: pd.DataFrame) -> pd.DataFrame:
     """The *table* of rows of a store with names in the place of references, in place."""
     texts = {reference: f"{name} {reference}" for reference, name in object_rows(db, "reference, name")}
@@ -68,7 +96,7 @@ def _source(activation: Activation) -> bytes:
     return "".join(texts).encode("utf-8", "replace")
 
 
-def object_rows(db: sqlite3.Connection, columns: str) -> list[tuple[Any, ...]]:
+def object_rows(db: sqlite3.Connection, columns: str = "reference, digest, name, kind, content") -> list[Row]:
     """These *columns* of all objects, none of a store that has no table for them."""
     if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'objects'").fetchone():
         return []

@@ -7,9 +7,8 @@ import sqlite3
 from collections.abc import Collection, Iterable
 from functools import lru_cache
 
-from fastlazy.sweeps.quantity import Quantity
-
 _MOST = 1000  # columns of a store; SQLite has 2000 in all
+Measure = tuple[str, str, str]  # label, digest and source of a function
 _RESERVED = ("checksum", "rowid", "oid", "own")
 
 
@@ -72,10 +71,16 @@ def add_own_columns(
     return new
 
 
-def note_measure(db: sqlite3.Connection, quantity: Quantity) -> None:
-    """Write where numbers come from: a digest and the source."""
-    row = quantity.label, quantity.digest, quantity.source
-    db.execute("INSERT OR IGNORE INTO measures VALUES (?, ?, ?)", row)
+def note_measures(db: sqlite3.Connection, rows: Iterable[Measure]) -> None:
+    """Write where numbers come from."""
+    db.executemany("INSERT OR IGNORE INTO measures VALUES (?, ?, ?)", rows)
+
+
+def measure_rows(db: sqlite3.Connection) -> list[Measure]:
+    """Where the numbers of a store come from; nothing of one that has no table for it."""
+    if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'measures'").fetchone():
+        return []
+    return list(db.execute("SELECT label, digest, source FROM measures"))
 
 
 def _alike(names: Iterable[str], others: Iterable[str]) -> list[str]:

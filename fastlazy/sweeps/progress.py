@@ -22,16 +22,30 @@ def duration(seconds: float) -> str:
     return str(timedelta(seconds=round(seconds))) if seconds < 86_400 else f"{seconds / 86_400:.3g} days"
 
 
-class Progress:
-    """The bar: cells finished, failed and left, and the time left by what they are expected to cost."""
+def nanoseconds(seconds: float) -> int:
+    """A time as a whole number, at least 1, whose sums are exact however different times are."""
+    return max(1, round(1e9 * seconds))
 
-    def __init__(self, wanted: Mapping[str, Any], left: Mapping[str, Mapping[str, Any]], shown: bool) -> None:
+
+class Progress:
+    """The bar: cells finished, failed and left, and the time left by what they are expected to cost.
+
+    Parameters
+    ----------
+    total : int
+        Cells of the sweep, among them those that have ended before.
+    left : mapping
+        Parameters of those that have not.
+    shown : bool
+    """
+
+    def __init__(self, total: int, left: Mapping[str, Mapping[str, Any]], shown: bool) -> None:
         self.ended, self.left = Counter[str](), len(left)
-        self.cost_done, self.cost_left = 0.0, sum(map(cost, left.values()))
-        self.start = time.monotonic()
+        self.cost_done, self.cost_left = 0, sum(nanoseconds(cost(parameters)) for parameters in left.values())
+        self.start, self._shown = time.monotonic(), 0
         self.bar = tqdm(
-            total=len(wanted),
-            initial=len(wanted) - len(left),
+            total=total,
+            initial=total - len(left),
             file=_Unread(sys.stderr),
             unit="cell",
             disable=not shown,
@@ -45,18 +59,25 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         self.bar.close()
 
-    def advance(self, parameters: Mapping[str, Any], status: str) -> None:
-        """Count one cell that ended with *status*."""
+    def advance(self, seconds: float, status: str) -> None:
+        """Count one cell that was expected to take so long, and ended with *status*."""
         self.left -= 1
         self.ended[status] += 1
-        self.cost_done += cost(parameters)
-        self.cost_left -= cost(parameters)
+        self.cost_done += nanoseconds(seconds)
+        self.cost_left -= nanoseconds(seconds)
+
+    def show(self) -> None:
+        """Show what was counted since."""
+        new = self.ended.total() - self._shown
+        if not new:
+            return
+        self._shown += new
         elapsed = time.monotonic() - self.start
-        remaining = duration(max(0.0, elapsed * self.cost_left / self.cost_done))
+        remaining = duration(elapsed * self.cost_left / self.cost_done)
         failed, diverged = sum(self.ended[status] for status in FAILED), self.ended["diverged"]
         some = f"failed {failed}, " + f"diverged {diverged}, " * (diverged > 0)
         self.bar.set_postfix_str(f"{some}left {self.left}, time left {remaining}", refresh=False)
-        self.bar.update()
+        self.bar.update(new)
 
 
 class _Unread:

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import os
-import sqlite3
-from contextlib import closing
-from hashlib import sha256
 
-from fastlazy._support.files import check_path
-from fastlazy._support.sqlite import connect, explained, is_sound
 from fastlazy.activations.activation import Activation
-from fastlazy.sweeps.object_table import object_rows
+from fastlazy.sweeps.object_table import is_as_written, object_rows
 from fastlazy.sweeps.objects import target_of
-from fastlazy.sweeps.store import check_file
+from fastlazy.sweeps.tables import opened
 from fastlazy.targets.library import Target
 
 
@@ -39,18 +34,13 @@ def load_targets(store: str | os.PathLike[str]) -> dict[str, Target]:
     ValueError
         If it is not a store, or a target is not as it was written.
     """
-    place = check_path("store", store)
-    if not place.is_file():
-        raise FileNotFoundError(f"there is no store {str(store)!r}; a sweep makes one")
     found: dict[str, Target] = {}
-    with closing(connect(place, "rw")) as db, explained(place):
-        check_file(db, place)
-        if not is_sound(db):
-            raise sqlite3.DatabaseError("database disk image is malformed")
-        for reference, name, digest, kind, data in object_rows(db, "reference, name, digest, kind, content"):
+    with opened(store) as (db, place):
+        for row in object_rows(db):
+            reference, _, name, kind, data = row
             if kind == Activation.__name__:
                 continue
-            if not isinstance(data, bytes) or sha256(data).hexdigest() != digest:
+            if not is_as_written(row):
                 raise ValueError(
                     f"the target '{name} {reference}' in the store {str(place)!r} is not as it was written: a disk may "
                     "be failing, or it was edited. Run the same sweep again, which writes it anew"

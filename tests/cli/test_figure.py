@@ -273,7 +273,8 @@ def test_help(command, capsys):
         assert line, option
         assert "default" in line.group(), option
     if not command:
-        assert re.search(r"\n +figure +\w.*\n +curves +\w.*\n +lazy +\w.*\n +sweep +\w.*\n +info +\w", printed)
+        verbs = ["figure", "curves", "lazy", "sweep", "merge", "status", "info"]
+        assert re.search("".join(rf"\n +{verb} +\w.*" for verb in verbs), printed)
 
 
 def test_version(capsys):

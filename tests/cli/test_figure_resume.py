@@ -29,19 +29,20 @@ def test_a_run_goes_on_from_its_store(tmp_path, monkeypatch):
     """Each dot is computed once, and the picture is that of an uninterrupted run."""
     computed = []
 
-    def attempt(parameters, checkpoint):
+    def attempt_one(cells, *limits, **options):
         if len(computed) == 7:
             raise KeyboardInterrupt
-        computed.append(parameters)
-        return measure.attempt(parameters, checkpoint)
+        return count_one(cells, *limits, **options)
 
-    monkeypatch.setattr(driver, "attempt", attempt)
+    def count_one(cells, *limits, **options):
+        computed.append(cells[0])
+        return measure.attempt_all(cells[:1], *limits, **options)
+
+    monkeypatch.setattr(driver, "attempt_all", attempt_one)
     monkeypatch.setattr(driver, "open_engine", lambda *_: open_engine(ThreadPoolExecutor(1), 1))
     assert main(["figure", *SMALL, "--out", str(tmp_path / "a")]) == 130
     assert os.listdir(tmp_path / "a") == ["figure.sqlite"]
-    monkeypatch.setattr(
-        driver, "attempt", lambda *arguments: computed.append(arguments[0]) or measure.attempt(*arguments)
-    )
+    monkeypatch.setattr(driver, "attempt_all", count_one)
     assert main(["figure", *SMALL, "--out", str(tmp_path / "a")]) == 0
     assert len(computed) == 15
     assert main(["figure", *SMALL, "--out", str(tmp_path / "b")]) == 0
@@ -99,12 +100,12 @@ def test_a_store_that_was_edited_is_told(small_run, tmp_path, capsys):
 
 
 def test_a_dot_that_fails_is_told_and_the_rest_drawn(tmp_path, monkeypatch, capsys):
-    def attempt(parameters, checkpoint):
-        if parameters["regime"] == "RF":
-            return {"status": "failed", "error": "no reason"}
-        return measure.attempt(parameters, checkpoint)
+    def attempt_one(cells, *limits, **options):
+        if cells[0][0]["regime"] == "RF":
+            return [{"status": "failed", "error": "no reason"}]
+        return measure.attempt_all(cells[:1], *limits, **options)
 
-    monkeypatch.setattr(driver, "attempt", attempt)
+    monkeypatch.setattr(driver, "attempt_all", attempt_one)
     assert main(["figure", "--d", "5", "--widths", "2", "--draws", "1", "--out", str(tmp_path)]) == 1
     assert "no dot RF N = 2: no reason" in capsys.readouterr().err
     assert list(read(tmp_path / "results.csv")["regime"]) == ["NN", "NT"]

@@ -190,7 +190,7 @@ def test_an_export_that_cannot_be_written_is_found_first(file, tmp_path, monkeyp
     def fail(path, write):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("fastlazy.sweeps.tables.replace_file", fail)
+    monkeypatch.setattr("fastlazy.sweeps.export.replace_file", fail)
     assert main(["sweep", file, "--export", "out.csv"]) == 2
     assert re.search(
         r"out.csv cannot be written \(.*No space.*\). All cells are kept in small.sqlite; make room and run the same",

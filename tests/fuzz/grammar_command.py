@@ -22,16 +22,29 @@ def command(draw: Draw) -> Call:
     folder = Path(draw.folder)
     store = small_store(folder)
     kind = draw.pick(["good", "odd", "bad"])
-    verb = draw.pick(["info", "sweep", "sweep", "sweep", "figure", "lazy"])
+    verb = draw.pick(["info", "sweep", "sweep", "sweep", "figure", "lazy", "status", "merge"])
     arguments = {
         "info": [],
         "sweep": _sweep_file(draw, kind),
         "figure": ["--from", str(store)],
         "lazy": ["--only", "gap", "--d", "6"],
+        "status": [str(store)],
+        "merge": [str(folder / "out.sqlite"), str(store)],
     }[verb]
     flags = {
         "info": ["--nothing"],
-        "sweep": ["--workers", "--export", "--store", "--executor", "--dry-run", "--rerun-failed"],
+        "sweep": [
+            "--workers",
+            "--export",
+            "--store",
+            "--executor",
+            "--dry-run",
+            "--rerun-failed",
+            "--rerun",
+            "--shard",
+        ],
+        "status": ["--json", "--html"],
+        "merge": [str(folder / "other.sqlite")],
         "figure": [
             "--d",
             "--widths",
@@ -72,7 +85,11 @@ def command(draw: Draw) -> Call:
         odd += ["square", "RF", "gap", "1" * 30, "\0", "a.txt", str(folder), str(store), "quick", "dask:nowhere"]
         for _ in range(draw.size(1, 2)):
             flag = draw.pick(flags)
-            arguments = [*arguments, flag, *([] if flag in ("--dry-run", "--rerun-failed") else [draw.pick(odd)])]
+            arguments = [
+                *arguments,
+                flag,
+                *([] if flag in ("--dry-run", "--rerun-failed", "--json") else [draw.pick(odd)]),
+            ]
     argv = [verb, *arguments]
     if kind != "good" and draw.chance(0.1):
         argv = draw.pick([[], ["info", "a"], [verb, "--help"], ["nothing"], ["--version"]])

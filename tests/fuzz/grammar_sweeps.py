@@ -138,6 +138,9 @@ def run_sweep(draw: Draw) -> Call:
         "retries": lambda: values.count(draw, 1, minimum=0),
         "on_error": lambda: draw.one_of(["record"], ["raise"], ["a", None, 1]),
         "rerun_failed": lambda: values.flag(draw),
+        "rerun": lambda: draw.one_of([(), ["failed"], {"diverged", "timeout"}], (), ["failed", ["done"], 3, None]),
+        "shard": lambda: draw.one_of([None, (1, 1), (2, 3), "1/2"], (), [(0, 2), (3, 2), "a", 3, (1, 2, 3), (1.5, 2)]),
+        "timeout": lambda: draw.one_of([None, 1e3], (), [0, -1.0, np.nan, "a", [1]]),
     }
     for name, make in options.items():
         if draw.chance(0.2):
@@ -191,6 +194,7 @@ def _wrong_rows(table: Any) -> str | None:
 
 
 _STORES: dict[str, bytes] = {}
+_OF_FILES = (FileNotFoundError, OSError, IsADirectoryError)
 
 
 def small_store(folder: Path) -> Path:
@@ -250,13 +254,25 @@ def load_sweep(draw: Draw, name: str = "load_sweep") -> Call:
             return f"is another table than was stored: {' '.join(str(error).split())[:100]}"
         return None
 
-    return Call(
-        name,
-        getattr(fastlazy, name),
-        {"store": store},
-        check,
-        allowed=(FileNotFoundError, OSError, IsADirectoryError),
-    )
+    return Call(name, getattr(fastlazy, name), {"store": store}, check, allowed=_OF_FILES)
+
+
+def scan_sweep(draw: Draw) -> Call:
+    path = small_store(Path(draw.folder))
+    arguments = {"store": draw.one_of([path, str(path)], (), [[path], "nothing.sqlite", 3, ""])}
+    options = {
+        "rows": lambda: values.count(draw, draw.pick([1, 3, 100])),
+        "columns": lambda: draw.one_of([["id", "N"], None, ("ratio",)], (), ["N", ["nothing"], [3], 3, ["N", "N"]]),
+        "where": lambda: draw.one_of([None, "N > 2", "regime = 'RF'"], ["1; DROP TABLE cells"], ["nothing > 2", 3, ""]),
+    }
+    for name, make in options.items():
+        if draw.chance(0.5):
+            arguments[name] = make()
+
+    def function(**given: Any) -> int:
+        return sum(len(table) for table in fastlazy.scan_sweep(**given))
+
+    return Call("scan_sweep", function, arguments, names=("rows", "columns", "where", "store"), allowed=_OF_FILES)
 
 
 def measured_cell(draw: Draw) -> Call:
@@ -336,6 +352,7 @@ ENTRIES: dict[str, Entry] = {
     "grid": grid,
     "run_sweep": run_sweep,
     "load_sweep": load_sweep,
+    "scan_sweep": scan_sweep,
     "load_targets": load_targets,
     "MeasuredCell": measured_cell,
     "plot_risk_curves": _plot("plot_risk_curves"),

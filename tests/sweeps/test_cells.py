@@ -243,3 +243,16 @@ def test_keys_differ_in_more_than_capitals():
     assert len({name.lower() for name in KEYS}) == len(KEYS)
     assert all(re.fullmatch(r"[A-Za-z]\w*", name) for name in KEYS)
     assert set().union(*(regime.keys for regime in REGIMES.values()), *FAMILY_KEYS.values()) == set(KEYS)
+
+
+def test_packed_cells_are_those_that_were_put_in():
+    asked = grid(regime=["RF", "NT"], d=3, N=[2, 4], draw=range(3), seed=[0, 5])
+    asked.append({"regime": "RF", "d": 3, "N": 2})
+    cells = check_cells(asked)
+    expected = {cell_id(canonical_cell(cell)): canonical_cell(cell) for cell in asked}
+    assert dict(cells) == expected
+    assert list(cells) == list(expected)
+    assert len(cells.settings()) == 4
+    some = list(cells)[5:2:-1]
+    assert dict(cells.only(some)) == {key: expected[key] for key in some}
+    assert list(cells.only(some)) == some

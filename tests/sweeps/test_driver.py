@@ -16,9 +16,10 @@ from sweep_cells import CELLS
 from whole_sweep import assert_same, threads, whole  # noqa: F401
 
 from fastlazy._support.signals import sigterm_raises
-from fastlazy.sweeps import driver, measure, progress
-from fastlazy.sweeps.cells import grid
-from fastlazy.sweeps.driver import load_sweep, plan_sweep, run_sweep
+from fastlazy.sweeps import dispatch, driver, measure, progress
+from fastlazy.sweeps.cells import check_cells, grid
+from fastlazy.sweeps.driver import load_sweep, run_sweep
+from fastlazy.sweeps.planning import plan_sweep
 
 BAD_CELL = {"regime": "RF", "d": 5, "N": 10**12}  # more memory than there is
 
@@ -49,12 +50,14 @@ def test_workers_order_and_interruptions_do_not_matter(whole, path, threads, mon
     ran = []
     real = driver.drive
     monkeypatch.setattr(
-        driver, "drive", lambda run, jobs, *others: real(run, (ran.append(job) or job for job in jobs), *others)
+        driver,
+        "drive",
+        lambda run, jobs, *others, **options: real(run, (ran.append(job) or job for job in jobs), *others, **options),
     )
     shuffled = random.Random(1).sample(CELLS, len(CELLS))
     table = run_sweep(shuffled, path, n_workers=2, progress=False)
     assert len(ran) == 58
-    costs = [measure.cost(arguments[0]) for _, arguments in ran]
+    costs = [job.cost for job in ran]
     assert costs == sorted(costs, reverse=True)
     assert_same(pick(table, whole["id"]), whole)
     assert len(set(table["worker"])) in (2, 3)  # a second of two workers may come too late
@@ -85,9 +88,9 @@ def test_workers_that_are_killed_are_replaced_and_nothing_is_lost(whole, path, m
 
 
 def test_a_cell_that_crashes_is_recorded_and_can_be_tried_again(path, monkeypatch, threads):
-    def crash(run, jobs, engine, tries):
+    def crash(run, jobs, count, engine, tries, **options):
         assert tries == 4
-        yield from ((key, tries, driver._crash(tries, "SIGKILL(-9)")) for key, _ in jobs)
+        yield [dispatch.Ended(job, dispatch._crash(tries, "SIGKILL(-9)", None)) for job in jobs]
 
     with monkeypatch.context() as patch:
         patch.setattr(driver, "drive", crash)
@@ -186,6 +189,16 @@ def test_progress_says_what_is_left(path, threads, capsys):
     assert capsys.readouterr().err == ""
 
 
+def test_a_cell_of_years_does_not_swallow_the_time_of_others():
+    cells = {f"{k}": cell for k, cell in enumerate(check_cells([BAD_CELL, *CELLS[:3]]).values())}
+    with progress.Progress(4, cells, True) as bar:
+        bar.advance(measure.cost(cells["0"]), "failed")
+        assert bar.cost_left == sum(progress.nanoseconds(measure.cost(cells[key])) for key in "123")
+        for key in "123":
+            bar.advance(measure.cost(cells[key]), "done")
+        assert bar.cost_left == 0
+
+
 BAD = {
     "cells": ({"cells": CELLS[0]}, TypeError, "cells must be a list of mappings, got one dict"),
     "no cells": ({"cells": None}, TypeError, "cells must be a list of mappings, got one NoneType; pass a list"),
@@ -274,7 +287,7 @@ class Now(Executor):
 
 def test_sigterm_in_the_midst_of_a_cell_of_this_process_ends_the_sweep(path, monkeypatch, capsys):
     run_sweep(CELLS[:2], path, executor=Now(), progress=False)
-    monkeypatch.setattr(measure, "measure", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr("fastlazy.sweeps.measure.measure", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     with pytest.raises(SystemExit) as ended:
         run_sweep(CELLS[:4], path, executor=Now(), progress=False)
     assert ended.value.code == 128 + signal.SIGTERM

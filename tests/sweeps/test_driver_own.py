@@ -16,19 +16,22 @@ import pandas as pd
 import pytest
 
 from fastlazy.sweeps.cells import grid
-from fastlazy.sweeps.driver import load_sweep, plan_sweep, run_sweep
+from fastlazy.sweeps.driver import load_sweep, run_sweep
 from fastlazy.sweeps.measure import RESULTS
+from fastlazy.sweeps.merging import merge
 from fastlazy.sweeps.own_columns import ColumnError
+from fastlazy.sweeps.planning import plan_sweep
 from fastlazy.sweeps.store import TIMINGS, Store
+from fastlazy.sweeps.stored_targets import load_targets
 
 ROOT = Path(__file__).resolve().parents[2]
 CELLS = grid(regime=["RF", "NT"], d=6, N=[2, 4], draw=range(2))
 
 
-def start(path):
+def start(path, *shard):
     """The script in a process group of its own."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
-    command = [sys.executable, str(ROOT / "tests" / "own_sweep.py"), str(path)]
+    command = [sys.executable, str(ROOT / "tests" / "own_sweep.py"), str(path), *map(str, shard)]
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
 
@@ -36,36 +39,81 @@ def rows(path):
     return len(load_sweep(path)) if path.exists() and path.stat().st_size else 0
 
 
+def kill_at(count, path, *shard):
+    """Run the script until it has written so many rows; then kill it and its workers."""
+    deadline = time.monotonic() + 500
+    with start(path, *shard) as driver:
+        while rows(path) < count and driver.poll() is None:
+            assert time.monotonic() < deadline, "the sweep hangs"
+            time.sleep(0.02)
+        assert driver.poll() is None, driver.communicate()[1]
+        os.killpg(driver.pid, signal.SIGKILL)
+    assert rows(path) >= count
+    for left in Path("/dev/shm").glob(f"sem.loky-{driver.pid}-*"):
+        left.unlink()
+
+
+def finish(path, *shard):
+    with start(path, *shard) as driver:
+        assert driver.wait(500) == 0, driver.communicate()[1]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The store of the script's sweep in threads of this process, which imports it."""
+    path = tmp_path_factory.mktemp("own") / "whole.sqlite"
+    with ThreadPoolExecutor(2) as pool:
+        run_sweep(own_sweep.CELLS, path, measure="own_sweep:alignment", executor=pool, progress=False)
+    return path
+
+
+def assert_same(table, other):
+    timings = list(TIMINGS)
+    pd.testing.assert_frame_equal(table.drop(columns=timings), other.drop(columns=timings), check_exact=True)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGKILL")
-def test_a_sweep_of_ones_own_is_the_same_whether_it_was_killed_or_not(tmp_path):
-    """The script in processes, killed twice, and in threads of this process, which imports it."""
-    with ThreadPoolExecutor(2) as pool:
-        whole = run_sweep(
-            own_sweep.CELLS, tmp_path / "a.sqlite", measure="own_sweep:alignment", executor=pool, progress=False
-        )
-    path, deadline = tmp_path / "b.sqlite", time.monotonic() + 500
+def test_a_sweep_of_ones_own_is_the_same_whether_it_was_killed_or_not(whole, tmp_path):
+    """The script in processes, killed twice, against threads."""
+    path, table = tmp_path / "b.sqlite", load_sweep(whole)
     for count in (3, 20):
-        with start(path) as driver:
-            while rows(path) < count and driver.poll() is None:
-                assert time.monotonic() < deadline, "the sweep hangs"
-                time.sleep(0.05)
-            assert driver.poll() is None, driver.communicate()[1]
-            os.killpg(driver.pid, signal.SIGKILL)
-        assert count <= rows(path) < len(own_sweep.CELLS)
-        for left in Path("/dev/shm").glob(f"sem.loky-{driver.pid}-*"):
-            left.unlink()
-    with start(path) as driver:
-        assert driver.wait(500) == 0, driver.communicate()[1]
-    assert (whole["status"] == "done").all(), whole["error"].dropna().tolist()
-    found = load_sweep(path)
-    place = pd.Index(found["id"]).get_indexer(whole["id"])
-    table = found.iloc[place].reset_index(drop=True).drop(columns=list(TIMINGS))
-    pd.testing.assert_frame_equal(table, whole.drop(columns=list(TIMINGS)), check_exact=True)
-    assert whole["c"].notna().sum() == 8
-    assert (whole["mean_share"] > 0).all()
-    drawn = whole[whole["regime"] != "NN"]
+        kill_at(count, path)
+    finish(path)
+    assert (table["status"] == "done").all(), table["error"].dropna().tolist()
+    assert_same(load_sweep(path), table)
+    assert table["c"].notna().sum() == 8
+    assert (table["mean_share"] > 0).all()
+    drawn = table[table["regime"] != "NN"]
     assert (drawn.groupby(["N", "draw"])["noise"].nunique() == 1).all()  # the same stream for RF, NT and every sigma
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGKILL")
+def test_shards_of_a_sweep_of_ones_own_are_the_whole_once_merged(whole, tmp_path):
+    """Each shard killed and resumed; then all merged, or loaded together."""
+    parts = [tmp_path / f"{k}.sqlite" for k in (1, 2, 3)]
+    for k, path in enumerate(parts, 1):
+        kill_at(2, path, k)
+        finish(path, k)
+        assert rows(path) < len(own_sweep.CELLS)
+    out, table = tmp_path / "out.sqlite", load_sweep(whole)
+    assert merge(out, parts) == len(own_sweep.CELLS) == len(table)
+    assert_same(load_sweep(out), table)
+    assert_same(load_sweep(parts), table)
+    targets = load_targets(out)
+    assert list(targets) == list(load_targets(whole)) == table["target"].unique().tolist()
+    np.testing.assert_array_equal(*(next(iter(found.values())).B for found in (targets, load_targets(whole))))
+    for name in ("objects", "measures", "own_columns"):
+        found = [run_sql(path, f"SELECT * FROM {name} ORDER BY 1") for path in (out, whole)]
+        assert found[0] == found[1] != []
+    left = plan_sweep(own_sweep.CELLS, out, measure="own_sweep:alignment").left
+    assert left == 0
+
+
+def run_sql(path, statement):
+    with closing(sqlite3.connect(path)) as db:
+        return db.execute(statement).fetchall()
 
 
 @pytest.fixture

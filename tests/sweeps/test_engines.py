@@ -1,18 +1,17 @@
-"""Where calls run, and how the driver treats what becomes of them."""
+"""Where calls run, and what is known of a worker that ended."""
 
+import ctypes
 import os
 import re
 import signal
-import threading
 import time
-from concurrent.futures import BrokenExecutor, Executor, Future
 
 import pytest
 from threadpoolctl import threadpool_info
 
-from fastlazy.sweeps import driver, engines
-from fastlazy.sweeps.driver import drive
-from fastlazy.sweeps.engines import Engine, Workers
+from fastlazy.sweeps import engines
+from fastlazy.sweeps.black_box import mark, time_limit
+from fastlazy.sweeps.engines import WorkerLostError, Workers
 
 
 @pytest.fixture(scope="module")
@@ -20,11 +19,6 @@ def workers():
     pool = Workers(2)
     yield pool
     pool.shutdown()
-
-
-@pytest.fixture
-def own(workers):
-    return Engine(workers, lambda: 4, lambda: 2, "own")
 
 
 def act(number):
@@ -35,94 +29,6 @@ def act(number):
         os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(0.01)
     return number
-
-
-@pytest.mark.slow
-def test_a_job_that_kills_its_worker_is_a_crash_and_the_others_go_on(own):
-    numbers = [1, 9, 2, 15, 3, 4, 5, 6, 7, 8]
-    jobs = [(f"{k}", (number,)) for k, number in enumerate(numbers)]
-    ended = {key: (attempts, result) for key, attempts, result in drive(act, jobs, own, 2)}
-    assert sorted(ended, key=int) == [key for key, _ in jobs]
-    for key, (number,) in jobs:
-        attempts, result = ended[key]
-        if number in (9, 15):
-            how = {9: r"EXIT\(9\)", 15: r"SIGTERM\(-15\)"}[number]
-            assert result["status"] == "crashed"
-            assert re.fullmatch(rf"its worker ended 2 times \({how}\), most often for lack of memory", result["error"])
-            assert attempts == 2
-        else:
-            assert (attempts, result) == (1, number)  # whoever was beside it is not charged
-
-
-class Recorder(Executor):
-    """Ends calls when it is told to, and knows what was in flight."""
-
-    def __init__(self, answer):
-        self.answer = answer
-        self.flying = {}
-        self.most = 0
-        self.seen = []
-
-    def submit(self, function, /, *arguments):
-        future = Future()
-        self.flying[future] = arguments
-        self.most = max(self.most, len(self.flying))
-        self.seen.append(arguments[0])
-        threading.Timer(0.01, self.land).start()
-        return future
-
-    def land(self):
-        future = next(iter(self.flying))
-        beside = [arguments[0] for arguments in self.flying.values()]
-        arguments = self.flying.pop(future)
-        result = self.answer(arguments[0], beside)
-        if isinstance(result, BaseException):
-            future.set_exception(result)
-        else:
-            future.set_result(result)
-
-
-def test_only_a_few_are_in_flight_in_the_order_given():
-    executor = Recorder(lambda number, beside: number)
-    jobs = [(str(k), (k,)) for k in range(30)]
-    assert len(list(drive(act, iter(jobs), Engine(executor, lambda: 3, lambda: 1), 1))) == 30
-    assert executor.most == 3
-    assert executor.seen == list(range(30))
-
-
-class KilledWorker(Exception):  # noqa: N818  (the name that dask gives it)
-    """What dask says when a call was on several workers that died."""
-
-
-def test_a_cluster_that_accuses_bystanders_is_not_believed():
-    """Whoever flew with a killer is tried again, alone, at the end; only then is the killer told from the rest."""
-
-    def answer(number, beside):
-        return KilledWorker() if 9 in beside else number
-
-    executor = Recorder(answer)
-    jobs = [(str(k), (number,)) for k, number in enumerate([1, 2, 9, 3, 4, 5, 6])]
-    engine = Engine(executor, lambda: 3, lambda: 1, "dask")
-    ended = {key: (attempts, result) for key, attempts, result in drive(act, jobs, engine, 2)}
-    assert ended.pop("2") == (2, driver._crash(2, "dask: KilledWorker"))
-    assert {key: result for key, (_, result) in ended.items()} == {"0": 1, "1": 2, "3": 3, "4": 4, "5": 5, "6": 6}
-    assert any(attempts == 2 for attempts, _ in ended.values())
-
-
-BROKEN = {
-    "pool": (BrokenExecutor("all gone"), r"the executor broke \(BrokenExecutor: all gone\)\. What was finished is in"),
-    "code": (ModuleNotFoundError("fastlazy"), r"the executor cannot run cells \(ModuleNotFoundError: fastlazy\)\. Its"),
-    "name": (KilledWorker("x"), r"the executor cannot run cells \(KilledWorker: x\)"),
-}
-
-
-@pytest.mark.parametrize(("error", "message"), BROKEN.values(), ids=BROKEN)
-def test_an_executor_that_breaks_ends_the_sweep(error, message):
-    jobs = [(str(k), (k,)) for k in range(5)]
-    found = drive(act, jobs, Engine(Recorder(lambda number, _: error if number == 3 else number), lambda: 1, int), 2)
-    assert [next(found)[2] for _ in range(3)] == [0, 1, 2]
-    with pytest.raises(RuntimeError, match=message):
-        next(found)
 
 
 def environment(_):
@@ -165,7 +71,7 @@ def test_workers_that_were_killed_end_their_calls(tmp_path):
 
 
 def test_a_process_that_cannot_be_started_is_told(monkeypatch):
-    def fail():
+    def fail(boxes):
         raise OSError("no more processes")
 
     pool = Workers(1)
@@ -175,3 +81,53 @@ def test_a_process_that_cannot_be_started_is_told(monkeypatch):
         dying.result(timeout=300)
     assert not waiting.done()
     pool.kill()
+
+
+def end_badly(how):
+    mark(7)
+    if how == "fault":
+        ctypes.string_at(0)
+    with time_limit(0.2):
+        if how == "hang":
+            ctypes.PyDLL(None).sleep(600)  # which keeps Python's lock, as some compiled code does
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+ENDS = {
+    "fault": (False, r"^Fatal Python error: Segmentation fault\n(.|\n)*in end_badly", "SIGSEGV"),
+    "hang": (True, r"^Timeout \(0:00:00.2(.|\n)*in end_badly", "EXIT"),
+    "killed": (False, None, "SIGKILL"),
+}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGKILL")
+@pytest.mark.parametrize("how", ENDS)
+def test_a_worker_that_ends_leaves_its_last_words(how, workers):
+    timed_out, trace, status = ENDS[how]
+    with pytest.raises(WorkerLostError, match=status) as raised:
+        workers.submit(end_badly, how).result(timeout=300)
+    words = raised.value.words
+    assert (words.call, words.timed_out) == (7, timed_out)
+    assert words.trace is None if trace is None else re.search(trace, words.trace)
+
+
+def test_who_is_at_work_is_known(workers, tmp_path):
+    path = tmp_path / "done"
+    busy = workers.submit(wait_for, path)
+    deadline = time.monotonic() + 300
+    while busy not in (found := workers.at_work()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert set(found) == {busy}
+    os.kill(found[busy].process, 0)  # it lives
+    path.touch()
+    busy.result()
+    assert busy not in workers.at_work()
+
+
+def test_boxes_are_gone_at_the_end():
+    pool = Workers(1)
+    pool.submit(act, 1).result()
+    assert os.path.isdir(pool._boxes.name)
+    pool.shutdown()
+    assert not os.path.exists(pool._boxes.name)

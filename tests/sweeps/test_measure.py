@@ -185,6 +185,28 @@ def test_an_attempt_that_raises_is_a_failure():
     assert outcome["seconds"] > 0
 
 
+def test_cells_of_a_batch_give_what_they_give_alone():
+    """Though they share their target and their prediction, in turn with others."""
+    cells = [
+        canonical_cell({"d": 8, "N": 5, "draw": draw, **other})
+        for draw in range(3)
+        for other in ({"regime": "RF"}, {"regime": "NT", "ridge": 0.1}, {"regime": "RF", "target_seed": 4})
+    ]
+    together = measure.attempt_all([(cell, None) for cell in cells], 60.0, None)
+    assert len(together) == 9
+    for cell, found in zip(cells, together, strict=True):
+        measure._place.cache_clear()
+        alone = measure.attempt(cell)
+        assert {name: found.get(name) for name in measure.RESULTS} == {
+            name: alone.get(name) for name in measure.RESULTS
+        }
+
+
+def test_a_batch_ends_when_its_time_is_up():
+    cell = canonical_cell({"regime": "RF", "d": 8, "N": 5})
+    assert len(measure.attempt_all([(cell, None)] * 4, 0.0, None)) == 1
+
+
 def test_training_that_diverged_is_not_done():
     with pytest.warns(RuntimeWarning, match="diverged"):
         outcome = measure.attempt(

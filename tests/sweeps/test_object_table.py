@@ -11,8 +11,9 @@ import pytest
 
 from fastlazy.activations.activation import Activation
 from fastlazy.sweeps.cells import check_cells, grid
-from fastlazy.sweeps.driver import load_sweep, plan_sweep, run_sweep
+from fastlazy.sweeps.driver import load_sweep, run_sweep
 from fastlazy.sweeps.objects import objects_of
+from fastlazy.sweeps.planning import plan_sweep
 from fastlazy.sweeps.stored_targets import load_targets
 from fastlazy.targets.mixture import GaussianMixture
 from fastlazy.targets.quadratic import QuadraticTarget
@@ -86,7 +87,7 @@ def test_targets_come_back_to_the_bit(stored):
 
 
 def test_a_sweep_finds_its_cells_again(path, stored, monkeypatch):
-    monkeypatch.setattr("fastlazy.sweeps.driver.attempt", None)
+    monkeypatch.setattr("fastlazy.sweeps.driver.attempt_all", None)
     assert sweep(path).equals(stored[1])
     plan = plan_sweep(grid(regime="RF", d=4, N=[2, 3, 4], target=TARGETS), path)
     assert (plan.finished, plan.left) == (6, 3)
@@ -101,7 +102,7 @@ def test_times_of_cells_of_an_object_are_those_of_that_object(path):
 
 
 def test_a_name_is_that_of_the_last_sweep(path, stored, monkeypatch):
-    monkeypatch.setattr("fastlazy.sweeps.driver.attempt", None)
+    monkeypatch.setattr("fastlazy.sweeps.driver.attempt_all", None)
     table = sweep(path, {"new": B, "two classes": MIXTURE, "with b0": TARGETS["with b0"]})
     assert table["target"].str.replace("new", "mine").tolist() == stored[1]["target"].tolist()
     assert table.drop(columns="target").equals(stored[1].drop(columns="target"))

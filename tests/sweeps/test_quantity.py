@@ -214,7 +214,7 @@ def test_a_cell_whose_quantity_fails_keeps_its_results():
     def mine(cell):
         raise KeyError("mine")
 
-    outcome = attempt(canonical_cell(RF), None, quantity_of(mine))
+    outcome = attempt(canonical_cell(RF), quantity=quantity_of(mine))
     assert outcome["status"] == "failed"
     assert outcome["error"].startswith("KeyError: 'mine' (")
     assert "in mine\nKeyError: 'mine'" in outcome["traceback"]
@@ -228,7 +228,7 @@ def test_training_that_diverged_is_not_measured():
 
     cell = canonical_cell({**RF, "regime": "NN", "n_samples": 1000, "step_size": 1e3})
     with pytest.warns(RuntimeWarning, match="fit_nn diverged"):
-        assert attempt(cell, None, quantity_of(mine))["status"] == "diverged"
+        assert attempt(cell, quantity=quantity_of(mine))["status"] == "diverged"
 
 
 def test_which_cells_are_measured_again():

@@ -5,6 +5,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -14,9 +15,10 @@ import pytest
 from stored import CELLS, path, row  # noqa: F401
 
 from fastlazy.sweeps.cells import canonical_cell, cell_stream, grid
+from fastlazy.sweeps.export import export
 from fastlazy.sweeps.measure import RESULTS
-from fastlazy.sweeps.store import SCHEMA, TIMINGS, Store, load
-from fastlazy.sweeps.tables import export
+from fastlazy.sweeps.store import TIMINGS, Store
+from fastlazy.sweeps.tables import SCHEMA, load
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -49,14 +51,57 @@ def test_it_is_one_file(path):
 
 def test_a_cell_is_recorded_anew(path):
     with Store(path, RESULTS) as db:
-        assert set(db.statuses().values()) == {"done"}
+        assert set(dict(db.statuses()).values()) == {"done"}
         db.record(row(CELLS[1], "failed", error="why"))
-        assert sorted(db.statuses().values()) == ["done", "done", "failed"]
+        assert sorted(dict(db.statuses()).values()) == ["done", "done", "failed"]
         ids = [row(cell)["id"] for cell in (CELLS[1], CELLS[0])]
         table = db.table(ids)
     assert list(table["id"]) == ids
     assert list(table["error"]) == ["why", None]
     assert len(load(path)) == 3
+
+
+def test_rows_that_come_together_are_written_together(path):
+    """The first at once, those after it with the next flush, and none twice or never."""
+    with Store(path, RESULTS) as db:
+        assert db.due() is None
+        rows = [row({**CELLS[0], "draw": k}) for k in range(1, 6)]
+        db.record(rows[0])
+        assert len(load(path)) == 4
+        db._written = time.monotonic() + 1000
+        for one in rows[1:4]:
+            db.record(one)
+        assert len(load(path)) == 4
+        assert db.due() > 900
+        db.flush()
+        assert len(load(path)) == 7
+        assert db.due() is None
+        db.record(rows[4])
+    assert len(load(path)) == 8
+
+
+def test_an_interrupt_in_the_midst_of_a_flush_loses_nothing(path):
+    class Interrupted:
+        """A connection whose next transaction is cut before it is through."""
+
+        def __init__(self, db):
+            self.db, self.cut = db, True
+
+        def __getattr__(self, name):
+            return getattr(self.db, name)
+
+        def executemany(self, *arguments):
+            self.db.executemany(*arguments)
+            if self.cut:
+                self.cut = False
+                raise KeyboardInterrupt
+
+    db = Store(path, RESULTS)
+    db._db = Interrupted(db._db)
+    with pytest.raises(KeyboardInterrupt), db:
+        db.record(row({**CELLS[0], "draw": 1}))
+    assert not db._db.cut
+    assert len(load(path)) == 4
 
 
 def test_an_empty_store_has_all_columns(tmp_path):
@@ -87,7 +132,8 @@ def test_one_sweep_writes_and_all_may_read(path):
         )
         with pytest.raises(OSError, match=message):
             Store(path, RESULTS)
-        program = f"from fastlazy.sweeps.store import *; print(len(load({str(path)!r}))); Store({str(path)!r}, {{}})"
+        program = "from fastlazy.sweeps import store, tables; "
+        program += f"print(len(tables.load({str(path)!r}))); store.Store({str(path)!r}, {{}})"
         child = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
         assert child.stdout == "3\n"
         assert child.stderr.splitlines()[-1].startswith("OSError: another sweep is writing to the store")
@@ -187,7 +233,7 @@ def test_a_full_disk_keeps_what_was_finished(tmp_path):
     assert 10 < len(kept) < 1000
     assert set(kept["status"]) == {"done"}
     with Store(path, RESULTS) as db:
-        assert len(db.statuses()) == len(kept)
+        assert len(dict(db.statuses())) == len(kept)
 
 
 def be_bound_by_permissions():
@@ -251,11 +297,9 @@ def test_many_rows(tmp_path):
     path = tmp_path / "sweep.sqlite"
     cells = grid(regime="RF", d=2, N=range(1, 123), draw=range(100))
     with Store(path, RESULTS) as db:
-        db._db.execute("BEGIN")  # one transaction, for once
         rows = [row(cell) for cell in reversed(cells)]
         for found in rows:
             db.record(found)
-        db._db.execute("COMMIT")
-        assert list(db.table(found["id"] for found in rows)["id"]) == [found["id"] for found in rows]
+        assert list(db.table([found["id"] for found in rows])["id"]) == [found["id"] for found in rows]
     table = load(path)
     assert list(zip(table["N"], table["draw"], strict=True)) == [(cell["N"], cell["draw"]) for cell in cells]

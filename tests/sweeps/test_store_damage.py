@@ -11,7 +11,8 @@ import pytest
 from stored import CELLS, path, row  # noqa: F401  (a fixture)
 
 from fastlazy.sweeps.measure import RESULTS
-from fastlazy.sweeps.store import Store, load
+from fastlazy.sweeps.store import Store
+from fastlazy.sweeps.tables import load
 
 FLIPS = 120
 
@@ -38,7 +39,7 @@ def heal(place):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         with Store(place, RESULTS) as db:
-            assert len(db.statuses()) == len(load(place))
+            assert len(dict(db.statuses())) == len(load(place))
     return load(place), any("were not as they had been written" in str(warning.message) for warning in caught)
 
 
@@ -92,7 +93,7 @@ def test_a_row_that_was_edited_is_told_moved_and_free_to_be_measured_again(path)
     with pytest.warns(RuntimeWarning, match=r"1 rows of the store .*They are in its table 'damaged' now"):
         db = Store(path, RESULTS)
     with db:
-        assert len(db.statuses()) == 2
+        assert len(dict(db.statuses())) == 2
         db.record(row(CELLS[0]))
     assert list(load(path)["ratio"]) == [1 / 6] * 3
     with closing(sqlite3.connect(path)) as db:
@@ -116,7 +117,7 @@ def test_an_edit_that_is_meant_is_kept(path):
     edit(path, "UPDATE cells SET ratio = 0.5, checksum = 'edited' WHERE regime = 'RF'")
     assert sorted(load(path)["ratio"]) == [1 / 6, 1 / 6, 0.5]
     with Store(path, RESULTS) as db:
-        assert len(db.statuses()) == 3
+        assert len(dict(db.statuses())) == 3
 
 
 def test_a_store_without_checksums_is_read_and_given_them(path):
@@ -127,7 +128,7 @@ def test_a_store_without_checksums_is_read_and_given_them(path):
     table = load(path)
     assert sorted(table["status"]) == ["diverged", "done", "done"]  # training that diverged was done
     with Store(path, RESULTS) as db:
-        assert sorted(db.statuses().values()) == ["diverged", "done", "done"]
+        assert sorted(dict(db.statuses()).values()) == ["diverged", "done", "done"]
     pd.testing.assert_frame_equal(load(path), table)
     edit(path, "UPDATE cells SET seconds = 0.25 WHERE regime = 'RF'")
     with pytest.raises(ValueError, match="not as they were written"):

@@ -9,7 +9,8 @@ import pytest
 from fastlazy.risk.nn import nn_risk
 from fastlazy.sweeps import measure
 from fastlazy.sweeps.cells import canonical_cell, cell_stream, cell_target
-from fastlazy.sweeps.driver import plan_sweep, run_sweep
+from fastlazy.sweeps.driver import run_sweep
+from fastlazy.sweeps.planning import plan_sweep
 from fastlazy.targets.library import exponential_target
 from fastlazy.training.fit_nn import fit_nn
 from fastlazy.training.flow import nn_flow
