@@ -6,8 +6,16 @@ import edges
 import numpy as np
 import pytest
 
+from fastlazy._core import gram
 from fastlazy.kernels import operands
 from fastlazy.training import loop
+
+
+@pytest.fixture(autouse=True)
+def smaller_parts(monkeypatch):
+    """Features are made for fewer neurons at a time, so that smaller sizes go in several parts; nothing compiled knows."""
+    monkeypatch.setattr(gram, "INNER", 20 * gram.ROWS)
+
 
 TOLERANCE = {np.float64: 1e-12, np.float32: 1e-5}  # relative to the largest entry
 DTYPES = [np.float32, np.float64]
