@@ -13,7 +13,7 @@ from fastlazy.training import loop
 
 @pytest.fixture(autouse=True)
 def smaller_parts(monkeypatch):
-    """Features are made for fewer neurons at a time, so that smaller sizes go in several parts; nothing compiled knows."""
+    """Features are made for fewer neurons at a time, so that smaller sizes go in several parts."""
     monkeypatch.setattr(gram, "INNER", 20 * gram.ROWS)
 
 
