@@ -195,7 +195,7 @@ def _training_on_classes(n, m, N, d, dtype, *, threads=None, **_):
     rng, samples, key = np.random.default_rng([N, d]), 3 * m + min(n, m - 1), np.uint64(6)
     spreads = np.sqrt(1 + np.outer((-1, 1), np.linspace(-0.5, 1, d)))
     a = {"signs": rng.choice([-1.0, 1.0], N), "free": rng.standard_normal(N)}.get(layer, np.ones(N))
-    rates = np.tile((2e-3 / (d * N), 5e-3 / (N if layer == "free" else N * N), 2e-2), (4 if samples > 3 * m else 3, 1))
+    rates = np.tile((1e-2 / (d * N), 5e-3 / (N if layer == "free" else N * N), 2e-2), (4 if samples > 3 * m else 3, 1))
     for activation, functions in ((get_activation("square"), naive_gram.ACTIVATIONS["square"]), (sigma, twin)):
         network = core_sgd.pack(W.astype(float), a, 1.0, 0.1, np.dtype(dtype))
         moving = None if activation.is_square else N
