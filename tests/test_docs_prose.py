@@ -282,9 +282,9 @@ def test_what_is_seen_of_lazy_training_of_relu(tmp_path, capsys):
 
 @pytest.mark.slow
 def test_what_is_seen_of_lazy_training_at_full_size():
-    said("docs/lazy.md", "at d = 450, N = 225 to .013")
+    said("docs/lazy.md", "at d = 450, N = 225 to .0145")
     ends = lazy_runs.scale_runs(450, 225, [0.01, 1.0, 1000.0], 0).ends
-    assert (ends["risk"] - ends["reachable"]).abs().max() < 0.0135
+    assert (ends["risk"] - ends["reachable"]).abs().max() < 0.0145
 
 
 @pytest.mark.slow
