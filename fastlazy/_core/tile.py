@@ -11,7 +11,7 @@ The layouts of A, P and C, and how they are padded, are those of `layout`. All t
 three functions at the end, `multiply_panels`, `multiply` and `add_transposed`: they alone know how tall a tile is.
 
 A panel is read once for each tile of a block, the first time from memory. So that this first tile need not wait, those
-of the panel before ask for it ahead of time, one line of the cache every four steps, into the second cache.
+of the panel before ask for it ahead of time, one line of the cache every four steps.
 """
 
 from __future__ import annotations
@@ -77,9 +77,8 @@ def _tile(height: int, vectors: int, layout: str, accumulate: bool) -> Any:
             entry = builder.block
             loop = builder.append_basic_block("tile.loop")
             done = builder.append_basic_block("tile.done")
-            between = (
-                builder.sdiv(a_steps, i64(INTERLEAVE)) if layout == "panels" else i64(step)
-            )  # from one k to the next
+            # from one k to the next
+            between = builder.sdiv(a_steps, i64(INTERLEAVE)) if layout == "panels" else i64(step)
             builder.branch(loop)
 
             builder.position_at_end(loop)
