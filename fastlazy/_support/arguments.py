@@ -239,8 +239,8 @@ def check_float_dtype(value: Any) -> np.dtype[Any]:
         If it is another dtype.
     """
     try:
-        # NumPy takes None for float64, and an array for its own dtype.
-        if value is None or (hasattr(value, "dtype") and not isinstance(value, type)):
+        # NumPy takes None for float64, an array for its own dtype, and bytes for the name that they spell.
+        if value is None or isinstance(value, bytes) or (hasattr(value, "dtype") and not isinstance(value, type)):
             raise TypeError
         dtype = np.dtype(value)
     except (TypeError, ValueError):
