@@ -20,7 +20,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from fastlazy._core.jit import jit
-from fastlazy._core.layout import aligned_zeros, ceil_div, padded, pointer
+from fastlazy._core.layout import aligned_zeros, allocate_panels, ceil_div, padded, pointer
 from fastlazy._core.loops import call_loop
 from fastlazy._core.moves import copy_row, copy_to_row, fill_panel, turn
 from fastlazy._core.team import meet, take
@@ -72,6 +72,20 @@ def allocate_blocks(width: int, members: int, dtype: Any) -> np.ndarray:
     return aligned_zeros((members, PANELS + 1, ROWS, width), dtype)
 
 
+def allocate_turned(d: int, members: int, dtype: Any) -> np.ndarray:
+    """Scratch (members, panels, d4, width): `ROWS` rows of length d as the columns of panels, for each member."""
+    return aligned_zeros((members, *allocate_panels(ROWS, d, dtype).shape), dtype)
+
+
+@jit
+def turn_rows(A, start, stop, panels):
+    """Write rows start to stop of A (n, d) as columns of *panels* (panels, d4, width), in place."""
+    width = panels.shape[2]
+    for p in range(ceil_div(stop - start, width)):
+        first = start + p * width
+        turn(A, first, 0, min(width, stop - first), A.shape[1], panels[p], 0, 0)
+
+
 @jit
 def fill_operand(member, members, board, A, operand):
     """Fill *operand* with A (n, k), in place."""
@@ -83,23 +97,27 @@ def fill_operand(member, members, board, A, operand):
 
 
 @jit
-def fill_features(member, members, board, inner, begin, count, outer, loop, features, errors):
+def fill_features(member, members, board, inner, begin, count, outer, loop, turned, features, errors):
     """Fill the operand *features* (outer, inner) with sigma of the inner products of two sets of rows, in place.
 
-    The operand *inner* holds *count* of them from row *begin* on, the inner index of the features; the operand *outer*
-    holds the others. *loop* is the address of sigma's loop (see `loops`). Each member counts in *errors* (members,) the
-    errors that sigma raised for it.
+    The matrix *inner* (rows, d) holds *count* of them from row *begin* on, the inner index of the features; the operand
+    *outer* holds the others. *loop* is the address of sigma's loop (see `loops`), and *turned* scratch (see
+    `allocate_turned`). Each member counts in *errors* (members,) the errors that sigma raised for it.
     """
     outers, d4, width = outer.shape
     chunks = ceil_div(count, ROWS)
+    rows, held = turned[member], -1
     item = take(board, outers * chunks, member, members)
     while item < outers * chunks:
         # In this order inner rows stay in the cache while panels, which are smaller, come and go.
         chunk, p = divmod(item, outers)
         start, stop = chunk * ROWS, min((chunk + 1) * ROWS, count)
+        if chunk != held:
+            turn_rows(inner, begin + start, begin + stop, rows)
+            held = chunk
         panel, end = features[p], padded(stop)
         ahead = outer[min(p + 1, outers - 1)]
-        multiply_panels(inner, begin + start, begin + end, outer[p], 0, d4, False, panel[start:], ahead, 0)
+        multiply_panels(rows, 0, end - start, outer[p], 0, d4, False, panel[start:], ahead, 0)
         if not call_loop(loop, pointer(panel, start * width), (stop - start) * width):
             errors[member] += 1
         for k in range(stop, end):
@@ -109,20 +127,25 @@ def fill_features(member, members, board, inner, begin, count, outer, loop, feat
 
 
 @jit
-def fill_bits(member, members, board, inner, count, outer, scratch, signs, bits):
+def fill_bits(member, members, board, inner, outer, turned, scratch, signs, bits):
     """Set bit i % 64 of bits[j, i // 64] where row i of *inner* and row j of *outer* have a product > 0, in place.
 
-    *inner*, *count*, *outer* as in `fill_features`; scratch (members, 64, width); signs (members, width) and bits
+    *inner*, *outer*, *turned* as in `fill_features`; scratch (members, 64, width); signs (members, width) and bits
     (rows of outer, words) uint64.
     """
     outers, d4, width = outer.shape
+    count = len(inner)
     words = ceil_div(count, WORD)
+    rows, held = turned[member], -1
     item = take(board, outers * words, member, members)
     while item < outers * words:
         word, p = divmod(item, outers)  # the order is that of `fill_features`, for the same reason
         start, stop = word * WORD, min((word + 1) * WORD, count)
+        if word != held:
+            turn_rows(inner, start, stop, rows)
+            held = word
         Z, ahead = scratch[member], outer[min(p + 1, outers - 1)]
-        multiply_panels(inner, start, padded(stop), outer[p], 0, d4, False, Z, ahead, 0)
+        multiply_panels(rows, 0, padded(stop - start), outer[p], 0, d4, False, Z, ahead, 0)
         row = signs[member]
         row[:] = 0
         for i in range(stop - start):

@@ -22,6 +22,11 @@ Seed: TypeAlias = int | np.random.SeedSequence | np.random.Generator | None
 _LARGEST_COUNT = 10**15
 
 
+def largest_entry(rows: Array) -> float:
+    """The largest modulus of an entry, without a copy of all moduli; NaN if one is."""
+    return float(np.maximum(rows.max(), -rows.min()))
+
+
 def check_array(name: str, value: ArrayLike, ndim: int | tuple[int, ...], dtype: Any = np.float64) -> Array:
     """*value* as a finite C-contiguous array of *dtype* with one of the numbers of dimensions *ndim*.
 
@@ -58,8 +63,8 @@ def check_array(name: str, value: ArrayLike, ndim: int | tuple[int, ...], dtype:
         raise ValueError(f"{name} is empty, got shape {array.shape}; pass at least one row and one column")
     with np.errstate(over="ignore"):  # of long doubles: found below
         array = np.asarray(array, dtype, order="C")
-    bad = array.size - int(np.count_nonzero(np.isfinite(array)))
-    if bad:
+    if not np.isfinite(largest_entry(array)):
+        bad = array.size - int(np.count_nonzero(np.isfinite(array)))
         where = np.unravel_index(int(np.argmin(np.isfinite(array))), array.shape)
         index = ", ".join(str(int(i)) for i in where)
         raise ValueError(

@@ -120,8 +120,7 @@ def _add_features(together: Team, X: Array, W: Array, function: Any, origin: Arr
     """Fill *out* with sum_i t_i(x) t_i(y), t_i = f(<w_i, x>) - o_i, times <x, y> if *how* says so, in place."""
     samples = operand(together, X)
     result = _Result(Blocks(together, out, symmetric=True), np.zeros((1, samples.shape[0] * samples.shape[2])))
-    layers = operand(together, W), len(W)
-    for neurons, (held,) in features_of_neurons(together, function, layers, [(samples, len(X))], result.blocks.errors):
+    for neurons, (held,) in features_of_neurons(together, function, W, [(samples, len(X))], result.blocks.errors):
         part, first, last = np.ascontiguousarray(origin[neurons]), neurons.start == 0, neurons.stop == len(W)
         together(shift_features, part, np.zeros(result.moments.shape[1], X.dtype), held)
         together(core.add_moments, held, len(part), part[None].astype(np.float64), result.moments)
@@ -133,7 +132,7 @@ def _add_features(together: Team, X: Array, W: Array, function: Any, origin: Arr
 def _count_bits(together: Team, X: Array, W: Array, blocks: Blocks) -> tuple[Array, float]:
     """Fill the result with T(x, y) <x, y> for slopes that are 0 or 1 and their exact means, in place; v (n,) and q."""
     samples, out = operand(together, X), blocks.out
-    bits = slope_bits(together, (operand(together, W), len(W)), samples)
+    bits = slope_bits(together, W, samples)
     blocks.add(samples, samples, bits=(bits, bits))
     counts: Array = out.mean(axis=0, dtype=np.float64)  # sum_i o_i s_i(x), exact as *out* holds whole numbers
     q = float(counts.mean())

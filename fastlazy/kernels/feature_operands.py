@@ -13,13 +13,13 @@ from fastlazy._core.loops import loop_address
 from fastlazy._core.shift import shift_features
 from fastlazy._support.arguments import Array
 from fastlazy._support.threads import Team
-from fastlazy.kernels.operands import operand
+from fastlazy.kernels.operands import matrix, operand
 
 Counts: TypeAlias = np.ndarray[Any, np.dtype[np.signedinteger[Any]]]
 
 
 def features_of_neurons(
-    together: Team, function: Any, neurons: tuple[Array, int], samples: list[tuple[Array, int]], errors: Counts
+    together: Team, function: Any, W: Array, samples: list[tuple[Array, int]], errors: Counts
 ) -> Iterator[tuple[slice, list[Array]]]:
     """The features function(<w_i, x>) of all samples, for at most `core.INNER` neurons at a time.
 
@@ -27,8 +27,7 @@ def features_of_neurons(
     ----------
     together : Team
     function : compiled function of one number
-    neurons : (operand, int)
-        The rows of W, and N.
+    W : ndarray, shape (N, d)
     samples : list of (operand, int)
         One or two sets of samples, and how many samples each has.
     errors : ndarray, shape (members,)
@@ -40,14 +39,15 @@ def features_of_neurons(
         Which neurons, and their features for each set: with a row for each sample, and a column for each of
         these neurons. The next step overwrites them.
     """
-    (W, N), dtype = neurons, neurons[0].dtype
+    (N, d), dtype, rows = W.shape, W.dtype, matrix(W)
     loop = loop_address(function, dtype)
     most = core.ROWS * -(-N // (core.ROWS * -(-N // core.INNER)))  # all parts as large as the last one
     held = [allocate_panels(n, min(N, most), dtype) for _, n in samples]
+    turned = core.allocate_turned(d, together.members, dtype)
     for start in range(0, N, most):
         stop = min(start + most, N)
         for (points, _), features in zip(samples, held, strict=True):
-            together(core.fill_features, W, start, stop - start, points, loop, features, errors)
+            together(core.fill_features, rows, start, stop - start, points, loop, turned, features, errors)
         yield slice(start, stop), held
 
 
@@ -68,29 +68,31 @@ class FeaturesOfSamples:
     def __init__(self, together: Team, function: Any, W: Array, origin: Array | None, most: int) -> None:
         self.together, self.loop, self.W = together, loop_address(function, W.dtype), operand(together, W)
         self.held = allocate_panels(len(W), most, W.dtype)
+        self.turned = core.allocate_turned(W.shape[1], together.members, W.dtype)
         self.columns = self.held.shape[0] * self.held.shape[2]  # N, and padding
         self.origin = None if origin is None else np.append(origin, np.zeros(self.columns - len(W), W.dtype))
 
-    def fill(self, samples: Array, count: int, errors: Counts) -> Array:
-        """The operand whose columns are the features of *count* samples; the next call overwrites it.
+    def fill(self, samples: Array, errors: Counts) -> Array:
+        """The operand whose columns are the features of *samples* (count, d); the next call overwrites it.
 
         *errors* (members,) counts what the function raises, in place.
         """
-        self.together(core.fill_features, samples, 0, count, self.W, self.loop, self.held, errors)
+        rows, count = matrix(samples), len(samples)
+        self.together(core.fill_features, rows, 0, count, self.W, self.loop, self.turned, self.held, errors)
         if self.origin is not None:
             self.together(shift_features, np.zeros(count, self.origin.dtype), self.origin, self.held)
         return self.held
 
 
-def slope_bits(together: Team, neurons: tuple[Array, int], samples: Array) -> Any:
+def slope_bits(together: Team, W: Array, samples: Array) -> Any:
     """The slopes step(<w_i, x>) as bits, (samples and padding, words), `core.WORD` neurons to a word.
 
-    *neurons* is the operand of the rows of W, and N; *samples* is that of the samples.
+    *samples* is the operand of the samples x.
     """
-    W, N = neurons
     panels, _, width = samples.shape
-    bits = np.zeros((panels * width, -(-N // core.WORD)), np.uint64)
+    bits = np.zeros((panels * width, -(-len(W) // core.WORD)), np.uint64)
     products = aligned_zeros((together.members, core.WORD, width), W.dtype)
     signs = aligned_zeros((together.members, width), np.uint64)
-    together(core.fill_bits, W, N, samples, products, signs, bits)
+    turned = core.allocate_turned(W.shape[1], together.members, W.dtype)
+    together(core.fill_bits, matrix(W), samples, turned, products, signs, bits)
     return bits

@@ -197,7 +197,7 @@ def _with_features(
         maker = FeaturesOfSamples(together, function, W, origin, min(SAMPLES, padded(len(X))))
         errors = np.zeros(together.members, np.int64)
         for start, rows in _parts(X):
-            held = maker.fill(operand(together, rows), len(rows), errors)
+            held = maker.fill(rows, errors)
             _check_finite("features", held[:, : len(rows)], errors, sigma, W.dtype)
             use(together, held, slice(start, start + len(rows)), start == 0)
 

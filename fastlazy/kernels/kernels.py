@@ -19,7 +19,7 @@ from fastlazy.activations.activation import Activation
 from fastlazy.activations.builtin import check_activation
 from fastlazy.kernels.feature_operands import features_of_neurons, slope_bits
 from fastlazy.kernels.operands import Blocks, check_out, check_products, dtype_of, operand, overflow_remedy, threads
-from fastlazy.kernels.prepared import PreparedWeights, checked_weights, neurons_of
+from fastlazy.kernels.prepared import PreparedWeights, checked_weights
 
 
 def rf_kernel(
@@ -156,8 +156,7 @@ def _add_features(together: Team, problem: _Problem, function: Any, blocks: Bloc
     N = len(problem.W)
     sets = [(operand(together, rows), len(rows)) for rows in (problem.X, problem.Y) if rows is not None]
     others = sets[0][0], sets[-1][0]
-    layers = neurons_of(together, problem.given, problem.W)
-    for neurons, held in features_of_neurons(together, function, (layers, N), sets, blocks.errors):
+    for neurons, held in features_of_neurons(together, function, problem.W, sets, blocks.errors):
         first, last = neurons.start == 0, neurons.stop == N
         k = padded(neurons.stop - neurons.start)
         blocks.add(held[0], held[-1], k=k, begin=first, finish=last, how=how, scale=1 / N, others=others)
@@ -167,9 +166,8 @@ def _count_bits(together: Team, problem: _Problem, blocks: Blocks) -> None:
     """Fill the result with <x, y> times the share of neurons that both x and y switch on, in place."""
     X = operand(together, problem.X)
     Y = X if problem.Y is None else operand(together, problem.Y)
-    layers = neurons_of(together, problem.given, problem.W), len(problem.W)
-    left = slope_bits(together, layers, X)
-    right = left if Y is X else slope_bits(together, layers, Y)
+    left = slope_bits(together, problem.W, X)
+    right = left if Y is X else slope_bits(together, problem.W, Y)
     blocks.add(X, Y, how=core.TIMES, scale=1 / len(problem.W), bits=(left, right), others=(X, Y))
 
 

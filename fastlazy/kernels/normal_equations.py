@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastlazy._core import gram as core
-from fastlazy._core.layout import allocate_panels, padded
-from fastlazy._support.arguments import Array, check_array, check_columns, shown
+from fastlazy._core.layout import padded
+from fastlazy._support.arguments import Array, check_array, check_columns, largest_entry, shown
 from fastlazy.activations.activation import Activation
 from fastlazy.activations.builtin import check_activation
 from fastlazy.kernels.feature_operands import FeaturesOfSamples
-from fastlazy.kernels.operands import Blocks, check_products, dtype_of, largest_entry, overflow_remedy, threads
+from fastlazy.kernels.operands import Blocks, check_products, dtype_of, overflow_remedy, threads
 
 
 def rf_normal_equations(
@@ -116,11 +116,9 @@ def _sums(
         maker = FeaturesOfSamples(together, sigma.compiled, W, origin, core.INNER)
         moments = np.zeros((targets, maker.columns))
         blocks = Blocks(together, Gram, symmetric=True)
-        samples = allocate_panels(core.INNER, d, dtype)
         for rows, responses in _chunks(first, stream, d, targets, dtype, W):
             count = len(rows)
-            together(core.fill_operand, rows, samples)
-            features = maker.fill(samples, count, blocks.errors)
+            features = maker.fill(rows, blocks.errors)
             blocks.add(features, features, k=padded(count), begin=n == 0, finish=False)
             together(core.add_moments, features, count, responses, moments)
             n += count

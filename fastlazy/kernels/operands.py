@@ -12,7 +12,7 @@ import numpy as np
 
 from fastlazy._core import gram as core
 from fastlazy._core.layout import allocate_panels
-from fastlazy._support.arguments import Array, check_flag
+from fastlazy._support.arguments import Array, check_flag, largest_entry
 from fastlazy._support.threads import Team, share_threads, team
 
 _SHARE = 2e6  # multiply-adds that are worth starting a thread for
@@ -84,11 +84,16 @@ def scratch(together: Team, width: int, dtype: Any) -> Array:
     return core.allocate_blocks(width, together.members, dtype)
 
 
-def operand(together: Team, matrix: Array) -> Array:
+def matrix(rows: Array) -> Array:
+    """A matrix as the core takes it: a copy of one that has gaps, or that cannot be written to, another type there."""
+    return np.require(rows, requirements=["C", "W"])
+
+
+def operand(together: Team, rows: Array) -> Array:
     """A matrix (n, k) as an operand of the core: its rows as the columns of panels (panels, k4, width)."""
-    n, k = matrix.shape
-    result = allocate_panels(n, k, matrix.dtype)
-    together(core.fill_operand, np.ascontiguousarray(matrix), result)
+    n, k = rows.shape
+    result = allocate_panels(n, k, rows.dtype)
+    together(core.fill_operand, matrix(rows), result)
     return result
 
 
@@ -104,11 +109,6 @@ def dtype_of(*arrays: Any) -> np.dtype[Any]:
     """float32 if all arrays are, else float64."""
     single = all(getattr(array, "dtype", None) == np.float32 for array in arrays if array is not None)
     return np.dtype(np.float32 if single else np.float64)
-
-
-def largest_entry(rows: Array) -> float:
-    """The largest modulus of an entry, without a copy of all moduli."""
-    return max(float(rows.max()), -float(rows.min()))
 
 
 def check_products(X: Array, W: Array, size: float | None = None) -> None:

@@ -107,7 +107,7 @@ def test_moments_of_known_functions(name):
 def test_moments_of_drawn_functions(seed):
     """Four functions a seed, at lengths from 1e-12 to 1e6."""
     rng = np.random.default_rng(seed)
-    for _ in range(10):
+    for _ in range(4):
         function = drawn(rng)
         lengths = [*np.geomspace(1e-12, 1e6, 10), *10 ** rng.uniform(-2, 2, 4)]
         error, where = worst_error(function, activation(function), lengths, [*ANGLES, rng.uniform(0, 0.3)])

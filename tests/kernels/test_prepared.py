@@ -1,4 +1,4 @@
-"""Weights that are laid out once give the bits of those that are laid out in each call."""
+"""Weights that are checked once give the bits of those that are checked in each call."""
 
 import numpy as np
 import pytest
