@@ -19,7 +19,7 @@ from fastlazy.activations.nt_pairs import differentiated
 from fastlazy.activations.rf_pairs import Indices, steep_pairs, unit_rows
 from fastlazy.activations.slopes import Slopes, slopes_at
 from fastlazy.activations.units import in_own_unit, times_power
-from fastlazy.kernels.operands import dtype_of, in_panels, operand, scratch, threads
+from fastlazy.kernels.operands import Blocks, dtype_of, in_panels, operand, scratch, threads
 
 _TERMS = 64
 _NEEDLE = 1e-2  # E[G^2 sigma'^2] over E sigma'^2
@@ -222,6 +222,27 @@ def rotate(gram: TangentGram, basis: Array) -> TangentGram:
     with threads(unit.size, gram.parallel) as together:
         both = operand(together, rows), operand(together, rows.T)
     return gram._replace(unit=unit, mean=(gram.mean @ basis).astype(gram.mean.dtype), operand=both[0], columns=both[1])
+
+
+def times_directions(gram: TangentGram, T: Array) -> Array:
+    """U T for the directions U (N, d) and a symmetric T (d, d)."""
+    out = np.empty_like(gram.unit)
+    with threads(out.size * float(len(T)), gram.parallel) as together:
+        Blocks(together, out, symmetric=False).add(gram.operand, operand(together, T))
+    return out
+
+
+def directions_times(gram: TangentGram, left: Array, b: Array, right: Array) -> Array:
+    """U^T Y (d, d), Y = diag(left) b + diag(right) U, for the directions U (N, d), b (N, d), left and right (N,)."""
+    d, Y, width = b.shape[1], np.zeros_like(gram.columns), gram.columns.shape[2]
+    for first in range(0, d, width):  # what is written stays in the cache for the second term
+        columns, panel = slice(first, min(first + width, d)), Y[first // width, : len(b), : min(width, d - first)]
+        np.multiply(left[:, None], b[:, columns], out=panel)
+        panel += right[:, None] * gram.unit[:, columns]
+    out = np.empty((d, d), b.dtype)
+    with threads(b.size * float(d), gram.parallel) as together:
+        Blocks(together, out, symmetric=False).add(gram.columns, Y)
+    return out
 
 
 def dense(gram: TangentGram) -> Array:

@@ -21,6 +21,7 @@ from fastlazy.activations.activation import Activation
 from fastlazy.kernels.nt_gram import (
     TangentGram,
     dense,
+    rotate,
     tangent_gram,
     tangent_product,
     tangent_rounding,
@@ -180,13 +181,13 @@ def _preconditioner(
         gram = tangent_gram(tangent_slopes(rows, sigma), np.dtype(np.float64), True, parallel)
     if features.frame is None:
         model = model_of(gram, ridge)
-        undo = inverse(model, gram.unit @ model.basis)
+        undo = inverse(model, rotate(gram, model.basis))
         return lambda R: undo(R @ model.basis) @ model.basis.T, model.margin
     V, root, Z = np.linalg.svd(features.frame)
     noise = max(float(np.mean(gram.squares - gram.g[:, 0] ** 2)), EPS * float(np.max(gram.squares)))
     weight = root**2 + ridge / noise
     share = min(float(np.mean(ridge / noise / weight)), 1 - EPS)
     model = model_of(gram, noise * share / (1 - share))
-    undo = inverse(model, gram.unit @ model.basis)
+    undo = inverse(model, rotate(gram, model.basis))
     turned = (V / np.sqrt(weight)) @ Z @ model.basis
     return lambda R: undo(R @ turned) @ turned.T, model.margin

@@ -18,7 +18,7 @@ from scipy.sparse.csgraph import connected_components
 from fastlazy._support.arguments import Array
 from fastlazy._support.singular import EPS, solve_factored
 from fastlazy.activations.rf_pairs import steep_pairs
-from fastlazy.kernels.nt_gram import TangentGram, block_numbers
+from fastlazy.kernels.nt_gram import TangentGram, block_numbers, directions_times, times_directions
 from fastlazy.risk.nt_coarse import Low, near_inverse, solved
 
 _FLOOR = 1e-3  # the least noise of the preconditioner, as a share of E sigma'^2
@@ -122,22 +122,23 @@ def _factor(C: Array) -> Array:
         jitter *= 10
 
 
-def inverse(model: Model, unit: Array) -> Callable[[Array], Array]:
-    """The function R -> M^-1 R, R (N, d) and *unit* (N, d) in the eigenbasis of G.
+def inverse(model: Model, gram: TangentGram) -> Callable[[Array], Array]:
+    """The function R -> M^-1 R, R (N, d) and *gram* in the eigenbasis of G.
 
     By Woodbury's formula M^-1 = D^-1 - D^-1 F^T S^-1 F D^-1, F = (F_1, sqrt(2) F_2) and S = I + F D^-1 F^T, an operator
     on vectors v (d,) and symmetric T (d, d). S is nearly diagonal, and is inverted by conjugate gradients.
     """
     g_0, g_1, g_2, g_3 = model.g.T
+    unit = gram.unit
     solve = model.clusters.solve
 
     def low(b: Array) -> Low:
         along = np.einsum("ij,ij->i", unit, b)
-        T = unit.T @ (g_1[:, None] * b + (math.sqrt(1.5) * g_3 * along)[:, None] * unit)
+        T = directions_times(gram, g_1, b, math.sqrt(1.5) * g_3 * along)
         return Low(g_0 @ b + (math.sqrt(2) * g_2 * along) @ unit, (T + T.T) / math.sqrt(2))
 
     def high(part: Low) -> Array:
-        image = unit @ (math.sqrt(2) * part.T)
+        image = times_directions(gram, math.sqrt(2) * part.T)
         along = math.sqrt(1.5) * g_3 * np.einsum("ij,ij->i", unit, image) + math.sqrt(2) * g_2 * (unit @ part.v)
         image *= g_1[:, None]
         image += along[:, None] * unit

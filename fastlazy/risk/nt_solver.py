@@ -87,7 +87,7 @@ def solve_nt_risk(
             return ridge * float(np.vdot(b, b))
 
         problem = Problem(product, penalty, V, null_risk, tolerance, max_iterations, model.margin)
-        best = minimise(problem, inverse(model, gram.unit))
+        best = minimise(problem, inverse(model, gram))
         b, risk, hidden = best.b, best.risk, 0.0
         if warn_of_convergence(problem, best, 3):
             return risk
