@@ -84,12 +84,28 @@ def nt_lost(weights: Array, penalty: float) -> tuple[Array, Array]:
     size = float(np.abs(weights).max()) or 1.0
     if penalty == 0:
         unit, r = unit_rows(weights)
-        s, basis = right_singular(unit[r > 0])
-        return basis, ((s[:, None] == 0) & (s == 0)).astype(float)
+        rank, basis = row_space(unit[r > 0])
+        beyond = np.arange(len(basis)) >= rank
+        return basis, (beyond[:, None] & beyond).astype(float)
     s, basis = right_singular(weights / size)  # the size enters again in the strength, where nothing can overflow
     with np.errstate(over="ignore", under="ignore"):  # an infinite strength gives a share of zero, as it should
         strength = (s * (2 / np.sqrt(penalty)) * size) ** 2
         return basis, 1 / (1 + strength[:, None] + strength)
+
+
+def row_space(weights: Array) -> tuple[int, Array]:
+    """The rank of weights (N, d), and an orthonormal basis in rows (d, d) that begins with one of their row space.
+
+    By a QR factorization that takes the row next that is farthest from those before: a third of the time of an SVD.
+    """
+    N, d = weights.shape
+    if not weights.any():
+        return 0, np.eye(d)
+    if d < N:
+        weights = scipy.linalg.qr(weights, mode="r")[0][:d]
+    Q, R, _ = scipy.linalg.qr(weights.T, pivoting=True)
+    size = np.abs(R.diagonal())
+    return int(np.count_nonzero(size > zero_level(size[0], max(N, d)))), Q.T
 
 
 def right_singular(weights: Array) -> tuple[Array, Array]:
