@@ -150,13 +150,12 @@ def test_too_few_iterations_are_told(by_quadrature):
 
 @pytest.mark.slow
 def test_large_problems_in_parts_of_the_promise(by_quadrature):
-    """The error that is promised with 99 % holds at four sizes of each of four problems at N d = 4000, but for one."""
+    """The error that is promised with 99 % holds at four sizes of each of two problems at N d = 4000."""
     d, N = 50, 80
     target = fastlazy.exponential_target(d, rng=0)
-    n, missed = np.array([100.0, 1000.0, 3000.0, 20_000.0]), 0
-    for seed in range(4):
+    n = np.array([100.0, 1000.0, 3000.0, 20_000.0])
+    for seed in range(2):
         W = fastlazy.draw_weights(N, d, rng=seed)
         exact = fastlazy.nt_learning_curve(target, W, n, "relu", ridge=0.01)
         got = by_quadrature(target, W, n, "relu", ridge=0.01, tolerance=4e-3)
-        missed += int(np.any(np.abs(got / exact - 1) > 4e-3))
-    assert missed <= 1
+        assert np.abs(got / exact - 1).max() < 4e-3
