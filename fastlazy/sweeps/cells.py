@@ -149,7 +149,9 @@ def canonical_cell(cell: Mapping[str, Any]) -> dict[str, Any]:
     given = cell["regime"]
     regime = check_name("regime", given.upper() if isinstance(given, str) else given, REGIMES)
     target = check_cell_target("target", cell.get("target", COMMON["target"].default))
-    cell = {**cell, "target": target}
+    # Whoever passes the target itself has said what d is.
+    size = target.value.d if isinstance(target, Own) else len(target) if isinstance(target, list) else None
+    cell = ({} if size is None else {"d": size}) | {**cell, "target": target}
     keys = {**REGIMES[regime].keys, **(FAMILY_KEYS[target] if isinstance(target, str) else {})}
 
     if unknown := [str(name) for name in cell if name not in keys]:
@@ -158,11 +160,10 @@ def canonical_cell(cell: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError(f"a cell of regime {regime} needs {_listed(missing)} too; add what is missing")
     parameters = {name: key.check(name, cell.get(name, key.default)) for name, key in keys.items()}
     parameters |= {"regime": regime}
-    if isinstance(target, list) and len(target) != parameters["d"]:
-        raise ValueError(f"target has {len(target)} eigenvalues, but d = {parameters['d']}; pass d={len(target)}")
-    if isinstance(target, Own) and target.value.d != parameters["d"]:
-        d = target.value.d
-        raise ValueError(f"target {str(target)!r} has d = {d}, but the cell has d = {parameters['d']}; pass d={d}")
+    if size not in (None, parameters["d"]):
+        own = isinstance(target, Own)
+        has = f"{str(target)!r} has d = {size}, but the cell has" if own else f"has {size} eigenvalues, but"
+        raise ValueError(f"target {has} d = {parameters['d']}; pass d={size}, or leave it out")
     family = FAMILIES.get(target) if isinstance(target, str) else None
     if family is not None and family.check is not None:
         family.check(parameters["d"], **{name: parameters[name] for name in family.parameters})

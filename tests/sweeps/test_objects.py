@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import fastlazy
 from fastlazy.activations.activation import Activation
 from fastlazy.activations.builtin import get_activation
 from fastlazy.sweeps.cells import canonical_cell, cell_id, cell_target, check_cells, grid
@@ -229,3 +230,9 @@ def test_what_cannot_be_trained_is_told_before():
 def test_own_is_what_it_says():
     assert Own("a", "0" * 64, None) == Own("a", "0" * 64, 3)
     assert len({Own("a", "0" * 64, None), Own("a", "0" * 64, 3), Own("b", "0" * 64, 3)}) == 2
+
+
+@pytest.mark.parametrize("target", [fastlazy.QuadraticTarget([3.0, 1.0, 0.5]), [3.0, 1.0, 0.5]], ids=["object", "list"])
+def test_the_target_itself_says_what_d_is(target):
+    cell = {"regime": "RF", "N": 4, "target": target}
+    assert list(check_cells([cell])) == list(check_cells([{**cell, "d": 3}]))
