@@ -87,6 +87,14 @@ def best_of_signs(T, positive, negative):
     return best
 
 
+def learned_under_scale(W, alpha, B):
+    """alpha (S - S_0) for the best S of as many positive eigenvalues as W has rows, all a = 1; B >= 0."""
+    start = alpha * form(W, np.ones(len(W)))
+    values, vectors = np.linalg.eigh(B + start)
+    kept = sum(values[-k] * np.outer(vectors[:, -k], vectors[:, -k]) for k in range(1, len(W) + 1))
+    return kept - start
+
+
 def best_rf_of_relu(W, gram, B):
     """The part of degree two, as a matrix, of the best sum_i a_i relu(<w_i, x>) for <x, Bx>; *gram* (N, N) centred."""
     bends = np.linalg.norm(W, axis=1) / math.sqrt(2 * math.pi)  # E[relu(r G) (G^2 - 1)]

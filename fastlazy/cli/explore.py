@@ -18,7 +18,7 @@ each eigendirection, move at once. One file of HTML, which needs no network and 
 """
 _EPILOG = """\
 examples:
-  fastlazy explore                              half a minute at most, then the browser opens it
+  fastlazy explore                              writes the page and opens it in the browser
   fastlazy explore --out lecture.html --no-open
 """
 

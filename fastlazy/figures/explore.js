@@ -131,7 +131,7 @@ const shares = (() => {
     class: "lazy", r: Math.min(5, 2 + 120 / d), fill: LINES.lazy.color, cx: x(i + 1),
   }));
   const curves = Object.fromEntries(ORDER.slice(1).map((line) => [
-    line, draw(above, "path", { ...stroke(line), id: `share-${line}` }),
+    line, draw(above, "path", { ...stroke(line), id: `share-curve-${line}` }),
   ]));
   return (now) => {
     const top = now.spectrum.eigenvalues[0];
