@@ -212,8 +212,8 @@ byId("scale").value = data.scales.indexOf(1);
 byId("setting").textContent =
   `Target y = ⟨x, Bx⟩ + b₀ with x ~ N(0, I), d = ${data.d}. Infinitely many samples. Risk is the mean squared error.`;
 byId("source").textContent =
-  `fastlazy ${data.version}, ${"arXiv:1906.08899"} for the theorems; exponential spectrum and W₀ drawn with seed ${data.seed}. ` +
-  "Shares of small eigenvalues may lie outside of the chart. Keys: Tab chooses a control, arrows move it.";
+  `fastlazy ${data.version}. Theorems: arXiv:1906.08899. Exponential spectrum and W₀: seed ${data.seed}. ` +
+  "Shares of small eigenvalues may lie outside of the chart. Keys: Tab, arrows.";
 byId("controls").addEventListener("input", show);
 byId("controls").addEventListener("submit", (event) => event.preventDefault());
 show();

@@ -91,7 +91,7 @@ def spectra_of(d: int, seed: int) -> dict[str, tuple[str, str, QuadraticTarget]]
         "exponential": ("exponential", "λ iid Exp(1)", exponential_target(d, rng=seed)),
         "root": ("1/√k", "power law, λₖ = 1/√k", power_law_target(d, exponent=0.5)),
         "power": ("1/k", "power law, λₖ = 1/k", power_law_target(d)),
-        "spiked": ("spiked", f"{spikes} of λ = 10, the rest 1", spiked_target(d, n_spikes=spikes)),
+        "spiked": ("spiked", f"{spikes} of λ = 10, rest 1", spiked_target(d, n_spikes=spikes)),
         "flat": ("flat", "all λ = 1", identity_target(d)),
     }
 

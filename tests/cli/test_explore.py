@@ -3,6 +3,7 @@
 import json
 import re
 import webbrowser
+from pathlib import Path
 
 import pytest
 
@@ -60,3 +61,14 @@ def test_bad_arguments_are_explained(arguments, message, opened, tmp_path, capsy
     assert message in error
     assert opened == []
     assert not [*tmp_path.iterdir()]
+
+
+def test_the_documentation_names_what_is_drawn_by_default(monkeypatch):
+    asked = []
+    small = explore_tables.explore_data(3, 0)
+    monkeypatch.setattr(explore_tables, "explore_data", lambda d, seed: asked.append((d, seed)) or small)
+    assert main(["explore"]) == 0
+    assert asked == [(100, 0)]
+    page = (Path(__file__).resolve().parents[2] / "docs" / "quickstart.md").read_text()
+    for call in ("exponential_target(100, rng=0)", "draw_weights(100, 100, rng=0)", "d = 100 (`--d`)"):
+        assert call in page

@@ -144,7 +144,7 @@ def test_keys_on_the_controls_move_the_curves_to_the_right_values(page, data, tm
     assert shown(page, "scale-is") == "α = 10"
     check(page, data, exponential, widths[first + 3], alpha=10.0)
     press(page, "spectrum-exponential", "ArrowRight", 3)
-    assert shown(page, "law") == "1 of λ = 10, the rest 1"
+    assert shown(page, "law") == "1 of λ = 10, rest 1"
     check(page, data, spiked, widths[first + 3], alpha=10.0)
     press(page, "sigma-square", "ArrowRight")
     check(page, data, spiked, widths[first + 3], "relu")
