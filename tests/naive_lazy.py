@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import numpy as np
 import scipy.linalg
@@ -84,3 +85,37 @@ def best_of_signs(T, positive, negative):
         if np.sum(kept > 0) <= positive and np.sum(kept < 0) <= negative:
             best = min(best, 2 * np.sum(values[~np.array(keep)] ** 2))
     return best
+
+
+def learned_under_scale(W, alpha, B):
+    """alpha (S - S_0) for the best S of as many positive eigenvalues as W has rows, all a = 1; B >= 0."""
+    start = alpha * form(W, np.ones(len(W)))
+    values, vectors = np.linalg.eigh(B + start)
+    kept = sum(values[-k] * np.outer(vectors[:, -k], vectors[:, -k]) for k in range(1, len(W) + 1))
+    return kept - start
+
+
+def best_rf_of_relu(W, gram, B):
+    """The part of degree two, as a matrix, of the best sum_i a_i relu(<w_i, x>) for <x, Bx>; *gram* (N, N) centred."""
+    bends = np.linalg.norm(W, axis=1) / math.sqrt(2 * math.pi)  # E[relu(r G) (G^2 - 1)]
+    U = W / np.linalg.norm(W, axis=1, keepdims=True)
+    forms = [h / 2 * np.outer(u, u) for h, u in zip(bends, U, strict=True)]
+    a = np.linalg.lstsq(gram, [2 * np.sum(B * S) for S in forms], rcond=1e-12)[0]
+    return sum(a_i * S for a_i, S in zip(a, forms, strict=True))
+
+
+def best_nt_of_relu(W, gram, B):
+    """The same of the best sum_i <b_i, x> 1(<w_i, x> > 0); *gram* (N d, N d) centred."""
+    N, d = W.shape
+    U = W / np.linalg.norm(W, axis=1, keepdims=True)
+    unit = 1 / (2 * math.sqrt(2 * math.pi))
+
+    def form(b):
+        """By E[1(g > 0) g] = E[1(g > 0) (g^3 - g)] = 1 / sqrt(2 pi) along each u, and across it."""
+        return sum(
+            unit * (np.outer(b_i, u) + np.outer(u, b_i) - (b_i @ u) * np.outer(u, u))
+            for b_i, u in zip(b, U, strict=True)
+        )
+
+    forces = [2 * np.sum(B * form(e.reshape(N, d))) for e in np.eye(N * d)]
+    return form(np.linalg.lstsq(gram, forces, rcond=1e-12)[0].reshape(N, d))

@@ -11,6 +11,7 @@ from typing import Any
 
 from fastlazy._support.arguments import check_choice, check_count, check_real
 from fastlazy._support.files import replace_file, writable_folder
+from fastlazy.cli.options import parse_scales
 from fastlazy.cli.output import complain, load_matplotlib, save_figure, tell
 
 _FIGURES = ("scales", "training", "directions", "gap")
@@ -72,7 +73,7 @@ def run_lazy(arguments: argparse.Namespace) -> int:
         check_count("--seed", arguments.seed, 0)
         check_real("--ratio", arguments.ratio, 1.0)
         names = _parse_names(arguments.only, arguments.activation)
-        scales = _parse_scales(arguments.scales)
+        scales = None if arguments.scales is None else parse_scales("--scales", arguments.scales)
         out = writable_folder(arguments.out, _FILES)
         start = time.perf_counter()
         _draw_all(names, scales, arguments, out)
@@ -133,18 +134,6 @@ def _parse_names(text: str | None, activation: str) -> list[str]:
             f"{' or '.join(_GENERAL)}"
         )
     return names
-
-
-def _parse_scales(text: str | None) -> list[float] | None:
-    if text is None:
-        return None
-    try:
-        scales = sorted({float(part) for part in text.replace(",", " ").split()})
-    except ValueError:
-        scales = []
-    if not scales or not 0 < scales[0] <= scales[-1] <= 1e4:
-        raise ValueError(f"--scales must be numbers above 0, up to 10000, got {text!r}; try --scales 0.01,1,100")
-    return scales
 
 
 @contextmanager

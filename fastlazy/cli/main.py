@@ -6,7 +6,9 @@ import argparse
 from collections.abc import Sequence
 
 import fastlazy
+from fastlazy.cli.animate import add_animate_command
 from fastlazy.cli.curves import add_curves_command
+from fastlazy.cli.explore import add_explore_command
 from fastlazy.cli.figure import add_figure_command
 from fastlazy.cli.info import add_info_command
 from fastlazy.cli.lazy import add_lazy_command
@@ -26,6 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_figure_command(commands)
     add_curves_command(commands)
     add_lazy_command(commands)
+    add_explore_command(commands)
+    add_animate_command(commands)
     add_sweep_command(commands)
     add_merge_command(commands)
     add_status_command(commands)

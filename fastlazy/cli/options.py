@@ -39,3 +39,20 @@ def parse_counts(name: str, text: str, example: str) -> list[int]:
     if not counts or counts[0] < 1:
         raise ValueError(f"{name} must be numbers of at least 1, got {text!r}; try {name} {example}")
     return counts
+
+
+def parse_scales(name: str, text: str) -> list[float]:
+    """Different scales alpha, in order, from the *text* of the option *name*.
+
+    Raises
+    ------
+    ValueError
+        If it holds something else.
+    """
+    try:
+        scales = sorted({float(part) for part in text.replace(",", " ").split()})
+    except ValueError:
+        scales = []
+    if not scales or not 0 < scales[0] <= scales[-1] <= 1e4:
+        raise ValueError(f"{name} must be numbers above 0, up to 10000, got {text!r}; try {name} 0.01,1,100")
+    return scales

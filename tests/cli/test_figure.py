@@ -243,7 +243,9 @@ def test_unknown_arguments(arguments, message, capsys):
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["figure"], ["curves"], ["lazy"], ["sweep"], ["info"]], ids=lambda command: " ".join(command)
+    "command",
+    [[], ["figure"], ["curves"], ["lazy"], ["explore"], ["animate"], ["sweep"], ["info"]],
+    ids=lambda command: " ".join(command),
 )
 def test_help(command, capsys):
     with pytest.raises(SystemExit) as ended:
@@ -267,13 +269,15 @@ def test_help(command, capsys):
         ],
         "curves": ["--out", "--d", "--N", "--activation", "--ridges", "--sizes", "--draws", "--seed", "--workers"],
         "lazy": ["--out", "--d", "--scales", "--ratio", "--seed", "--only"],
+        "explore": ["--out", "--no-open", "--d", "--seed"],
+        "animate": ["--d", "--N", "--scales", "--seed"],
         "sweep": ["--store", "--executor", "--workers", "--export", "--rerun-failed", "--dry-run"],
     }.get(*command or ["none"], []):
         line = re.search(rf"\n  {option} .*(\n {{5,}}.*)*", printed)
         assert line, option
         assert "default" in line.group(), option
     if not command:
-        verbs = ["figure", "curves", "lazy", "sweep", "merge", "status", "info"]
+        verbs = ["figure", "curves", "lazy", "explore", "animate", "sweep", "merge", "status", "info"]
         assert re.search("".join(rf"\n +{verb} +\w.*" for verb in verbs), printed)
 
 

@@ -22,12 +22,14 @@ def command(draw: Draw) -> Call:
     folder = Path(draw.folder)
     store = small_store(folder)
     kind = draw.pick(["good", "odd", "bad"])
-    verb = draw.pick(["info", "sweep", "sweep", "sweep", "figure", "lazy", "status", "merge"])
+    verb = draw.pick(["info", "sweep", "sweep", "sweep", "figure", "lazy", "explore", "animate", "status", "merge"])
     arguments = {
         "info": [],
         "sweep": _sweep_file(draw, kind),
         "figure": ["--from", str(store)],
         "lazy": ["--only", "gap", "--d", "6"],
+        "explore": ["--no-open", "--d", "2", "--out", str(folder / "page.html")],
+        "animate": [str(folder / "film.gif"), "--d", "4", "--scales", "1"],
         "status": [str(store)],
         "merge": [str(folder / "out.sqlite"), str(store)],
     }[verb]
@@ -59,6 +61,8 @@ def command(draw: Draw) -> Call:
             "--ridge",
         ],
         "lazy": ["--d", "--scales", "--ratio", "--seed", "--only", "--out"],
+        "explore": ["--d", "--seed", "--out"],
+        "animate": ["--d", "--N", "--scales", "--seed"],
     }[verb]
     if verb == "sweep" and draw.chance(0.6):
         arguments = [*arguments, "--dry-run"]

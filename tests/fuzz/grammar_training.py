@@ -135,9 +135,12 @@ def _captured_limit(name: str) -> Entry:
         arguments = {"target": target(draw, d), "N": values.count(draw, draw.size(1, 9), odd=[10**15])}
         if name.startswith("nt"):
             maybe(draw, arguments, "refined", lambda: values.flag(draw))
+        maybe(draw, arguments, "activation", lambda: values.option(draw, ["square", "relu", "cos"]))
 
         def check(plain: Any, got: Any) -> str | None:
             all_of_it = plain["N"] >= (d if name.startswith("nt") else d * (d + 1) / 2)
+            if plain.get("activation", "square") != "square":
+                return None
             there = arguments["target"].value.eigenvalues != 0
             return oracles.differs(got[there], np.ones(there.sum()), 1e-10) if all_of_it else None
 
