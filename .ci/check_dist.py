@@ -83,7 +83,7 @@ def address_faults(metadata: Message, repository: str) -> Iterator[str]:
     if urls.get("Source") != f"https://github.com/{repository}":
         yield (
             f"this is {repository}, but Source in pyproject.toml is {urls.get('Source')}: replace that address in "
-            "pyproject.toml, CITATION.cff and CONTRIBUTING.md"
+            "pyproject.toml, CITATION.cff, CONTRIBUTING.md and .github/ISSUE_TEMPLATE/config.yml"
         )
 
 
