@@ -32,7 +32,7 @@ from fastlazy._support.arguments import (
     check_truth,
 )
 from fastlazy.activations.activation import Activation
-from fastlazy.activations.builtin import check_activation
+from fastlazy.activations.builtin import ActivationLike, check_activation
 from fastlazy.targets.mixture import GaussianMixture
 from fastlazy.targets.quadratic import QuadraticFunction
 from fastlazy.training.checkpoint import Checkpoint
@@ -75,7 +75,7 @@ def fit_nn(
     N: int,
     *,
     n_samples: int,
-    activation: str | Activation = "square",
+    activation: ActivationLike = "square",
     batch_size: int = 100,
     step_size: StepSize = "auto",
     second_layer: str | None = None,
@@ -102,7 +102,7 @@ def fit_nn(
         Neurons.
     n_samples : int
         Samples in all. The last minibatch is smaller if batch_size does not divide it.
-    activation : str or Activation
+    activation : str, Activation or function
         The non-linearity sigma; it must have a derivative.
     batch_size : int
         Samples of one step, b. The loss of a step is the mean squared error over them.
