@@ -15,6 +15,8 @@ from fastlazy._version import __version__ as __version__
 if TYPE_CHECKING:
     from fastlazy.activations.activation import Activation as Activation
     from fastlazy.activations.builtin import get_activation as get_activation
+    from fastlazy.activations.hermite import hermite_activation as hermite_activation
+    from fastlazy.activations.hermite import hermite_coefficients as hermite_coefficients
     from fastlazy.figures.risk_curves import plot_activations as plot_activations
     from fastlazy.figures.risk_curves import plot_risk_curves as plot_risk_curves
     from fastlazy.kernels.kernels import nt_kernel as nt_kernel
@@ -92,6 +94,8 @@ _MODULES = {
     "gap_target": "targets.gap",
     "get_activation": "activations.builtin",
     "grid": "sweeps.cells",
+    "hermite_activation": "activations.hermite",
+    "hermite_coefficients": "activations.hermite",
     "identity_target": "targets.library",
     "lazy_risk": "training.infimum",
     "linearize": "training.linearization",

@@ -100,7 +100,7 @@ def test_a_function_is_its_activation():
     assert identity(activation=bend) == identity(activation=Activation("bend", bend)) != identity(activation=SIGMA)
     assert identity(activation=bend, regime="NT") != identity(activation=bend)
     assert len(check_cells([{**RF, "activation": sigma} for sigma in (bend, bend, "tanh", np.tanh)])) == 2
-    with pytest.raises(ValueError, match="activation 'bend #.*' has no derivative, which regime NN"):
+    with pytest.raises(ValueError, match=r"activation 'bend #.*' has no derivative, which regime NN"):
         canonical_cell({**NN, "activation": bend})
 
 
