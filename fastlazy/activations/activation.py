@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from fastlazy._support.arguments import Array, check_array, shown
 from fastlazy._support.identity import described, digest
 from fastlazy._support.snapshot import content, snapshot
+from fastlazy._support.summaries import html_table
 from fastlazy.activations.closed_forms import BlockMoments, PairMoments
 from fastlazy.activations.refusals import refusal
 
@@ -89,6 +90,11 @@ class Activation:
 
     def __repr__(self) -> str:
         return f"Activation({self.name!r}, {'with' if self.derivative else 'without'} a derivative)"
+
+    def _repr_html_(self) -> str:
+        values = ", ".join(f"{value:.6g}" for value in self.values(np.array([-1.0, 0.0, 1.0])))
+        given = "none" if self.derivative is None else "known"
+        return html_table("Activation", {"name": self.name, "derivative": given, "values at -1, 0, 1": values})
 
     def __eq__(self, other: object) -> bool:
         return type(other) is type(self) and isinstance(other, Activation) and self._content == other._content

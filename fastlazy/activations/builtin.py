@@ -221,17 +221,18 @@ _BUILTINS: dict[str, Activation] = {activation.name: activation for activation i
 
 # Functions of NumPy, SciPy and Python that are named non-linearities.
 _FUNCTIONS: dict[Any, Activation] = {
-    function: _BUILTINS[name]
-    for name, functions in {
-        "square": [np.square],
-        "erf": [special.erf, math.erf],
-        "tanh": [np.tanh, math.tanh],
-        "sigmoid": [special.expit],
-        "sin": [np.sin, math.sin],
-        "cos": [np.cos, math.cos],
-        "exp": [np.exp, math.exp],
-    }.items()
-    for function in functions
+    np.square: _BUILTINS["square"],
+    special.erf: _BUILTINS["erf"],
+    math.erf: _BUILTINS["erf"],
+    np.tanh: _BUILTINS["tanh"],
+    math.tanh: _BUILTINS["tanh"],
+    special.expit: _BUILTINS["sigmoid"],
+    np.sin: _BUILTINS["sin"],
+    math.sin: _BUILTINS["sin"],
+    np.cos: _BUILTINS["cos"],
+    math.cos: _BUILTINS["cos"],
+    np.exp: _BUILTINS["exp"],
+    math.exp: _BUILTINS["exp"],
 }
 
 BUILTIN_NAMES = tuple(_BUILTINS)

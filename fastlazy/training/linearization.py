@@ -24,6 +24,7 @@ from numpy.typing import ArrayLike
 from fastlazy._support.arguments import Array, check_array, check_columns, check_real
 from fastlazy._support.blas import same_bits
 from fastlazy._support.rounding import check_finite
+from fastlazy._support.summaries import Facts, html_table, one_line
 from fastlazy.activations.activation import Activation
 from fastlazy.activations.builtin import ActivationLike, check_activation, get_activation
 from fastlazy.risk.projections import nt_form, rf_form
@@ -148,6 +149,17 @@ class Linearization:
     a: Array
     c: float
     activation: Activation = SQUARE
+
+    def __repr__(self) -> str:
+        return one_line(self, self._facts)
+
+    def _repr_html_(self) -> str:
+        return html_table(type(self).__name__, self._facts)
+
+    @property
+    def _facts(self) -> Facts:
+        N, d = self.W.shape
+        return {"N": N, "d": d, "activation": self.activation.name}
 
     @property
     def start(self) -> Function:
