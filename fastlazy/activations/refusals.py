@@ -11,7 +11,7 @@ _REASONS: tuple[tuple[str, str, str], ...] = (
     # "inner" is what the compiled layer calls the function itself.
     (
         r"Untyped global name 'inner'.*?<class '(?P<kind>[^']+)'>",
-        "it is a {kind}, into which numba cannot look",
+        "it is of type '{kind}', into which numba cannot look",
         "pass a lambda or a def of one number, in arithmetic and functions of math or NumPy",
     ),
     (

@@ -105,7 +105,7 @@ def test_what_is_no_activation_is_refused(value):
     [
         (
             functools.partial(math.pow, 2.0),
-            "^the function of activation 'partial' cannot be compiled by numba: it is a f",
+            "^the function of activation 'partial' cannot be compiled by numba: it is of ",
         ),
         (lambda x, y: x, "^the function of activation '<lambda>' cannot be compiled by numba: it takes .x, y."),
         (raising, "^the function of activation 'raising' raises OverflowError"),
@@ -125,5 +125,5 @@ def test_what_has_no_hash_is_refused_as_others_are():
         def __call__(self, x):
             return x
 
-    with pytest.raises(ValueError, match=r"^the function of activation 'Odd' cannot be compiled by numba: it is a "):
+    with pytest.raises(ValueError, match=r"^the function of activation 'Odd' cannot be compiled by numba: it is of "):
         check_activation(Odd())

@@ -30,10 +30,16 @@ class Callable:
 
 
 REFUSED = {
-    "a partial": (functools.partial(math.pow, 2.0), "it is a functools.partial, into which .*; pass a lambda or a def"),
-    "an object": (Callable(), r"it is a test_refusals\.Callable, into which numba cannot look; pass a lambda"),
-    "vectorize": (np.vectorize(math.tanh), "it is a numpy.vectorize, into which numba cannot look; pass a lambda"),
-    "a ufunc": (scipy.special.ndtr, "it is a numpy.ufunc, into which numba cannot look; pass a lambda"),
+    "a partial": (
+        functools.partial(math.pow, 2.0),
+        "it is of type 'functools.partial', into which .*; pass a lambda or a def",
+    ),
+    "an object": (Callable(), r"it is of type 'test_refusals\.Callable', into which numba cannot look; pass"),
+    "vectorize": (
+        np.vectorize(math.tanh),
+        "it is of type 'numpy.vectorize', into which numba cannot look; pass",
+    ),
+    "a ufunc": (scipy.special.ndtr, "it is of type 'numpy.ufunc', into which numba cannot look; pass a lambda"),
     "a helper": (
         lambda x: helper(x),
         r"it calls helper, which is not compiled; put @numba\.njit above the def of h",
