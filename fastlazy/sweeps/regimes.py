@@ -62,7 +62,7 @@ def _check_activation(name: str, value: Any, known: tuple[str, ...]) -> str | Ow
         raise ValueError(
             f"{name} = {value!r} jumps, so it has no derivative, which NT and NN need; pass another, or regime='RF'"
         )
-    return check_choice(name, value, known, "an Activation")
+    return check_choice(name, value, known, "an Activation or a function")
 
 
 @dataclass(frozen=True, kw_only=True)

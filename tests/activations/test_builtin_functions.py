@@ -2,16 +2,19 @@
 
 import functools
 import math
+import pickle
 
 import numba
 import numpy as np
 import pytest
 import scipy.special
+from sklearn.base import clone
 
 import fastlazy
 from fastlazy._core.loops import loop_address
 from fastlazy.activations.activation import Activation
 from fastlazy.activations.builtin import check_activation, get_activation
+from fastlazy.estimators import RFRegressor
 
 NAMED = [
     *((np.square, "square"), (scipy.special.erf, "erf"), (math.erf, "erf"), (np.tanh, "tanh"), (math.tanh, "tanh")),
@@ -79,6 +82,15 @@ def test_every_kind_of_call_takes_them():
     assert fit.activation is get_activation("cos")
     with pytest.raises(ValueError, match=r"^activation 'leaky' has no derivative, .* pass Activation\("):
         fastlazy.nt_kernel(W, W, leaky)
+
+
+def test_estimators_take_them():
+    X = np.random.default_rng(0).standard_normal((20, 4))
+    named, bare, mine = (RFRegressor(3, activation=sigma, random_state=0) for sigma in ("tanh", np.tanh, leaky))
+    np.testing.assert_array_equal(clone(bare).fit(X, X[:, 0]).predict(X), named.fit(X, X[:, 0]).predict(X))
+    assert clone(mine).get_params()["activation"] is leaky
+    again = pickle.loads(pickle.dumps(mine.fit(X, X[:, 0])))
+    np.testing.assert_array_equal(again.predict(X), mine.predict(X))
 
 
 def test_an_activation_is_no_function():
