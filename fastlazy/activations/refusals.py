@@ -32,12 +32,13 @@ _REASONS: tuple[tuple[str, str, str], ...] = (
         "",
     ),
     (r"has no attribute '(?P<name>\w+)'", "it asks for {name}, which is not there", ""),
-    (r"Function\(<function (?P<name>\w+) at", "numba does not know {name} of such arguments", ""),
+    (r"setitem\(array\(float64, 1d, C\), \w+, (?P<kind>\w+)", "it returns {kind}, which is no real number", ""),
+    ("exception_match", "it catches exceptions of one kind, and numba all or none", ""),
+    (r"Function\(<(?:built-in function|function|ufunc) '?(?P<name>\w+)", "numba does not know {name} of such arguments", ""),
     (r"Unknown attribute '(?P<name>\w+)' of type (?:float|int)\w+", "it asks for {name} of a number", ""),
     (r"to signature '(?P<signature>\([^']*\))'", "it takes {signature}, and is called with one number", ""),
     (r"Cannot unify (?P<one>\S+) and (?P<other>\w+)", "it returns values of two kinds, {one} and {other}", ""),
     (r"(?:Casting|Cannot cast) (?P<kind>\w+) to float64", "it returns {kind}, which is no real number", ""),
-    (r"setitem\(array\(float64, 1d, C\), \w+, (?P<kind>\w+)", "it returns {kind}, which is no real number", ""),
 )  # fmt: skip
 
 

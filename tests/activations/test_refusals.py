@@ -24,6 +24,13 @@ def with_option(x, *, k=2):
     return k * x
 
 
+def catching(x):
+    try:
+        return 1 / x
+    except ZeroDivisionError:
+        return 0.0
+
+
 class Callable:
     def __call__(self, x):
         return x
@@ -52,6 +59,9 @@ REFUSED = {
     "scipy": (lambda x: scipy.special.ndtr(x), r"numba does not know scipy\.special\.ndtr; write it as a Python fun"),
     "numpy": (lambda x: np.heaviside(x, 0.5), r"numba does not know numpy\.heaviside; write it as a Python function"),
     "of arrays": (lambda x: np.clip(x, -1, 1), "numba does not know clip of such arguments; write it as"),
+    "of two": (np.maximum, "numba does not know maximum of such arguments; write it as"),
+    "built in": (len, "numba does not know len of such arguments; write it as"),
+    "catches": (catching, "it catches exceptions of one kind, and numba all or none; write it as"),
     "method": (lambda x: x.mean(), "it asks for mean of a number; write it as a Python function of one number"),
     "two arguments": (lambda x, y: x, r"it takes \(x, y\), and is called with one number; write it as"),
     "an option": (with_option, r"it takes \(x, \*, k=2\), and is called with one number; write it as"),
