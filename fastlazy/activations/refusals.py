@@ -34,7 +34,7 @@ _REASONS: tuple[tuple[str, str, str], ...] = (
     (r"has no attribute '(?P<name>\w+)'", "it asks for {name}, which is not there", ""),
     (r"setitem\(array\(float64, 1d, C\), \w+, (?P<kind>\w+)", "it returns {kind}, which is no real number", ""),
     ("exception_match", "it catches exceptions of one kind, and numba all or none", ""),
-    (r"Function\(<(?:built-in function|function|ufunc) '?(?P<name>\w+)", "numba does not know {name} of such arguments", ""),
+    (r"Function\(<(?:[a-z-]+ )?(?:function|ufunc) '?(?P<name>\w+)", "numba does not know {name} of a number", ""),
     (r"Unknown attribute '(?P<name>\w+)' of type (?:float|int)\w+", "it asks for {name} of a number", ""),
     (r"to signature '(?P<signature>\([^']*\))'", "it takes {signature}, and is called with one number", ""),
     (r"Cannot unify (?P<one>\S+) and (?P<other>\w+)", "it returns values of two kinds, {one} and {other}", ""),
