@@ -6,6 +6,7 @@ sweeps, which are made of fits. pandas and matplotlib are loaded when they are a
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,6 +44,7 @@ def draw_risk(fit: Fit, null_risk: float | None, ax: Axes | None) -> Axes:
     """The picture of `Fit.plot`."""
     import matplotlib.pyplot as plt
     from matplotlib.axes import Axes
+    from matplotlib.ticker import LogLocator
 
     if not isinstance(ax, Axes | None):
         raise TypeError(f"ax must be Axes or None, got {type(ax).__name__}; pass one of plt.subplots()")
@@ -60,8 +62,13 @@ def draw_risk(fit: Fit, null_risk: float | None, ax: Axes | None) -> Axes:
         ax.plot(x[-1:], risk[-1:], color=style["color"], marker="X", markersize=9, linestyle="none")
     if np.all(risk > 0):
         ax.set_yscale("log")
-    if x is fit.times:  # steps of a flow get longer as it gets slower
-        ax.set_xscale("symlog", linthresh=float(x[x > 0].min()))
+        ax.yaxis.set_major_formatter("{x:g}")
+        if risk.max() <= 1e3 * risk.min():  # else decades are labels enough
+            ax.yaxis.set_minor_locator(LogLocator(subs=(2.0, 5.0)))
+            ax.yaxis.set_minor_formatter("{x:g}")
+    if x is fit.times:  # steps of a flow get longer as it gets slower, from the start at 0 on
+        ax.set_xscale("symlog", linthresh=10.0 ** math.ceil(math.log10(x[x > 0].min())))
+        ax.set_xlim(left=0.0)
     ax.set_xlabel(name)
     ax.set_ylabel("risk" if null_risk is None else "risk / null risk")
     ax.grid(True, which="major", color="0.9")

@@ -80,6 +80,8 @@ def test_the_picture_of_a_flow_in_units_of_the_null_risk(flow):
     np.testing.assert_array_equal(ax.lines[0].get_xdata(), flow.times)
     np.testing.assert_allclose(ax.lines[0].get_ydata(), flow.risk / TARGET.null_risk)
     assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_xscale()) == ("time t", "risk / null risk", "symlog")
+    assert ax.get_xlim()[0] == 0
+    assert ax.get_xlim()[1] >= flow.times[-1]
     assert flow.plot(ax=ax) is ax
     assert len(ax.lines) == 2
     ax.figure.canvas.draw()
