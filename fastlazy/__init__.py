@@ -15,6 +15,8 @@ from fastlazy._version import __version__ as __version__
 if TYPE_CHECKING:
     from fastlazy.activations.activation import Activation as Activation
     from fastlazy.activations.builtin import get_activation as get_activation
+    from fastlazy.activations.hermite import hermite_activation as hermite_activation
+    from fastlazy.activations.hermite import hermite_coefficients as hermite_coefficients
     from fastlazy.figures.risk_curves import plot_activations as plot_activations
     from fastlazy.figures.risk_curves import plot_risk_curves as plot_risk_curves
     from fastlazy.kernels.kernels import nt_kernel as nt_kernel
@@ -92,6 +94,8 @@ _MODULES = {
     "gap_target": "targets.gap",
     "get_activation": "activations.builtin",
     "grid": "sweeps.cells",
+    "hermite_activation": "activations.hermite",
+    "hermite_coefficients": "activations.hermite",
     "identity_target": "targets.library",
     "lazy_risk": "training.infimum",
     "linearize": "training.linearization",
@@ -132,13 +136,15 @@ _MODULES = {
 __all__ = [*_MODULES]
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module 'fastlazy' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"fastlazy.{_MODULES[name]}"), name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # to whom it would say that there is every name
+
+    def __getattr__(name: str) -> Any:
+        if name not in _MODULES:
+            raise AttributeError(f"module 'fastlazy' has no attribute {name!r}")
+        value = getattr(importlib.import_module(f"fastlazy.{_MODULES[name]}"), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return [*__all__]

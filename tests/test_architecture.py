@@ -148,7 +148,7 @@ def test_every_parameter_is_documented(name):
         ]
         return
     parameters = [parameter for parameter in inspect.signature(value).parameters if parameter != "self"]
-    assert documented(found["Parameters"]) == parameters
+    assert documented(found.get("Parameters", [])) == parameters
 
 
 @EACH_PUBLIC
@@ -199,7 +199,17 @@ def imports(path):
 
 @pytest.mark.parametrize("path", sorted((ROOT / "tests").glob("naive*.py")), ids=lambda path: path.name)
 def test_oracles_import_nothing_of_what_they_check(path):
-    assert set(imports(path)) <= {"__future__", "itertools", "math", "mpmath", "naive", "numpy", "scipy"}
+    assert set(imports(path)) <= {
+        "__future__",
+        "fractions",
+        "functools",
+        "itertools",
+        "math",
+        "mpmath",
+        "naive",
+        "numpy",
+        "scipy",
+    }
     assert "importlib" not in path.read_text()
 
 

@@ -13,7 +13,6 @@ import hashlib
 import inspect
 import json
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from types import (
     BuiltinFunctionType,
@@ -29,7 +28,7 @@ from typing import Any
 import numpy as np
 
 from fastlazy._support.arguments import shown
-from fastlazy._support.snapshot import LIBRARIES, codes_within, globals_read
+from fastlazy._support.snapshot import LIBRARIES, cell_contents, codes_within, globals_read
 
 _ATOMS = (type(None), type(...), bool, int, float, complex, str, bytes)
 _PLACES = {"site-packages", "dist-packages"}  # where other people's modules are
@@ -143,7 +142,7 @@ class _Reader:
             self._read_code(function.__code__),
             self.read(function.__defaults__),
             self.read(function.__kwdefaults__),
-            [self.read(part, names) for part in _cell_contents(function)],
+            [self.read(part, names) for part in cell_contents(function)],
             [[name, self.read(function.__globals__[name], names)] for name in read],
         ]
 
@@ -197,14 +196,6 @@ def _options(value: Any) -> Any:
     told = sorted([name, repr(part)] for name, part in options.items() if type(part) in _ATOMS)
     fixed = not getattr(value, "_can_compile", True)
     return [told, [str(signature) for signature in value.nopython_signatures] if fixed else []]
-
-
-def _cell_contents(function: FunctionType) -> Iterable[Any]:
-    for cell in function.__closure__ or ():
-        try:
-            yield cell.cell_contents
-        except ValueError:  # it is empty
-            yield "empty"
 
 
 def _is_member(name: str, part: Any) -> bool:

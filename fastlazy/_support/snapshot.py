@@ -8,7 +8,7 @@ to copies of all these values: of arrays, and of the functions that numba is to 
 from __future__ import annotations
 
 import dis
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from types import CellType, CodeType, FunctionType, ModuleType
 from typing import Any
@@ -26,8 +26,26 @@ def snapshot(function: Any) -> Any:
 
 
 def content(value: Any) -> Any:
-    """A hashable value that two snapshots share if they are the same function of equal values."""
-    return _content(value, {})
+    """A hashable value that two functions share, snapshots or not, if they are the same function of equal values."""
+    return _content(value, frozenset(), {})
+
+
+def hashable(value: Any) -> bool:
+    """Whether *value* has a hash."""
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
+
+
+def cell_contents(function: FunctionType) -> Iterator[Any]:
+    """What the cells of a closure hold."""
+    for cell in function.__closure__ or ():
+        try:
+            yield cell.cell_contents
+        except ValueError:  # it is empty
+            yield "empty"
 
 
 def _copied(value: Any, names: frozenset[str], known: dict[int, Any]) -> Any:
@@ -134,27 +152,30 @@ def _in_library(module: str | None) -> bool:
     return (module or "").partition(".")[0] in LIBRARIES
 
 
-def _content(value: Any, known: dict[int, int]) -> Any:
-    """As `content`; *known* numbers what was met, for functions that call each other."""
+def _content(value: Any, names: frozenset[str], known: dict[int, int]) -> Any:
+    """As `content`; *names* as in `_copied`, and *known* numbers what was met, for functions that call each other."""
     if isinstance(value, (bool, int, float, complex, np.generic)):
         return type(value), repr(value)  # -0.0 is not 0.0, 1 not 1.0, and a NaN is itself
     if isinstance(value, tuple):
-        return type(value), tuple(_content(part, known) for part in value)
-    if isinstance(value, np.ndarray):
+        return type(value), tuple(_content(part, names, known) for part in value)
+    if isinstance(value, np.ndarray) and not value.dtype.hasobject:
         return value.dtype.str, value.shape, value.tobytes()
     if id(value) in known:
         return known[id(value)]
     known[id(value)] = len(known)
     if isinstance(value, ModuleType) and not _in_library(value.__name__):
-        return _content_of(vars(value), known)
+        return _content_of({name: getattr(value, name) for name in names if hasattr(value, name)}, names, known)
     function = getattr(value, "py_func", getattr(getattr(value, "_dispatcher", None), "py_func", value))
     if not isinstance(function, FunctionType) or _in_library(function.__module__):
-        return value if isinstance(value, Hashable) else id(value)
-    cells = [cell.cell_contents for cell in function.__closure__ or ()]
+        return value if hashable(value) else id(value)
+    codes = list(codes_within(function.__code__))
+    names = frozenset(name for code in codes for name in code.co_names)
     options = repr(sorted(getattr(value, "targetoptions", {}).items()))
-    references = {**function.__globals__, "": (*cells, *(function.__defaults__ or ()))}
-    return type(value), function.__code__, options, _content_of(references, known)
+    read = globals_read(codes) & function.__globals__.keys()
+    references = {name: function.__globals__[name] for name in read}
+    references[""] = (*cell_contents(function), *(function.__defaults__ or ()))
+    return type(value), function.__code__, options, _content_of(references, names, known)
 
 
-def _content_of(values: dict[str, Any], known: dict[int, int]) -> Any:
-    return tuple((name, _content(values[name], known)) for name in sorted(values) if not name.startswith("__"))
+def _content_of(values: dict[str, Any], names: frozenset[str], known: dict[int, int]) -> Any:
+    return tuple((name, _content(values[name], names, known)) for name in sorted(values) if not name.startswith("__"))

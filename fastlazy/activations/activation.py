@@ -17,7 +17,9 @@ from numpy.typing import ArrayLike
 from fastlazy._support.arguments import Array, check_array, shown
 from fastlazy._support.identity import described, digest
 from fastlazy._support.snapshot import content, snapshot
+from fastlazy._support.summaries import html_table
 from fastlazy.activations.closed_forms import BlockMoments, PairMoments
+from fastlazy.activations.refusals import refusal
 
 Function = Callable[[Any], Any]
 
@@ -88,6 +90,11 @@ class Activation:
 
     def __repr__(self) -> str:
         return f"Activation({self.name!r}, {'with' if self.derivative else 'without'} a derivative)"
+
+    def _repr_html_(self) -> str:
+        values = ", ".join(f"{value:.6g}" for value in self.values(np.array([-1.0, 0.0, 1.0])))
+        given = "none" if self.derivative is None else "known"
+        return html_table("Activation", {"name": self.name, "derivative": given, "values at -1, 0, 1": values})
 
     def __eq__(self, other: object) -> bool:
         return type(other) is type(self) and isinstance(other, Activation) and self._content == other._content
@@ -256,21 +263,17 @@ class Activation:
 
     def _check(self, argument: str, derivative: int) -> None:
         """Raise if that function cannot be used."""
-        from numba.core.errors import NumbaError
-
         if not callable(getattr(self, argument)):
             raise TypeError(f"{argument} must be a function of one number, got {shown(getattr(self, argument))}")
+        try:
+            self.values(np.zeros(0), derivative)  # compiles it, and calls it nowhere
+        except Exception as error:  # of numba, and of what the function refers to
+            raise ValueError(
+                f"the {argument} of activation {self.name!r} cannot be compiled by numba: {refusal(error)}"
+            ) from error
         x = np.linspace(-10, 10, 401)
         try:
             y = self.values(x, derivative)
-        except NumbaError as error:
-            reason = " ".join(str(error).split()).replace(
-                "Failed in nopython mode pipeline (step: nopython frontend) ", ""
-            )
-            raise ValueError(
-                f"the {argument} of activation {self.name!r} cannot be compiled by numba ({reason[:200]}); write it "
-                "as a Python function of one number that returns one, in arithmetic and functions of math or NumPy"
-            ) from error
         except Exception as error:
             raise ValueError(
                 f"the {argument} of activation {self.name!r} raises {error!r} somewhere between -10 and 10; a "

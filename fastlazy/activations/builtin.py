@@ -7,16 +7,20 @@ To add one, write its row here and its compiled function, and that of its deriva
 from __future__ import annotations
 
 import math
-from functools import cached_property
-from typing import Any
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from typing import Any, TypeAlias
 
 import numpy as np
 from scipy import special
 
 from fastlazy._core.constants import LEAKY_SLOPE
 from fastlazy._support.arguments import Array, check_choice, shown
+from fastlazy._support.snapshot import content, hashable
 from fastlazy.activations import closed_forms
 from fastlazy.activations.activation import Activation, Function, Known
+
+ActivationLike: TypeAlias = str | Activation | Function
 
 
 class _Builtin(Activation):
@@ -25,8 +29,9 @@ class _Builtin(Activation):
     _known: Known
 
     def __init__(self, name: str, function: Function, derivative: Function | None, known: Known) -> None:
-        for field, value in (("name", name), ("function", function), ("derivative", derivative), ("_known", known)):
-            object.__setattr__(self, field, value)
+        parts = {"name": name, "function": function, "derivative": derivative, "_known": known}
+        for attribute, value in parts.items():
+            object.__setattr__(self, attribute, value)
 
     def __repr__(self) -> str:
         return f"get_activation({self.name!r})"
@@ -92,21 +97,49 @@ def get_activation(name: str) -> Activation:
 
 
 def check_activation(value: Any) -> Activation:
-    """The non-linearity that *value*, a name or an `Activation`, stands for.
+    """The non-linearity that *value*, a name, an `Activation` or a function of one number, stands for.
+
+    A function that has a named non-linearity, as np.tanh has, is that one. Any other becomes an `Activation` of its own
+    name: one for all that compute the same, so that it is compiled once. A function whose variables have changed since
+    is another one.
 
     Raises
     ------
     TypeError, ValueError
-        If it is neither, or an unknown name.
+        If it is none of them, an unknown name, or a function that is no non-linearity (see `Activation`).
     """
     if isinstance(value, Activation):
         return value
-    if not isinstance(value, str):
+    if isinstance(value, str):
+        return _BUILTINS[check_choice("activation", value, _BUILTINS)]
+    if not callable(value) or isinstance(value, type):
         raise TypeError(
-            f"activation must be a name or an Activation, got {shown(value)}; pass e.g. 'relu', "
-            "or Activation(name, function)"
+            f"activation must be a name, an Activation or a function of one number, got {shown(value)}; pass e.g. "
+            "'relu', lambda x: max(x, 0.0), or Activation(name, function, derivative)"
         )
-    return _BUILTINS[check_choice("activation", value, _BUILTINS)]
+    if hashable(value) and value in _FUNCTIONS:
+        return _FUNCTIONS[value]
+    name = getattr(value, "__name__", type(value).__name__)
+    return _of_function(_Bare(name, content(value), value))
+
+
+def is_builtin(activation: Activation) -> bool:
+    """Whether *activation* is one of those that have a name."""
+    return _BUILTINS.get(activation.name) is activation
+
+
+@dataclass(frozen=True)
+class _Bare:
+    """A function of the user's; two are the same if their names are and what they compute."""
+
+    name: str
+    content: Any
+    function: Function = field(compare=False)
+
+
+@lru_cache(maxsize=64)
+def _of_function(bare: _Bare) -> Activation:
+    return Activation(bare.name, bare.function)
 
 
 def _step(x: Any) -> Any:
@@ -185,6 +218,22 @@ _ROWS = (
 )
 
 _BUILTINS: dict[str, Activation] = {activation.name: activation for activation in _ROWS}
+
+# Functions of NumPy, SciPy and Python that are named non-linearities.
+_FUNCTIONS: dict[Any, Activation] = {
+    np.square: _BUILTINS["square"],
+    special.erf: _BUILTINS["erf"],
+    math.erf: _BUILTINS["erf"],
+    np.tanh: _BUILTINS["tanh"],
+    math.tanh: _BUILTINS["tanh"],
+    special.expit: _BUILTINS["sigmoid"],
+    np.sin: _BUILTINS["sin"],
+    math.sin: _BUILTINS["sin"],
+    np.cos: _BUILTINS["cos"],
+    math.cos: _BUILTINS["cos"],
+    np.exp: _BUILTINS["exp"],
+    math.exp: _BUILTINS["exp"],
+}
 
 BUILTIN_NAMES = tuple(_BUILTINS)
 

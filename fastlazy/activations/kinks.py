@@ -81,7 +81,7 @@ def kinks(activation: Activation, derivative: int, reach: float) -> Array:
     given = derivative if activation.derivative is not None else 0
     if reach <= power_series(activation, given).radius:
         return np.zeros(1)
-    return _kinks(activation, given, 2.0 ** min(math.ceil(math.log2(reach)), 1023))
+    return _kinks(activation, given, 2.0 ** math.ceil(min(math.log2(reach), 1023)))
 
 
 class Series(NamedTuple):

@@ -16,7 +16,7 @@ import numpy as np
 
 from fastlazy._support.arguments import Array
 from fastlazy.activations.activation import Activation
-from fastlazy.activations.moments import hermite_coefficients, line_nodes, square_moments
+from fastlazy.activations.moments import line_nodes, square_moments, unit_coefficients
 from fastlazy.activations.nt_pairs import block_moments
 from fastlazy.activations.plane import plane_nodes
 from fastlazy.activations.rf_pairs import pair_moments, terms_needed
@@ -73,11 +73,11 @@ def _series_or_integral(activation: Activation, r: Array, s: Array, theta: Array
         square_moments(activation, rows, derivative=1),
     )
     for terms in sorted({min(most, _FEW), most}):
-        g = hermite_coefficients(activation, rows, terms + 1, derivative=1)
+        g = unit_coefficients(activation, rows, terms + 1, derivative=1)
         rest = 2 * np.sqrt(np.multiply(*np.split(unresolved(g[:, :-1], squares), 2))) * np.abs(cosine) ** terms
         if not (rest > _TOLERANCE).any():
             break
-    h, bent = mixed_tables(hermite_coefficients(activation, rows, 0)[:, 0], g, rows)
+    h, bent = mixed_tables(unit_coefficients(activation, rows, 0)[:, 0], g, rows)
     left, right = np.split(g, 2)
     values, others = h[: len(r)], bent[len(r) :]
     p, q = np.zeros((2, len(r)))

@@ -33,7 +33,7 @@ _ROUNDING = 1e-28  # the share of E sigma^2 up to which a sum of squares is roun
 _FAINT = 1e-15  # the share of sqrt(E sigma^2) up to which a coefficient is rounding
 
 
-def hermite_coefficients(activation: Activation, r: Array, K: int, *, derivative: int = 0) -> Array:
+def unit_coefficients(activation: Activation, r: Array, K: int, *, derivative: int = 0) -> Array:
     """The coefficients hn_k(r_i) = E[sigma(r_i G) He_k(G)] / sqrt(k!).
 
     Parameters
@@ -88,7 +88,7 @@ def expansion(
     Raises
     ------
     ValueError
-        As `hermite_coefficients`.
+        As `unit_coefficients`.
     """
     if K > _LARGEST_K:
         raise ValueError(f"K must be at most {_LARGEST_K}, got {K}; ask for fewer Hermite coefficients")
@@ -147,7 +147,7 @@ def square_moments(activation: Activation, r: Array, *, derivative: int = 0, pow
     Raises
     ------
     ValueError
-        As `hermite_coefficients`.
+        As `unit_coefficients`.
     """
 
     def moment(samples: _Samples) -> Array:
@@ -179,7 +179,7 @@ def line_gram(activation: Activation, t: Array, *, derivative: int = 0, power: i
     Raises
     ------
     ValueError
-        As `hermite_coefficients`.
+        As `unit_coefficients`.
     """
     if derivative:
         _check_derivative(activation, float(np.abs(t).max()))

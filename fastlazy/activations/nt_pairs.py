@@ -17,7 +17,7 @@ import numpy as np
 from fastlazy._support.arguments import Array
 from fastlazy.activations.activation import Activation
 from fastlazy.activations.closed_forms import PARALLEL
-from fastlazy.activations.moments import hermite_coefficients, line_gram, square_moments
+from fastlazy.activations.moments import line_gram, square_moments, unit_coefficients
 from fastlazy.activations.plane import plane_nodes
 
 _TERMS = 1000
@@ -70,7 +70,7 @@ def differentiated(coefficients: Array) -> tuple[Array, Array, Array]:
 
 def _series_or_integral(activation: Activation, r: Array, s: Array, theta: Array) -> Array:
     rows = np.concatenate([r, s])
-    coefficients = hermite_coefficients(activation, rows, _TERMS + 2, derivative=1)
+    coefficients = unit_coefficients(activation, rows, _TERMS + 2, derivative=1)
     squares = square_moments(activation, rows, derivative=1)
     tails = squares - np.sum(coefficients[:, : _TERMS - 1] ** 2, axis=1)
     tails[tails < 1e-14 * squares] = 0  # differences that small are rounding

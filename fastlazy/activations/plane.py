@@ -39,7 +39,7 @@ def plane_nodes(activation: Activation, r: float, s: float, theta: float, deriva
     Raises
     ------
     ValueError
-        If there are too many, or as `hermite_coefficients`.
+        If there are too many, or as `unit_coefficients`.
     """
     cosine, sine = float(np.cos(theta)), float(np.sin(theta))
     first, second = (panels(activation, length, derivative) for length in (r, s))

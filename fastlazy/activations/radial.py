@@ -18,7 +18,7 @@ from numpy.polynomial import chebyshev
 
 from fastlazy._support.arguments import Array
 from fastlazy.activations.activation import Activation
-from fastlazy.activations.moments import hermite_coefficients, square_moments
+from fastlazy.activations.moments import square_moments, unit_coefficients
 from fastlazy.activations.nt_pairs import block_moments
 from fastlazy.activations.panels import nodes_of, panels, weighted
 from fastlazy.activations.plane import plane_nodes
@@ -160,8 +160,8 @@ def _columns(activation: Activation, r: Array, K: int) -> Array:
     """Coefficients of sigma' to degree K + 1, E sigma, three squares and E[G sigma sigma'], (n, K + 7)."""
     return np.column_stack(
         [
-            hermite_coefficients(activation, r, K + 1, derivative=1),
-            hermite_coefficients(activation, r, 0),
+            unit_coefficients(activation, r, K + 1, derivative=1),
+            unit_coefficients(activation, r, 0),
             square_moments(activation, r),
             square_moments(activation, r, derivative=1),
             square_moments(activation, r, derivative=1, power=2),

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from fastlazy._support.arguments import Array
 from fastlazy.activations.activation import Activation
-from fastlazy.activations.moments import expansion, hermite_coefficients, square_moments
+from fastlazy.activations.moments import expansion, square_moments, unit_coefficients
 from fastlazy.activations.nt_pairs import block_moments
 from fastlazy.activations.rf_pairs import Indices, unit_rows
 from fastlazy.activations.short_rows import Expansion
@@ -44,7 +44,7 @@ def slopes_at(W: Array, activation: Activation, K: int) -> Slopes:
         activation,
         unit,
         r,
-        hermite_coefficients(activation, r, K, derivative=1),
+        unit_coefficients(activation, r, K, derivative=1),
         squares,
         along,
         expansion(activation, r, _VARYING, first=1, derivative=1),

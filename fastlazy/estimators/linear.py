@@ -9,7 +9,7 @@ import numpy as np
 
 from fastlazy._support.arguments import Array
 from fastlazy.activations.activation import Activation
-from fastlazy.activations.builtin import check_activation
+from fastlazy.activations.builtin import ActivationLike, check_activation
 from fastlazy.estimators._sklearn import DTYPES, CallbackSupportMixin, Task, checked, with_callbacks
 from fastlazy.estimators.parameters import check_alpha, check_flags, check_size, is_even, weights_of
 from fastlazy.kernels.features import features
@@ -119,7 +119,7 @@ class RFRegressor(_LinearRegressor):
     ----------
     n_neurons : int
         N; not used if weights are given.
-    activation : str or Activation
+    activation : str, Activation or function
         The non-linearity sigma (see `fastlazy.get_activation`).
     alpha : float or sequence of float
         The penalty, >= 0. Of several, the one with the least leave-one-out error is taken, all from one
@@ -165,7 +165,7 @@ class RFRegressor(_LinearRegressor):
         self,
         n_neurons: int = 1000,
         *,
-        activation: str | Activation = "relu",
+        activation: ActivationLike = "relu",
         alpha: Any = 1.0,
         fit_intercept: bool = True,
         weights: Any = None,
@@ -196,7 +196,7 @@ class NTRegressor(_LinearRegressor):
     ----------
     n_neurons : int
         N; not used if weights are given.
-    activation : str or Activation
+    activation : str, Activation or function
         The non-linearity sigma, with a derivative.
     alpha : float or sequence of float
         The penalty, >= 0. Of several, the one with the least leave-one-out error is taken, all from one
@@ -248,7 +248,7 @@ class NTRegressor(_LinearRegressor):
         self,
         n_neurons: int = 1000,
         *,
-        activation: str | Activation = "relu",
+        activation: ActivationLike = "relu",
         alpha: Any = 1.0,
         include_rf: bool = False,
         fit_intercept: bool = True,
@@ -279,7 +279,7 @@ class RFTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     ----------
     n_neurons : int
         N; not used if weights are given.
-    activation : str or Activation
+    activation : str, Activation or function
         The non-linearity sigma (see `fastlazy.get_activation`).
     weights : array_like, shape (N, d), optional
         First-layer weights; default rows N(0, I/d), drawn from random_state.
@@ -300,7 +300,7 @@ class RFTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         self,
         n_neurons: int = 1000,
         *,
-        activation: str | Activation = "relu",
+        activation: ActivationLike = "relu",
         weights: Any = None,
         random_state: Any = None,
         parallel: bool = True,

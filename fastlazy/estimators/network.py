@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastlazy.activations.activation import Activation
-from fastlazy.activations.builtin import check_activation
+from fastlazy.activations.builtin import ActivationLike, check_activation
 from fastlazy.estimators._sklearn import with_callbacks
 from fastlazy.estimators.parameters import is_even
 from fastlazy.estimators.trained_network import TrainedNetwork, has_partial_fit
@@ -20,7 +20,7 @@ class NetworkRegressor(TrainedNetwork):
     ----------
     n_neurons : int
         N; not used if weights are given.
-    activation : str or Activation
+    activation : str, Activation or function
         The non-linearity sigma, with a derivative (see `fastlazy.get_activation`).
     batch_size : int
         Samples of one step; all of them if there are fewer.
@@ -113,7 +113,7 @@ class NetworkRegressor(TrainedNetwork):
         self,
         n_neurons: int = 100,
         *,
-        activation: str | Activation = "relu",
+        activation: ActivationLike = "relu",
         batch_size: int = 50,
         max_epochs: int = 200,
         second_layer: str = "free",

@@ -17,7 +17,7 @@ from fastlazy._support.arguments import Array
 from fastlazy._support.rounding import check_finite
 from fastlazy.activations.activation import Activation
 from fastlazy.activations.mixed_pairs import mixed_moments, mixed_tables, unresolved
-from fastlazy.activations.moments import hermite_coefficients
+from fastlazy.activations.moments import unit_coefficients
 from fastlazy.activations.rf_pairs import Indices, unit_rows
 from fastlazy.activations.slopes import Slopes, slopes_at
 from fastlazy.kernels.nt_gram import TangentGram, tangent_gram, tangent_product, tangent_rounding
@@ -88,7 +88,7 @@ def joint_gram(W: Array, tangents: Tangents | None, activation: Activation, para
         none = np.zeros((0, 0 if tangents is None else len(tangents.slopes.r)))
         return JointGram(W, np.zeros(0), np.zeros((0, 0)), none, none, tangents)
     unit, r = unit_rows(W)
-    means = hermite_coefficients(activation, r, 0)[:, 0]
+    means = unit_coefficients(activation, r, 0)[:, 0]
     U = rf_gram(W, activation, center=True, parallel=parallel)
     if tangents is None:
         return JointGram(unit, means, U, np.zeros((n, 0)), np.zeros((n, 0)), None)

@@ -16,7 +16,7 @@ from fastlazy._core.layout import padded
 from fastlazy._support.arguments import Array, check_array, check_columns
 from fastlazy._support.threads import Team
 from fastlazy.activations.activation import Activation
-from fastlazy.activations.builtin import check_activation
+from fastlazy.activations.builtin import ActivationLike, check_activation
 from fastlazy.kernels.feature_operands import features_of_neurons, slope_bits
 from fastlazy.kernels.operands import Blocks, check_out, check_products, dtype_of, operand, overflow_remedy, threads
 from fastlazy.kernels.prepared import PreparedWeights, checked_weights
@@ -25,7 +25,7 @@ from fastlazy.kernels.prepared import PreparedWeights, checked_weights
 def rf_kernel(
     X: ArrayLike,
     W: ArrayLike | PreparedWeights,
-    activation: str | Activation = "square",
+    activation: ActivationLike = "square",
     *,
     Y: ArrayLike | None = None,
     out: Array | None = None,
@@ -40,7 +40,7 @@ def rf_kernel(
     W : array_like or PreparedWeights, shape (N, d)
         First-layer weights, one neuron per row; from `prepare_weights` if many calls share them. If X, W and Y are
         float32 so is the result, else float64.
-    activation : str or Activation
+    activation : str, Activation or function
         The non-linearity sigma.
     Y : array_like, shape (m, d), optional
         Other samples; X itself if it is not given, at half the work.
@@ -75,7 +75,7 @@ def rf_kernel(
 def nt_kernel(
     X: ArrayLike,
     W: ArrayLike | PreparedWeights,
-    activation: str | Activation = "square",
+    activation: ActivationLike = "square",
     *,
     Y: ArrayLike | None = None,
     out: Array | None = None,
@@ -90,7 +90,7 @@ def nt_kernel(
     W : array_like or PreparedWeights, shape (N, d)
         Weights at the initialisation, one neuron per row; from `prepare_weights` if many calls share them. If X, W and
         Y are float32 so is the result, else float64.
-    activation : str or Activation
+    activation : str, Activation or function
         The non-linearity sigma, with a derivative.
     Y : array_like, shape (m, d), optional
         Other samples; X itself if it is not given, at half the work.

@@ -12,7 +12,7 @@ from fastlazy._core import gram as core
 from fastlazy._core.layout import padded
 from fastlazy._support.arguments import Array, check_array, check_columns, largest_entry, shown
 from fastlazy.activations.activation import Activation
-from fastlazy.activations.builtin import check_activation
+from fastlazy.activations.builtin import ActivationLike, check_activation
 from fastlazy.kernels.feature_operands import FeaturesOfSamples
 from fastlazy.kernels.operands import Blocks, check_products, dtype_of, overflow_remedy, threads
 
@@ -21,7 +21,7 @@ def rf_normal_equations(
     X: ArrayLike | Iterable[tuple[ArrayLike, ArrayLike]],
     y: ArrayLike | None,
     W: ArrayLike,
-    activation: str | Activation = "square",
+    activation: ActivationLike = "square",
     *,
     parallel: bool = True,
 ) -> tuple[Array, Array]:
@@ -37,7 +37,7 @@ def rf_normal_equations(
         Responses.
     W : array_like, shape (N, d)
         First-layer weights, one neuron per row. If X and W are float32 so is the result, else float64.
-    activation : str or Activation
+    activation : str, Activation or function
         The non-linearity sigma.
     parallel : bool
         False: on the calling thread alone, for use inside sweeps.

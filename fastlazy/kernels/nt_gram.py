@@ -13,7 +13,7 @@ from fastlazy._core import tangent as core
 from fastlazy._support.arguments import Array, check_array, check_flag
 from fastlazy._support.threads import Team
 from fastlazy.activations.activation import Activation
-from fastlazy.activations.builtin import check_activation
+from fastlazy.activations.builtin import ActivationLike, check_activation
 from fastlazy.activations.moments import line_gram
 from fastlazy.activations.nt_pairs import differentiated
 from fastlazy.activations.rf_pairs import Indices, steep_pairs, unit_rows
@@ -29,7 +29,7 @@ _TOLERANCE = {np.dtype(np.float64): 1e-15, np.dtype(np.float32): 1e-8}
 
 
 def nt_gram(
-    W: ArrayLike, activation: str | Activation = "square", *, center: bool = False, parallel: bool = True
+    W: ArrayLike, activation: ActivationLike = "square", *, center: bool = False, parallel: bool = True
 ) -> LinearOperator:
     """Population Gram matrix of the tangent features sigma'(<w_i, x>) x, x ~ N(0, I), as a linear operator.
 
@@ -37,7 +37,7 @@ def nt_gram(
     ----------
     W : array_like, shape (N, d)
         Weights at the initialisation, one neuron per row. float32 gives a float32 operator, all else float64.
-    activation : str or Activation
+    activation : str, Activation or function
         The non-linearity sigma. One without a derivative is differentiated numerically, to about 1e-11.
     center : bool
         Whether the fitted offset is taken out: covariances of the features.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastlazy._support.arguments import Array, check_array, largest_entry
+from fastlazy._support.summaries import Facts, html_table, one_line
 from fastlazy.kernels.operands import dtype_of
 
 
@@ -24,7 +25,18 @@ class PreparedWeights:
     """
 
     W: Array
-    rows: Array = field(repr=False)  # the same memory as compiled functions take it
+    rows: Array  # the same memory as compiled functions take it
+
+    def __repr__(self) -> str:
+        return one_line(self, self._facts)
+
+    def _repr_html_(self) -> str:
+        return html_table(type(self).__name__, self._facts)
+
+    @property
+    def _facts(self) -> Facts:
+        N, d = self.W.shape
+        return {"N": N, "d": d, "dtype": self.dtype}
 
     @property
     def dtype(self) -> np.dtype[Any]:

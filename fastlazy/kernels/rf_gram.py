@@ -10,7 +10,7 @@ from fastlazy._core.series import fill_series
 from fastlazy._support.arguments import Array, check_array, check_flag
 from fastlazy._support.threads import Team
 from fastlazy.activations.activation import Activation
-from fastlazy.activations.builtin import check_activation
+from fastlazy.activations.builtin import ActivationLike, check_activation
 from fastlazy.activations.moments import expansion
 from fastlazy.activations.rf_pairs import pair_correlations, steep_pairs, unit_rows
 from fastlazy.activations.short_rows import Expansion
@@ -28,7 +28,7 @@ from fastlazy.kernels.operands import (
 
 def rf_gram(
     W: ArrayLike,
-    activation: str | Activation = "square",
+    activation: ActivationLike = "square",
     *,
     center: bool = False,
     out: Array | None = None,
@@ -40,7 +40,7 @@ def rf_gram(
     ----------
     W : array_like, shape (N, d)
         First-layer weights, one neuron per row. float32 gives a float32 result, all else float64.
-    activation : str or Activation
+    activation : str, Activation or function
         The non-linearity sigma.
     center : bool
         Whether the fitted offset is taken out: covariances, U_ij - E[sigma(<w_i, x>)] E[sigma(<w_j, x>)].

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from fastlazy._support.arguments import Array, check_count, check_flag, check_real
 from fastlazy._support.blas import same_bits
 from fastlazy.activations.activation import Activation
-from fastlazy.activations.builtin import check_activation
+from fastlazy.activations.builtin import ActivationLike, check_activation
 from fastlazy.activations.slopes import slopes_at
 from fastlazy.activations.units import in_own_unit, times_power
 from fastlazy.risk.equivalent import (
@@ -47,7 +47,7 @@ def rf_learning_curve(
     target: QuadraticFunction,
     W: ArrayLike,
     n_samples: ArrayLike,
-    activation: str | Activation = "square",
+    activation: ActivationLike = "square",
     *,
     ridge: Penalty = 0.0,
     parallel: bool = True,
@@ -64,7 +64,7 @@ def rf_learning_curve(
         First-layer weights, one neuron per row.
     n_samples : array_like, shape () or (k,)
         Numbers of samples, >= 1, which need not be whole; infinity is the population.
-    activation : str or Activation
+    activation : str, Activation or function
         The non-linearity sigma.
     ridge : float, array_like of shape (m,), or "best"
         Penalties >= 0; at 0 the solution of least norm. "best": for each n the one of the least predicted risk.
@@ -134,7 +134,7 @@ def nt_learning_curve(
     target: QuadraticFunction,
     W: ArrayLike,
     n_samples: ArrayLike,
-    activation: str | Activation = "square",
+    activation: ActivationLike = "square",
     *,
     ridge: Penalty = 0.0,
     tolerance: float = 1e-3,
@@ -153,7 +153,7 @@ def nt_learning_curve(
         Weights at the initialisation, one neuron per row.
     n_samples : array_like, shape () or (k,)
         Numbers of samples, >= 1, which need not be whole; infinity is the population.
-    activation : str or Activation
+    activation : str, Activation or function
         The non-linearity sigma.
     ridge : float, array_like of shape (m,), or "best"
         Penalties >= 0; at 0 the solution of least norm. "best": for each n the one of the least predicted risk.

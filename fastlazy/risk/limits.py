@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastlazy._support.arguments import Array, check_count, check_flag
-from fastlazy.activations.activation import Activation
-from fastlazy.activations.builtin import check_activation
+from fastlazy.activations.builtin import ActivationLike, check_activation
 from fastlazy.activations.units import in_own_unit, times_power
 from fastlazy.risk.equivalent import (
     BestRidge,
@@ -45,7 +44,7 @@ _SHORTEST = 1e-70  # the length of rows whose fourth power a penalty can be besi
 def rf_risk_limit(
     target: QuadraticFunction | GaussianMixture,
     N: int,
-    activation: str | Activation = "square",
+    activation: ActivationLike = "square",
     *,
     cov: ArrayLike | None = None,
     refined: bool = False,
@@ -59,7 +58,7 @@ def rf_risk_limit(
     target : QuadraticTarget or GaussianMixture
     N : int
         Neurons.
-    activation : str or Activation
+    activation : str, Activation or function
         A name that `get_activation` knows, or an `Activation`.
     cov : array_like, shape (d, d) or (d,), optional
         Covariance of a row of W, default I/d. Its trace is the squared length of the rows, about which they
@@ -128,7 +127,7 @@ def rf_risk_limit(
 def nt_risk_limit(
     target: QuadraticFunction | GaussianMixture,
     N: int,
-    activation: str | Activation = "square",
+    activation: ActivationLike = "square",
     *,
     cov: ArrayLike | None = None,
     refined: bool = False,
@@ -142,7 +141,7 @@ def nt_risk_limit(
     target : QuadraticTarget or GaussianMixture
     N : int
         Neurons.
-    activation : str or Activation
+    activation : str, Activation or function
         The non-linearity sigma.
     cov : array_like, shape (d, d) or (d,), optional
         Covariance of a row of W, default I/d. For x^2 without ridge and n_samples only its shape matters, not its

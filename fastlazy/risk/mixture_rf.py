@@ -30,7 +30,7 @@ from fastlazy._support.singular import (
 from fastlazy.activations.activation import Activation
 from fastlazy.activations.builtin import get_activation
 from fastlazy.activations.kinks import power_series
-from fastlazy.activations.moments import expansion, hermite_coefficients, square_moments
+from fastlazy.activations.moments import expansion, square_moments, unit_coefficients
 from fastlazy.activations.rf_pairs import unit_rows
 from fastlazy.activations.short_rows import short
 from fastlazy.activations.units import in_own_unit, ridge_in_unit
@@ -127,7 +127,7 @@ def feature_moments(modes: Modes, rows: Array, sigma: Activation, parallel: bool
 def _means(classes: Sequence[Array], sigma: Activation) -> tuple[Array, Array, Array]:
     """The means (N,) of the features, V (N,), and how far off that may be (N,), for the rows of both *classes*."""
     lengths = [unit_rows(part)[1] for part in classes]
-    first, second = (hermite_coefficients(sigma, r, 0)[:, 0] for r in lengths)
+    first, second = (unit_coefficients(sigma, r, 0)[:, 0] for r in lengths)
     size = np.max([np.sqrt(square_moments(sigma, r)) for r in lengths], axis=0)
     V, error = (first - second) / 2, _MEAN_ERROR * size
     V[np.abs(V) <= error / 10] = 0

@@ -12,7 +12,7 @@ from fastlazy._support.blas import same_bits
 from fastlazy._support.rounding import check_finite, check_risk
 from fastlazy._support.singular import EPS, PROMISE
 from fastlazy.activations.activation import Activation
-from fastlazy.activations.builtin import check_activation
+from fastlazy.activations.builtin import ActivationLike, check_activation
 from fastlazy.activations.units import in_own_unit, times_power
 from fastlazy.risk.inputs import root_of, whitened, whitened_rows
 from fastlazy.risk.mixture import check_learned_weights, mixture_solver
@@ -29,7 +29,7 @@ def network_risk(
     W: ArrayLike,
     a: ArrayLike = 1.0,
     c: float = 0.0,
-    activation: str | Activation = "square",
+    activation: ActivationLike = "square",
     *,
     parallel: bool = True,
 ) -> float:
@@ -44,7 +44,7 @@ def network_risk(
         Second layer.
     c : float
         Offset.
-    activation : str or Activation
+    activation : str, Activation or function
         The non-linearity sigma.
     parallel : bool
         False: on the calling thread alone, for use inside sweeps.
@@ -116,7 +116,7 @@ def tangent_risk(
     W: ArrayLike,
     b: ArrayLike,
     c: float = 0.0,
-    activation: str | Activation = "square",
+    activation: ActivationLike = "square",
     *,
     parallel: bool = True,
 ) -> float:
@@ -131,7 +131,7 @@ def tangent_risk(
         Coefficients.
     c : float
         Offset.
-    activation : str or Activation
+    activation : str, Activation or function
         The non-linearity sigma.
     parallel : bool
         False: on the calling thread alone, for use inside sweeps.

@@ -6,8 +6,7 @@ from numpy.typing import ArrayLike
 
 from fastlazy._support.arguments import check_flag, check_real
 from fastlazy._support.blas import same_bits
-from fastlazy.activations.activation import Activation
-from fastlazy.activations.builtin import check_activation
+from fastlazy.activations.builtin import ActivationLike, check_activation
 from fastlazy.activations.rf_pairs import unit_rows
 from fastlazy.activations.units import in_own_unit, ridge_in_unit
 from fastlazy.risk.inputs import whitened, whitened_rows
@@ -21,7 +20,7 @@ from fastlazy.targets.quadratic import QuadraticFunction, scaled
 def rf_risk(
     target: QuadraticFunction | GaussianMixture,
     W: ArrayLike,
-    activation: str | Activation = "square",
+    activation: ActivationLike = "square",
     *,
     ridge: float = 0.0,
     parallel: bool = True,
@@ -33,7 +32,7 @@ def rf_risk(
     target : QuadraticTarget or GaussianMixture
     W : array_like, shape (N, d)
         First-layer weights, one neuron per row.
-    activation : str or Activation
+    activation : str, Activation or function
         The non-linearity sigma.
     ridge : float
         Penalty ridge * |a|^2 on the second layer (not on c), >= 0. The risk returned is without it.

@@ -17,7 +17,7 @@ from fastlazy._support.singular import (
     zero_level,
 )
 from fastlazy.activations.activation import Activation
-from fastlazy.activations.moments import expansion, hermite_coefficients
+from fastlazy.activations.moments import expansion, unit_coefficients
 from fastlazy.activations.rf_pairs import unit_rows
 from fastlazy.risk.graded import SHORT, check_digits, graded_gain, ridge_over
 from fastlazy.targets.quadratic import QuadraticFunction
@@ -76,5 +76,5 @@ def feature_moments(
 
     U = rf_gram(W, sigma, center=True, parallel=parallel)
     unit, r = unit_rows(W)
-    h = hermite_coefficients(sigma, r, 2)
+    h = unit_coefficients(sigma, r, 2)
     return h[:, 0], U, math.sqrt(2) * h[:, 2] * np.einsum("ij,ij->i", unit @ target.B, unit)

@@ -63,7 +63,7 @@ def run_sweep(
     ----------
     cells : list of mapping
         From `grid`, or made by hand. Keys of all: regime ("RF", "NT", "NN"), d, N; and, if not the default,
-        activation ("square"; for RF any name that `get_activation` knows, for NT and NN any but "step", or an
+        activation ("square"; for RF any name that `get_activation` knows, for NT and NN any but "step"; a function; an
         `Activation`), draw (0), seed (0), target ("exponential" with target_seed (0), "identity", "power_law" with
         exponent (1.0), "rank_one", "spiked" with n_spikes (1) and spike (10.0), "mixture" with target_seed, a list of d
         eigenvalues, or an object: a symmetric matrix (d, d), a `QuadraticTarget` or a `GaussianMixture`, with a name

@@ -19,7 +19,7 @@ import numpy as np
 
 from fastlazy._support.arguments import Array, check_symmetric, shown
 from fastlazy.activations.activation import Activation
-from fastlazy.activations.builtin import get_activation
+from fastlazy.activations.builtin import check_activation, get_activation, is_builtin
 from fastlazy.targets.library import Target
 from fastlazy.targets.mixture import GaussianMixture
 from fastlazy.targets.quadratic import QuadraticFunction, QuadraticTarget
@@ -97,9 +97,10 @@ def own_object(key: str, value: Any) -> Any:
         If it is a matrix that is no target, or nothing can be learned of it; an `Activation` that has no identity
         outside of this process; or its name cannot be shown in a table.
     """
+    if key == "activation" and callable(value):
+        value = check_activation(value)
     if isinstance(value, Activation):
-        # A built-in is known by its name.
-        return Own(_check_label(key, value.name), value.identity, value) if type(value) is Activation else value.name
+        return value.name if is_builtin(value) else Own(_check_label(key, value.name), value.identity, value)
     if isinstance(value, (str, Own)) or key != "target":
         return value
     label, inner = _label_and_value(value)

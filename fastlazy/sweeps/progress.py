@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import timedelta
-from typing import Any, TextIO
+from typing import Any
 
-from tqdm import tqdm
-
+from fastlazy._support.bars import progress_bar
 from fastlazy.sweeps.measure import FAILED, cost
 
 
@@ -43,13 +40,11 @@ class Progress:
         self.ended, self.left = Counter[str](), len(left)
         self.cost_done, self.cost_left = 0, sum(nanoseconds(cost(parameters)) for parameters in left.values())
         self.start, self._shown = time.monotonic(), 0
-        self.bar = tqdm(
+        self.bar = progress_bar(
             total=total,
             initial=total - len(left),
-            file=_Unread(sys.stderr),
             unit="cell",
             disable=not shown,
-            mininterval=0.5 if sys.stderr.isatty() else 10.0,  # a log file needs no animation
             bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} cells [{elapsed}{postfix}]",
         )
 
@@ -78,29 +73,3 @@ class Progress:
         some = f"failed {failed}, " + f"diverged {diverged}, " * (diverged > 0)
         self.bar.set_postfix_str(f"{some}left {self.left}, time left {remaining}", refresh=False)
         self.bar.update(new)
-
-
-class _Unread:
-    """A *stream* that takes what is written even if nobody reads it any more, or the disk of a log is full."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def write(self, text: str) -> None:
-        """Write *text*, if that can be done."""
-        with suppress(OSError):
-            self._stream.write(text)
-
-    def flush(self) -> None:
-        """Flush the stream, if that can be done."""
-        with suppress(OSError):
-            self._stream.flush()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-    def __eq__(self, other: object) -> bool:  # by which tqdm knows a terminal, whose width it asks for
-        return self._stream is other
-
-    def __hash__(self) -> int:
-        return hash(self._stream)

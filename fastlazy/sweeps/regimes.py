@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastlazy._support.arguments import Array, check_choice, check_count
+from fastlazy._support.styles import STYLES
 from fastlazy.activations.builtin import BUILTIN_NAMES, TANGENT_NAMES
 from fastlazy.sweeps.keys import (
     Found,
@@ -61,7 +62,7 @@ def _check_activation(name: str, value: Any, known: tuple[str, ...]) -> str | Ow
         raise ValueError(
             f"{name} = {value!r} jumps, so it has no derivative, which NT and NN need; pass another, or regime='RF'"
         )
-    return check_choice(name, value, known, "an Activation")
+    return check_choice(name, value, known, "an Activation or a function")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -284,11 +285,10 @@ _RIDGE = {
     "ridge": Key(partial(check_number, minimum=0.0), float, 0.0),
     "n_samples": Key(check_optional_count, int, None, later=True),  # the population if not given
 }
-# Regimes are told apart by line, marker and filling as well as by colour (a palette for colour-blind readers).
 RF = Regime(
     name="RF",
     label="RF: random features",
-    style={"color": "#0072B2", "linestyle": "-", "marker": "s"},
+    style=STYLES["RF"],
     activations=BUILTIN_NAMES,
     own_keys=_RIDGE,
     drawn="weights",
@@ -302,7 +302,7 @@ RF = Regime(
 NT = Regime(
     name="NT",
     label="NT: neural tangent",
-    style={"color": "#D55E00", "linestyle": "--", "marker": "^"},
+    style=STYLES["NT"],
     activations=TANGENT_NAMES,
     own_keys=_RIDGE,
     drawn="weights",
@@ -318,7 +318,7 @@ NN = Regime(
     name="NN",
     label="NN: trained by SGD",
     other_labels={"flow": "NN: trained by gradient flow"},
-    style={"color": "#111111", "linestyle": "-.", "marker": "o"},
+    style=STYLES["NN"],
     activations=TANGENT_NAMES,
     own_keys=TRAINING,
     drawn="training",

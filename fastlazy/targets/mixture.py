@@ -24,6 +24,7 @@ from fastlazy._support.arguments import (
     check_symmetric,
 )
 from fastlazy._support.blas import same_bits
+from fastlazy._support.summaries import Facts, html_table, one_line
 from fastlazy.targets.quadratic import LARGEST, SMALLEST, covariance_root, eigenvalue_rounding, in_dtype
 
 _EPS = float(np.finfo(float).eps)
@@ -95,10 +96,17 @@ class GaussianMixture:
         self._check_classes()
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(d={self.d}, trace={np.trace(self.Sigma):.6g})"
+        return one_line(self, self._facts)
+
+    def _repr_html_(self) -> str:
+        return html_table(type(self).__name__, {**self._facts, "null risk": self.null_risk})
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.Sigma, self.Delta)
+
+    @property
+    def _facts(self) -> Facts:
+        return {"d": self.d, "trace": float(np.trace(self.Sigma))}
 
     @property
     def d(self) -> int:

@@ -26,6 +26,7 @@ from fastlazy._support.arguments import (
     check_symmetric,
 )
 from fastlazy._support.blas import same_bits
+from fastlazy._support.summaries import Facts, html_table, one_line
 
 # Sizes of B's largest entry for which the null risk neither under- nor overflows, up to d = 9000.
 SMALLEST, LARGEST = 1e-152, 1e150
@@ -78,7 +79,10 @@ class QuadraticFunction:
         object.__setattr__(self, "b0", check_real("b0", b0))
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(d={self.d}, trace={np.trace(self.B):.6g}, b0={self.b0:.6g})"
+        return one_line(self, self._facts)
+
+    def _repr_html_(self) -> str:
+        return html_table(type(self).__name__, {**self._facts, "null risk": self.null_risk})
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.B, self.b0)
@@ -109,6 +113,10 @@ class QuadraticFunction:
                 f"with B of size {np.abs(self.B).max():.3g} and b0 = {self.b0:.3g}; divide X or the target by a number"
             )
         return values
+
+    @property
+    def _facts(self) -> Facts:
+        return {"d": self.d, "trace": float(np.trace(self.B)), "b0": self.b0}
 
     @property
     def d(self) -> int:
@@ -189,6 +197,10 @@ class QuadraticTarget(QuadraticFunction):
         object.__setattr__(self, "input_cov", covariance)
         if covariance is not None:
             self._check_whitened()
+
+    def _repr_html_(self) -> str:
+        inputs = "N(0, I)" if self.input_cov is None else "N(0, input_cov)"
+        return html_table(type(self).__name__, {**self._facts, "inputs": inputs, "null risk": self.null_risk})
 
     def __reduce__(self) -> tuple[Any, ...]:
         return partial(type(self), input_cov=self.input_cov), (self.B, self.b0)

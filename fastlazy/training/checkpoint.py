@@ -25,6 +25,9 @@ from fastlazy._core.sgd import Network, State
 from fastlazy._support.arguments import Array, shown
 from fastlazy._support.files import replace_file
 from fastlazy._version import __version__
+from fastlazy.targets.mixture import GaussianMixture
+from fastlazy.training.settings import Settings
+from fastlazy.training.start import Frame, Start
 
 _SECONDS = 30.0  # time between two writes
 # The names of arrays in a file, besides those of the network.
@@ -141,6 +144,27 @@ class Checkpoint:
             text = f"checkpoint {self.path} could not be written: {error}"
             warnings.warn(text, RuntimeWarning, stacklevel=4)  # the line that called `fit_nn`, whose loop calls this
         self.due = time.monotonic() + _SECONDS
+
+
+def checkpoint_of(settings: Settings, start: Start, frame: Frame, network: Network) -> Checkpoint | None:
+    """The file of this run, if one was asked for; *network* is still at its start."""
+    if settings.checkpoint is None:
+        return None
+    rates = start.rule(np.linspace(0, 1, 1000, endpoint=False))  # these numbers tell two rules apart
+    samples = settings.trained, settings.n_samples, settings.b, settings.marks, start.key
+    others = (
+        start.scale is None,
+        start.row_scale,
+        start.layer_scale,
+        settings.diagnostics,
+        settings.activation.identity,
+    )
+    learned = frame.target
+    if isinstance(learned, GaussianMixture):
+        target: tuple[Any, ...] = learned.Delta.diagonal(), "classes"
+    else:
+        target = learned.B.diagonal(), settings.b0
+    return Checkpoint(settings.checkpoint, network, *target, *samples, rates, *others)
 
 
 def _restored(kept: dict[str, Array], network: Network) -> Progress:

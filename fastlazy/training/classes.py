@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike
 from fastlazy._support.arguments import Array, check_array, check_columns
 from fastlazy._support.blas import same_bits
 from fastlazy.activations.activation import Activation
-from fastlazy.activations.moments import hermite_coefficients
+from fastlazy.activations.moments import unit_coefficients
 from fastlazy.activations.rf_pairs import unit_rows
 from fastlazy.risk.inputs import rows_through
 from fastlazy.risk.nn import nn_risk
@@ -73,7 +73,7 @@ def in_modes(mixture: GaussianMixture) -> GaussianMixture:
 def feature_means(target: Learned, activation: Activation, rows: Array) -> Array:
     """E sigma(<w_i, x>) (N,) for *rows* (N, d), those of the modes for a mixture: there the mean of both classes'."""
     spreads = target.modes.spreads if isinstance(target, GaussianMixture) else (1.0,)
-    means = [hermite_coefficients(activation, unit_rows(rows * spread)[1], 0)[:, 0] for spread in spreads]
+    means = [unit_coefficients(activation, unit_rows(rows * spread)[1], 0)[:, 0] for spread in spreads]
     return np.asarray(sum(means) / len(means))
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from fastlazy._core.sgd import State
 from fastlazy._support.arguments import Array
+from fastlazy._support.summaries import Facts, html_table, one_line
 from fastlazy.activations.activation import Activation
 from fastlazy.activations.builtin import get_activation
 from fastlazy.activations.rf_pairs import unit_rows
@@ -70,8 +71,19 @@ class Diagnostics:
     angles: Array
     captured: Array
 
+    def __repr__(self) -> str:
+        return one_line(self, self._facts)
 
-_SINGLES = [field.name for field in fields(Diagnostics)][:-2]
+    def _repr_html_(self) -> str:
+        return html_table("Diagnostics at the last record", self._facts)
+
+    @property
+    def _facts(self) -> Facts:
+        last = {name: float(getattr(self, name)[-1]) for name in SINGLES}
+        return {"records": len(self.overlap), **last}
+
+
+SINGLES = [field.name for field in fields(Diagnostics)][:-2]
 
 
 class Watch:
@@ -140,7 +152,7 @@ class Watch:
         """The table of all *records*."""
         table = np.array(records)
         m = len(self.top)
-        singles = dict(zip(_SINGLES, table.T, strict=False))
+        singles = dict(zip(SINGLES, table.T, strict=False))
         return Diagnostics(**singles, angles=table[:, len(singles) :][:, :m], captured=table[:, len(singles) + m :])
 
     def _trained(self, state: State) -> tuple[Array, Array]:

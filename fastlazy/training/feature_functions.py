@@ -18,6 +18,7 @@ from fastlazy._support.arguments import Array, check_array, check_columns
 from fastlazy._support.blas import same_bits
 from fastlazy._support.rounding import check_finite
 from fastlazy._support.singular import PROMISE
+from fastlazy._support.summaries import Facts, html_table, one_line
 from fastlazy.activations.activation import Activation
 from fastlazy.activations.units import in_own_unit, times_power
 from fastlazy.kernels.features import nt_values, rf_values
@@ -55,6 +56,17 @@ class FeatureFunction:
     V: Array
     b: Array
     c: float
+
+    def __repr__(self) -> str:
+        return one_line(self, self._facts)
+
+    def _repr_html_(self) -> str:
+        return html_table(type(self).__name__, self._facts)
+
+    @property
+    def _facts(self) -> Facts:
+        counts = {"features": len(self.W), "tangent_features": len(self.V)}
+        return {**counts, "d": self.d, "activation": self.activation.name, "c": self.c}
 
     @property
     def d(self) -> int:

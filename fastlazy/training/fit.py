@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from fastlazy._core.sgd import State
 from fastlazy._support.arguments import Array, check_array, check_columns
+from fastlazy._support.summaries import html_table, one_line
 from fastlazy.activations.activation import Activation
 from fastlazy.kernels.features import rf_values
 from fastlazy.risk import mixture_network
@@ -25,6 +26,11 @@ from fastlazy.training.linearization import network_function
 from fastlazy.training.loop import SQUARE
 from fastlazy.training.settings import Settings
 from fastlazy.training.start import Frame, Start, hidden_share
+from fastlazy.training.trajectory import draw_risk, records_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
 
 _AT_ONCE = 100_000  # steps that are summed at a time
 _DIVERGED = 1e6  # times the larger of the null risk and the risk at the start
@@ -80,8 +86,66 @@ class Fit:
 
     def __repr__(self) -> str:
         N, d = self.W.shape
-        name, risk = self.activation.name, float(self.risk[-1])
-        return f"Fit(N={N}, d={d}, activation={name!r}, status={self.status!r}, risk={risk:.6g})"
+        last = {"status": self.status, "risk": float(self.risk[-1])}
+        return one_line(self, {"N": N, "d": d, "activation": self.activation.name, **last})
+
+    def _repr_html_(self) -> str:
+        N, d = self.W.shape
+        kept = "; the state is the last finite one" if self.status == "diverged" else ""
+        facts: dict[str, Any] = {
+            "N": N,
+            "d": d,
+            "activation": self.activation.name,
+            "second layer": f"{N} numbers" if np.ndim(self.a) else f"{self.a:.6g} for all neurons",
+            "dtype": self.W.dtype,
+            "status": self.status + kept,
+            "samples": f"{self.samples[-1]:,}",
+            "risk": f"{self.risk[0]:.6g} at the start, {self.risk[-1]:.6g} at the end",
+            "records": f"{len(self.risk)}, {'with' if self.diagnostics else 'without'} diagnostics",
+        }
+        if self.times is not None:
+            facts["time"] = float(self.times[-1])
+        if self.scale is not None:
+            facts["scale"] = self.scale
+        return html_table(type(self).__name__, facts)
+
+    def to_frame(self) -> pd.DataFrame:
+        """The records as a table.
+
+        Returns
+        -------
+        DataFrame
+            One row a record, with columns samples, times, risk and those of `Diagnostics` if there are any. Of angles
+            and captured, which have several numbers a record: angle_1, ..., angle_m and captured_1, ..., captured_d.
+
+        Raises
+        ------
+        ImportError
+            If pandas cannot be imported.
+        """
+        return records_of(self)
+
+    def plot(self, *, null_risk: float | None = None, ax: Axes | None = None) -> Axes:
+        """Axes with the risk against the samples seen; of gradient flow, against time.
+
+        Parameters
+        ----------
+        null_risk : float, optional
+            Unit of the risk, such as ``target.null_risk``, above 0; default 1.
+        ax : Axes, optional
+            Where to draw; default a new figure.
+
+        Returns
+        -------
+        Axes
+            A run that diverged, or did not converge, ends with a cross.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If null_risk is no number above 0, or ax no Axes.
+        """
+        return draw_risk(self, null_risk, ax)
 
     @property
     def function(self) -> QuadraticFunction:
@@ -186,6 +250,11 @@ class History:
             times=np.array(self._times),
             activation=self._settings.activation,
         )  # fmt: skip
+
+    @property
+    def risk(self) -> float:
+        """The risk that was recorded last."""
+        return self._risks[-1]
 
     @property
     def hidden(self) -> bool:

@@ -31,11 +31,12 @@ from fastlazy._support.arguments import (
     check_rng,
     check_truth,
 )
+from fastlazy._support.bars import counted
 from fastlazy.activations.activation import Activation
-from fastlazy.activations.builtin import check_activation
+from fastlazy.activations.builtin import ActivationLike, check_activation
 from fastlazy.targets.mixture import GaussianMixture
 from fastlazy.targets.quadratic import QuadraticFunction
-from fastlazy.training.checkpoint import Checkpoint
+from fastlazy.training.checkpoint import Checkpoint, checkpoint_of
 from fastlazy.training.classes import (
     Learned,
     check_silent_start,
@@ -75,7 +76,7 @@ def fit_nn(
     N: int,
     *,
     n_samples: int,
-    activation: str | Activation = "square",
+    activation: ActivationLike = "square",
     batch_size: int = 100,
     step_size: StepSize = "auto",
     second_layer: str | None = None,
@@ -92,6 +93,7 @@ def fit_nn(
     scale: float | None = None,
     init: str = "orthogonal",
     diagnostics: bool = False,
+    progress: bool = False,
 ) -> Fit:
     """The network of N neurons trained by SGD, each sample used once.
 
@@ -102,7 +104,7 @@ def fit_nn(
         Neurons.
     n_samples : int
         Samples in all. The last minibatch is smaller if batch_size does not divide it.
-    activation : str or Activation
+    activation : str, Activation or function
         The non-linearity sigma; it must have a derivative.
     batch_size : int
         Samples of one step, b. The loss of a step is the mean squared error over them.
@@ -154,6 +156,8 @@ def fit_nn(
     diagnostics : bool
         Whether to record how far the weights go and how well their linearisation holds: see `Diagnostics`. Not for a
         mixture.
+    progress : bool
+        Whether to show a bar, in a notebook as a widget, that moves at each record and names its risk.
 
     Returns
     -------
@@ -216,6 +220,7 @@ def fit_nn(
         reduce=check_flag("reduce", reduce),
         diagnostics=check_flag("diagnostics", diagnostics),
         checkpoint=check_seed(checkpoint, rng),
+        progress=check_flag("progress", progress),
     )
     start = _start(settings, step_size, scale, W0, a0, c0)
     if settings.common and settings.activation.is_square:
@@ -225,9 +230,9 @@ def fit_nn(
             warn_of_one_sign(settings.mixture, settings.N, settings.second_layer, float(start.a[0]))
     network, frame = _packed(settings, start)
     history = History(settings, start, frame, core.unpack(network, *frame.shape))
-    file = _checkpoint(settings, start, frame, network)
-    if file is not None and (progress := file.resume(network)) is not None:
-        history.restore(progress)
+    file = checkpoint_of(settings, start, frame, network)
+    if file is not None and (reached := file.resume(network)) is not None:
+        history.restore(reached)
     status, seen = _train(settings, start, frame, network, history, file)
     if status == "diverged":
         warnings.warn(
@@ -342,27 +347,6 @@ def _packed(settings: Settings, start: Start) -> tuple[core.Network, Frame]:
     return network, Frame(learned, basis, expand, rows.shape, back)
 
 
-def _checkpoint(settings: Settings, start: Start, frame: Frame, network: core.Network) -> Checkpoint | None:
-    """The file of this run, if one was asked for; *network* is still at its start."""
-    if settings.checkpoint is None:
-        return None
-    rates = start.rule(np.linspace(0, 1, 1000, endpoint=False))  # these numbers tell two rules apart
-    samples = settings.trained, settings.n_samples, settings.b, settings.marks, start.key
-    others = (
-        start.scale is None,
-        start.row_scale,
-        start.layer_scale,
-        settings.diagnostics,
-        settings.activation.identity,
-    )
-    learned = frame.target
-    if isinstance(learned, GaussianMixture):
-        target: tuple[Any, ...] = learned.Delta.diagonal(), "classes"
-    else:
-        target = learned.B.diagonal(), settings.b0
-    return Checkpoint(settings.checkpoint, network, *target, *samples, rates, *others)
-
-
 def _train(
     settings: Settings, start: Start, frame: Frame, network: core.Network, history: History, file: Checkpoint | None
 ) -> tuple[str, int]:
@@ -383,11 +367,14 @@ def _train(
     setup = Setup(network, settings.trained, settings.b, width, beta, 0.0, settings.activation, moving, spreads)
     course = Course(settings.n_samples, rates, start.key, settings.marks, history.seen)
     seen = history.seen
-    with training_loop(setup, settings.n_threads) as loop:
+    bar = counted(settings.n_samples, seen, " samples", shown=settings.progress)
+    with training_loop(setup, settings.n_threads) as loop, bar as move_bar:
         for seen, due in loop.run(course):
             if due:
                 if not history.record(seen, core.unpack(network, *frame.shape)):
+                    move_bar(seen, "diverged")
                     return "diverged", seen
+                move_bar(seen, f"risk {history.risk:.4g}")
                 callback = settings.callback
                 if callback is not None and check_truth("the answer of callback", callback(history.fit("running"))):
                     return "stopped", seen

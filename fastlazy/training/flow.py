@@ -28,8 +28,7 @@ from fastlazy._support.arguments import (
     check_truth,
 )
 from fastlazy._support.blas import same_bits
-from fastlazy.activations.activation import Activation
-from fastlazy.activations.builtin import check_activation
+from fastlazy.activations.builtin import ActivationLike, check_activation
 from fastlazy.risk.network import network_risk
 from fastlazy.targets.mixture import GaussianMixture
 from fastlazy.training.chebyshev import MOST_STAGES, Chebyshev
@@ -54,7 +53,7 @@ _WARNINGS = {
 def nn_flow(
     target: Learned,
     N: int,
-    activation: str | Activation = "square",
+    activation: ActivationLike = "square",
     *,
     time: float | None = None,
     tolerance: float | None = None,
@@ -78,7 +77,7 @@ def nn_flow(
     target : QuadraticTarget or GaussianMixture
     N : int
         Neurons.
-    activation : str or Activation
+    activation : str, Activation or function
         The non-linearity sigma: one without jumps.
     time : float, optional
         When the flow ends. Default: when it has converged, as *tolerance* says.

@@ -24,8 +24,9 @@ from numpy.typing import ArrayLike
 from fastlazy._support.arguments import Array, check_array, check_columns, check_real
 from fastlazy._support.blas import same_bits
 from fastlazy._support.rounding import check_finite
+from fastlazy._support.summaries import Facts, html_table, one_line
 from fastlazy.activations.activation import Activation
-from fastlazy.activations.builtin import check_activation, get_activation
+from fastlazy.activations.builtin import ActivationLike, check_activation, get_activation
 from fastlazy.risk.projections import nt_form, rf_form
 from fastlazy.targets.quadratic import LARGEST, SMALLEST, QuadraticFunction, check_target, quadratic_form
 from fastlazy.training.feature_functions import FeatureFunction, feature_distance, linear_part, network
@@ -43,11 +44,11 @@ def network_function(
 
 
 @overload
-def network_function(W: ArrayLike, a: ArrayLike, c: float, activation: str | Activation) -> Function: ...
+def network_function(W: ArrayLike, a: ArrayLike, c: float, activation: ActivationLike) -> Function: ...
 
 
 def network_function(
-    W: ArrayLike, a: ArrayLike = 1.0, c: float = 0.0, activation: str | Activation = "square"
+    W: ArrayLike, a: ArrayLike = 1.0, c: float = 0.0, activation: ActivationLike = "square"
 ) -> Function:
     """The network sum_i a_i sigma(<w_i, x>) + c as a function of x.
 
@@ -59,7 +60,7 @@ def network_function(
         Second layer.
     c : float
         Offset.
-    activation : str or Activation
+    activation : str, Activation or function
         The non-linearity sigma.
 
     Returns
@@ -148,6 +149,17 @@ class Linearization:
     a: Array
     c: float
     activation: Activation = SQUARE
+
+    def __repr__(self) -> str:
+        return one_line(self, self._facts)
+
+    def _repr_html_(self) -> str:
+        return html_table(type(self).__name__, self._facts)
+
+    @property
+    def _facts(self) -> Facts:
+        N, d = self.W.shape
+        return {"N": N, "d": d, "activation": self.activation.name}
 
     @property
     def start(self) -> Function:
@@ -239,9 +251,7 @@ class Linearization:
         return weights
 
 
-def linearize(
-    W: ArrayLike, a: ArrayLike = 1.0, c: float = 0.0, activation: str | Activation = "square"
-) -> Linearization:
+def linearize(W: ArrayLike, a: ArrayLike = 1.0, c: float = 0.0, activation: ActivationLike = "square") -> Linearization:
     """The first-order model of the network sum_i a_i sigma(<w_i, x>) + c at these weights.
 
     Parameters
@@ -252,7 +262,7 @@ def linearize(
         Second layer there.
     c : float
         Offset there.
-    activation : str or Activation
+    activation : str, Activation or function
         The non-linearity sigma; it must have a derivative.
 
     Returns

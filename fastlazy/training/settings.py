@@ -37,6 +37,7 @@ class Settings:
     reduce: bool
     diagnostics: bool
     checkpoint: str | os.PathLike[str] | None
+    progress: bool
 
     def __post_init__(self) -> None:
         if self.diagnostics and self.mixture is not None:

@@ -19,7 +19,7 @@ import numpy as np
 
 from fastlazy._support.arguments import Array
 from fastlazy.activations.activation import Activation
-from fastlazy.activations.moments import hermite_coefficients, square_moments
+from fastlazy.activations.moments import square_moments, unit_coefficients
 from fastlazy.activations.rf_pairs import unit_rows
 from fastlazy.targets.quadratic import QuadraticFunction
 
@@ -91,7 +91,7 @@ def _shortest(activation: Activation, wanted: float) -> tuple[float, float]:
 def _bends(activation: Activation, r: float) -> tuple[float, float]:
     """h_2(r) / 2 at a length r, zero where it is rounding, and the root of E sigma(r G)^2."""
     lengths = np.array([r])
-    h_2 = math.sqrt(2) * float(hermite_coefficients(activation, lengths, 2)[0, 2])
+    h_2 = math.sqrt(2) * float(unit_coefficients(activation, lengths, 2)[0, 2])
     root = math.sqrt(float(square_moments(activation, lengths)[0]))
     return h_2 / 2 if abs(h_2) > _FLAT * root else 0.0, root
 
@@ -104,7 +104,7 @@ def learned_slope_size(activation: Activation, target: QuadraticFunction, N: int
 
 def bends(activation: Activation, r: Array) -> Array:
     """h_2(r_i) / 2 (N,): a neuron has the part a_i h_2(r_i) / 2 (<u_i, x>^2 - 1) of degree two."""
-    return hermite_coefficients(activation, r, 2)[:, 2] / math.sqrt(2)
+    return unit_coefficients(activation, r, 2)[:, 2] / math.sqrt(2)
 
 
 def slope_size(activation: Activation, r: Array, a: Array) -> float:
@@ -126,5 +126,5 @@ def feature_size(activation: Activation, r: Array, together: bool) -> float:
     squares = float(square_moments(activation, r).sum())
     if not together:
         return squares
-    means = hermite_coefficients(activation, r, 0)[:, 0]
+    means = unit_coefficients(activation, r, 0)[:, 0]
     return squares + float(means.sum() ** 2 - means @ means)

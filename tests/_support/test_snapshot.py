@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from fastlazy import Activation, rf_kernel
+from fastlazy._support.snapshot import content, snapshot
 
 SLOPE = 2.0
 TABLE = np.array([2.0, 5.0])
@@ -193,3 +194,47 @@ def test_what_cannot_be_sent_says_so():
     activation = Activation("mine", numba.cfunc("float64(float64)")(closed_over(2.0)))
     with pytest.raises(TypeError, match=r"^activation 'mine' cannot be pickled .*; make it of Python functions"):
         pickle.dumps(activation)
+
+
+def of_an_empty_cell():
+    def function(x):
+        return x + later
+
+    if SLOPE < 0:
+        later = 1.0
+    return function
+
+
+ALL = {
+    "global": by_global,
+    "declared": declared,
+    "each other": even,
+    "ufunc": ufunc,
+    "calls a ufunc": of_a_ufunc,
+    "closure": closed_over(0.5),
+    "array": lambda x: x * TABLE[0],
+    "module": lambda x: SETTINGS.inner.slope * x,
+    "default": lambda x, slope=2.0: slope * x,
+    "empty cell": of_an_empty_cell(),
+    "numpy": np.tanh,
+}
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_function_and_its_snapshot_have_one_content(monkeypatch, name):
+    monkeypatch.setattr(SETTINGS.inner, "slope", 1.0, raising=False)
+    before = content(ALL[name])
+    assert content(snapshot(ALL[name])) == before
+    hash(before)
+    monkeypatch.setitem(globals(), "UNRELATED", 3.0)  # what it does not read
+    monkeypatch.setattr(SETTINGS.inner, "unrelated", 3.0, raising=False)
+    assert content(ALL[name]) == before
+    monkeypatch.setitem(globals(), "SLOPE", 3.0)
+    monkeypatch.setattr(SETTINGS.inner, "slope", 3.0)
+    reads = name in ("global", "declared", "each other", "ufunc", "calls a ufunc", "module")
+    assert (content(ALL[name]) != before) == reads
+
+
+def test_contents_differ_as_functions_do():
+    assert len({content(function) for function in ALL.values() if function is not ALL["module"]}) == len(ALL) - 1
+    assert content(closed_over(0.5)) == content(closed_over(0.5)) != content(closed_over(0.25))

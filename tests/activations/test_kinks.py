@@ -8,7 +8,7 @@ import pytest
 
 import fastlazy
 from fastlazy import Activation
-from fastlazy.activations.moments import expansion, hermite_coefficients
+from fastlazy.activations.moments import expansion, unit_coefficients
 from tests import naive_piecewise as naive
 from tests.naive_piecewise import Piecewise
 
@@ -79,7 +79,7 @@ def worst_error(function, sigma, lengths, angles):
             mean, square = naive.coefficient(function, r, 0), naive.coefficient(function.squared(), r, 0)
             spread = mpmath.sqrt(square - mean**2)
             exact = [naive.coefficient(function, r, k) for k in range(5)]
-            found = hermite_coefficients(sigma, np.array([r]), 4)[0]
+            found = unit_coefficients(sigma, np.array([r]), 4)[0]
             if not almost_constant(function, r):
                 errors = [abs(found[k] - exact[k]) / (spread if k else mpmath.sqrt(square)) for k in range(5)]
                 errors.append(abs(expansion(sigma, np.array([r]), 4, first=1).scale[0] / spread - 1))

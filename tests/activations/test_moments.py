@@ -8,7 +8,7 @@ import pytest
 
 from fastlazy import Activation, get_activation, rf_gram
 from fastlazy.activations import moments as moments_module
-from fastlazy.activations.moments import hermite_coefficients, line_gram, square_moments
+from fastlazy.activations.moments import line_gram, square_moments, unit_coefficients
 
 NAMES = [
     *("linear", "square", "he2", "he3", "step", "relu", "leaky_relu", "erf"),
@@ -22,7 +22,7 @@ EACH = pytest.mark.parametrize("name", NAMES)
 
 def coefficients(activation, r, K, **options):
     """Of one scale, (K + 1,)."""
-    return hermite_coefficients(activation, np.array([float(r)]), K, **options)[0]
+    return unit_coefficients(activation, np.array([float(r)]), K, **options)[0]
 
 
 def moment(activation, r, **options):
@@ -103,7 +103,7 @@ def test_squares_add_up(name, r):
 
 @EACH
 def test_the_wrong_parity_is_exactly_zero(name):
-    values = hermite_coefficients(get_activation(name), np.array([1e-6, 0.7, 1.0, 10.0]), 60)
+    values = unit_coefficients(get_activation(name), np.array([1e-6, 0.7, 1.0, 10.0]), 60)
     assert np.all(values[:, ::2] == 0) == (name in ODD)
     assert np.all(values[:, 1::2] == 0) == (name in EVEN)
 
@@ -193,7 +193,7 @@ def test_zero_scale_is_a_constant(name):
     activation = get_activation(name)
     r = np.array([0.0, 1.0, 0.0])
     constant = activation([0.0])[0]
-    values = hermite_coefficients(activation, r, 5)
+    values = unit_coefficients(activation, r, 5)
     np.testing.assert_allclose(values[[0, 2]], [[constant, 0, 0, 0, 0, 0]] * 2, rtol=1e-14)
     np.testing.assert_array_equal(values[1], coefficients(activation, 1.0, 5))
     for power in (0, 2):
@@ -204,7 +204,7 @@ def test_zero_scale_is_a_constant(name):
 def test_tiny_scales_are_continuous(name):
     """The leading coefficients to rounding: sigma(0), and sigma'(0) r of an odd part."""
     activation = get_activation(name)
-    values = hermite_coefficients(activation, np.array([1e-300, 1e-20, 1e-8]), 1)
+    values = unit_coefficients(activation, np.array([1e-300, 1e-20, 1e-8]), 1)
     if name in ("step", "relu", "leaky_relu"):
         powers = np.array([1e-300, 1e-20, 1e-8]) ** activation.degree
         np.testing.assert_allclose(values / powers[:, None], [coefficients(activation, 1.0, 1)] * 3, rtol=1e-14)
@@ -227,7 +227,7 @@ def test_many_scales_are_interpolated_to_rounding(activation, derivative):
     r = np.random.default_rng(0).uniform(0.5, 3.0, 400)
     r[::7], r[5] = 1.0, 0.0
     chosen = [0, 1, 5, 7, 200, 399]
-    values = hermite_coefficients(activation, r, 40, derivative=derivative)
+    values = unit_coefficients(activation, r, 40, derivative=derivative)
     moments = square_moments(activation, r, derivative=derivative)
     for i in chosen:
         expected = moment(activation, r[i], derivative=derivative)
@@ -235,7 +235,7 @@ def test_many_scales_are_interpolated_to_rounding(activation, derivative):
         single = coefficients(activation, r[i], 40, derivative=derivative)
         np.testing.assert_allclose(values[i], single, rtol=0, atol=1e-13 * math.sqrt(expected) + 1e-300)
     order = np.random.default_rng(1).permutation(400)
-    np.testing.assert_array_equal(hermite_coefficients(activation, r[order], 40, derivative=derivative), values[order])
+    np.testing.assert_array_equal(unit_coefficients(activation, r[order], 40, derivative=derivative), values[order])
 
 
 def test_few_evaluations_serve_many_scales(monkeypatch):
@@ -244,9 +244,9 @@ def test_few_evaluations_serve_many_scales(monkeypatch):
     monkeypatch.setattr(
         moments_module, "_sample", lambda activation, r, *rest: scales.append(r) or sample(activation, r, *rest)
     )
-    hermite_coefficients(get_activation("tanh"), np.random.default_rng(0).normal(1, 0.03, 4500), 64)
+    unit_coefficients(get_activation("tanh"), np.random.default_rng(0).normal(1, 0.03, 4500), 64)
     assert len(scales) <= 32
-    hermite_coefficients(get_activation("relu"), np.random.default_rng(0).normal(1, 0.03, 4500), 64)
+    unit_coefficients(get_activation("relu"), np.random.default_rng(0).normal(1, 0.03, 4500), 64)
     assert scales[-1] == 1.0
 
 
@@ -318,7 +318,7 @@ def test_growth():
 
 
 def test_functions_that_are_almost_nothing():
-    assert np.all(hermite_coefficients(Activation("zero", lambda x: 0.0), np.linspace(0, 3, 100), 4) == 0)
+    assert np.all(unit_coefficients(Activation("zero", lambda x: 0.0), np.linspace(0, 3, 100), 4) == 0)
     rare = Activation("rare", lambda x: max(x - 5.0, 0.0))
     expected = math.exp(-12.5) / math.sqrt(2 * math.pi) - 5 * math.erfc(5 / math.sqrt(2)) / 2
     assert coefficients(rare, 1.0, 0)[0] == pytest.approx(expected, rel=1e-10)
@@ -363,7 +363,7 @@ def test_slopes_at_short_rows(r):
     x = (np.arange(100_000) + 0.5) * 2.4e-4 - 12
     density = np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi) * (x[1] - x[0])
     for activation, slope in (smooth, kinked)[: 2 if r > 0 else 1]:
-        found = hermite_coefficients(activation, np.array([r]), 2, derivative=1)[0]
+        found = unit_coefficients(activation, np.array([r]), 2, derivative=1)[0]
         values = density * slope(r * x)
         expected = [values.sum(), values @ x, values @ (x * x - 1) / math.sqrt(2)]
         np.testing.assert_allclose(found, expected, rtol=0, atol=5e-11 if activation is smooth[0] else 1e-8)

@@ -53,6 +53,10 @@ BUILTIN = {
     ]
 }
 
+# Functions that are named ones.
+_SAME = {"square": np.square, "erf": scipy.special.erf, "tanh": np.tanh, "sigmoid": _logistic, "sin": math.sin}
+_SAME |= {"cos": np.cos, "exp": math.exp}
+
 # Of a user: what numba compiles, its slope or None, and the twin.
 _OWN = [
     (
@@ -137,17 +141,20 @@ def activation(
     """An activation and its twin. *tangent*: sigma' is needed; *pointwise*: at single points."""
     kind = draw.kind()
     if kind == "bad":
-        names = ["nothing", "RELU", " relu", "", b"relu", ["relu"], np.tanh, math.sin, lambda x: x, 3, ("relu", "erf")]
-        names += [np.array("relu"), np.array(["relu"]), float, *strange(none)]
+        names = ["nothing", "RELU", " relu", "", b"relu", ["relu"], 3, ("relu", "erf"), np.array("relu"), float]
+        names += [np.array(["relu"]), functools.partial(math.pow, 2.0), lambda x, y: x, math.log, *strange(none)]
         value = draw.pick(names)
         return Value(value.make() if isinstance(value, Made) else value, "bad"), None
     if draw.chance(0.6 if kind == "good" else 0.2):
         twin = draw.pick(list(BUILTIN.values()))
-        value = twin.name if draw.chance(0.7) else builtin(twin.name)
+        value = twin.name if draw.chance(0.7) else draw.pick([builtin(twin.name), _SAME.get(twin.name, twin.name)])
     else:
         odd = kind == "odd"
         k = draw.size(0, len(_ODD if odd else _OWN) - 1)
-        value, twin = own(odd, k), (_ODD if odd else _OWN)[k][2]._replace(own=True)
+        function, slope, twin = (_ODD if odd else _OWN)[k]
+        # Without a slope the function is as good as the activation that is made of it.
+        value = function if slope is None and draw.chance(0.3) else own(odd, k)
+        twin = twin._replace(own=True)
     if tangent and (twin.jumps or (pointwise and twin.slope is None)):
         kind = "bad"
     elif tangent and twin.slope is None and kind == "good":  # refused for rows that differ little

@@ -235,6 +235,7 @@ def fit_nn(draw: Draw) -> Call:
         "scale": lambda: values.real(draw, [0.1, 1.0, 100.0], low=1e-300, none=False),
         "init": lambda: draw.one_of(["orthogonal"], ["symmetric"], ["nothing", None, 1]),
         "diagnostics": lambda: values.flag(draw),
+        "progress": lambda: values.flag(draw),
         "checkpoint": lambda: _checkpoint(draw),
         "a0": lambda: second_layer(draw, N)._replace(kind="odd"),
     }

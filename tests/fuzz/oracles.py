@@ -96,6 +96,20 @@ def moments(twin: Twin, W: np.ndarray, B: np.ndarray) -> tuple[np.ndarray, np.nd
     return h[:, 0], U, np.einsum("ij,jk,ik->i", W, B, W) * (h[:, 1] - h[:, 0]) / r**2
 
 
+def hermite(twin: Twin | None, r: Any, k: int, got: Any) -> str | None:
+    """Hermite coefficients against moments E[sigma(r G) G^j], for the few that these have the digits of."""
+    scales = np.atleast_1d(r)
+    if twin is None or twin.wild or k > 6 or not _moderate(scales, twin):
+        return None
+    powers = np.zeros((k, k))
+    for j in range(k):
+        powers[j, : j + 1] = np.polynomial.hermite_e.herme2poly([0.0] * j + [1.0])
+    moments = np.array([naive_moments.line(twin.function, x, twin.kinks, tuple(range(k))) for x in scales])
+    sizes = [naive_moments.line(lambda x: np.abs(twin.function(x)), x, twin.kinks)[0] for x in scales]
+    size = 100 * np.array(sizes)[:, None] * np.abs(powers).sum(axis=1)
+    return differs(got, (moments @ powers.T).reshape(*np.shape(r), k), 1e-12, size.reshape(*np.shape(r), k))
+
+
 def kernel(X: Any, W: Any, twin: Twin | None, Y: Any, got: np.ndarray, tangent: bool = False) -> str | None:
     """Against all features, stored; what rounding of <w, x> may do is allowed for."""
     function = None if twin is None else twin.slope if tangent else twin.function

@@ -7,7 +7,7 @@ import pytest
 from drawn_mixtures import SIGMAS, drawn_covariances, drawn_mixture, naive_moments_of
 
 from fastlazy import Activation, GaussianMixture, draw_weights, network_risk, nn_risk, rf_risk, tangent_risk
-from fastlazy.activations.moments import hermite_coefficients
+from fastlazy.activations.moments import unit_coefficients
 
 
 @pytest.mark.sampled(2)
@@ -110,6 +110,6 @@ def test_means_and_forms_are_those_of_the_twins():
     r = np.sqrt(np.einsum("ij,jk,ik->i", W, Sigma - Delta, W))
     from fastlazy import get_activation
 
-    np.testing.assert_allclose(mean, hermite_coefficients(get_activation("softplus"), r, 0)[:, 0], rtol=1e-12)
+    np.testing.assert_allclose(mean, unit_coefficients(get_activation("softplus"), r, 0)[:, 0], rtol=1e-12)
     _, covariance = naive_mixture.form_moments(Sigma, naive.rf_forms(W))
     np.testing.assert_allclose(covariance, 2 * (W @ Sigma @ W.T) ** 2, rtol=1e-12)

@@ -43,7 +43,7 @@ def test_the_best_network_has_the_risk_of_random_features(activation):
     U = fastlazy.rf_gram(W, activation, center=True)
     steps = np.eye(5)
     # V by differences of a quadratic function: no formula of it is used twice; the offset leaves the mean alone
-    mean = fastlazy.activations.moments.hermite_coefficients(
+    mean = fastlazy.activations.moments.unit_coefficients(
         fastlazy.get_activation(activation), np.linalg.norm(W, axis=1), 0
     )[:, 0]
     V = [

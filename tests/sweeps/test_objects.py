@@ -89,6 +89,22 @@ def test_a_built_in_object_is_its_name():
     assert canonical_cell({**RF, "activation": get_activation("relu")})["activation"] == "relu"
 
 
+def test_a_function_is_its_activation():
+    """Of its own name; a function that a named non-linearity has is that name, as in stores that are out there."""
+
+    def bend(x):
+        return math.tanh(x) + x * x
+
+    assert canonical_cell({**RF, "activation": np.tanh})["activation"] == "tanh"
+    own = canonical_cell({**RF, "activation": bend})["activation"]
+    assert str(own).startswith("bend #")
+    assert identity(activation=bend) == identity(activation=Activation("bend", bend)) != identity(activation=SIGMA)
+    assert identity(activation=bend, regime="NT") != identity(activation=bend)
+    assert len(check_cells([{**RF, "activation": sigma} for sigma in (bend, bend, "tanh", np.tanh)])) == 2
+    with pytest.raises(ValueError, match=r"activation 'bend #.*' has no derivative, which regime NN"):
+        canonical_cell({**NN, "activation": bend})
+
+
 PROGRAM = """
 import math
 import numpy as np
@@ -195,7 +211,9 @@ BAD = {
     "several": ({"target": {"a": B, "b": B}}, TypeError, "A target is one of"),
     "a class": ({"target": QuadraticTarget}, TypeError, "A target is one of"),
     "sigma's name": ({"activation": Activation("a\nb", lambda x: x)}, ValueError, "the name of activation must have"),
-    "a function": ({"activation": math.tanh}, TypeError, "activation must be a name, got"),
+    "a number": ({"activation": 3}, TypeError, "activation must be a name, got"),
+    "a type": ({"activation": float}, TypeError, "activation must be a name, an Activation or a function"),
+    "no sigma": ({"activation": lambda x, y: x}, ValueError, "activation '<lambda>' cannot be compiled by numba"),
     "no identity": ({"activation": NOT_COMPILED}, TypeError, "activation 'mine' has no identity outside of this"),
 }  # fmt: skip
 
