@@ -73,7 +73,8 @@ def solve_dual(K: Array, y: Array, alphas: Array, *, intercept: bool, weight: Ar
     """
     _check_finite(K)
     n, root = len(K), weight_roots(y, weight)
-    rows, level = np.zeros(n), 0.0
+    rows: Array = np.zeros(n)
+    level = 0.0
     shift = response_means(y, intercept, weight)
     if weight is not None:
         _scale(K, root)
