@@ -206,8 +206,10 @@ def _relative(weight: Array | None, alphas: Array) -> tuple[Array | None, Array]
     """Weights over their mean, None if all are equal, and alphas over that mean."""
     if weight is None:
         return None, alphas
-    shares = weight / weight.max()
-    relative, scaled = shares / shares.mean(), alphas / shares.mean() / weight.max()
+    shares = weight / weight.max()  # no sum of these overflows
+    relative = shares / shares.mean()
+    with np.errstate(over="ignore"):
+        scaled = alphas / shares.mean() / weight.max()
     if not np.isfinite(scaled).all():
         raise ValueError(
             f"alpha over the mean of sample_weight overflows float64, got weights up to {weight.max():.3g}; multiply "
