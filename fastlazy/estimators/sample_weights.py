@@ -34,7 +34,7 @@ def counted(X: Array, y: Any, sample_weight: Any) -> tuple[Array, Any, Array | N
     """
     if sample_weight is None:
         return X, y, None
-    weight = _check_sample_weight(_numbers(sample_weight), X, dtype=np.float64, ensure_non_negative=True)
+    weight = _check_sample_weight(_numbers(sample_weight, len(X)), X, dtype=np.float64, ensure_non_negative=True)
     if not weight.any():  # which scikit-learn lets pass before 1.9
         raise ValueError("Sample weights must contain at least one non-zero number; pass sample_weight > 0")
     kept = weight > 0
@@ -43,13 +43,13 @@ def counted(X: Array, y: Any, sample_weight: Any) -> tuple[Array, Any, Array | N
     return np.ascontiguousarray(X[kept]), y[kept], weight[kept]
 
 
-def _numbers(sample_weight: Any) -> Array:
-    """Weights of samples as float64, whatever their shape."""
+def _numbers(sample_weight: Any, n: int) -> Array:
+    """Weights of samples as float64, whatever their shape; *n* times a single one."""
     try:
         weight = np.asarray(sample_weight)
         if weight.dtype.kind in "cUSmM":
             raise TypeError(f"dtype {weight.dtype}")
-        return weight.astype(np.float64)
+        return np.full(n, weight, np.float64) if weight.ndim == 0 else weight.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise type(error)(
             f"sample_weight must hold one number >= 0 for each sample, got {shown(sample_weight)} ({error}); pass "
