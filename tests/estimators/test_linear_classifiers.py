@@ -24,7 +24,7 @@ WEIGHT = RNG.exponential(size=90)
 LABELS = {"three strings": THREE, "two booleans": SIZE > 3, "three numbers": 10 * np.digitize(SIZE, [2.0, 4.0]) - 5}
 
 
-@pytest.mark.sampled(60)
+@pytest.mark.sampled(24)
 @parametrize_with_checks(ESTIMATORS)
 def test_scikit_learn_checks(estimator, check):
     check(estimator)

@@ -15,7 +15,7 @@ INDEX = np.digitize(X[:, 0] + np.abs(X[:, 1]), [0.5, 1.5])
 NAMES = np.array(["a", "bb", "c"])
 
 
-@pytest.mark.sampled(15)
+@pytest.mark.sampled(6)
 @parametrize_with_checks([NetworkClassifier(10, max_epochs=20, parallel=False)])
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_scikit_learn_checks(estimator, check):
