@@ -53,6 +53,7 @@ class LabelMixin(ClassifierMixin):
     ) -> tuple[Array, Array, Array | None]:
         """Samples, targets (n,) or (n, k) and weights; `classes_` are *classes*, or those of y, if *reset*."""
         X, y = checked(self, X, y=y, reset=reset, numeric=False)
+        y = _of_one_kind(y)
         check_classification_targets(y)
         X, y, weight = counted(X, y, sample_weight)
         if reset:
@@ -69,6 +70,15 @@ class LabelMixin(ClassifierMixin):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.poor_score = is_even(self.activation)
         return tags
+
+
+def _of_one_kind(labels: Any) -> Any:
+    """Labels (n,) that came as Python's numbers, which scikit-learn does not know, as an array of them."""
+    if labels.dtype != object:
+        return labels
+    _different(labels)  # raises where they cannot be sorted
+    plain = np.asarray(labels.tolist())
+    return plain if plain.dtype.kind in "biuf" and plain.shape == labels.shape else labels
 
 
 def _classes(labels: Any) -> Any:

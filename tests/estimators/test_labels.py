@@ -27,7 +27,7 @@ INDEX = np.digitize(X[:, 0] + X[:, 1] ** 2, [0.0, 1.0])
 DAYS = np.array(["2019-06-20", "2019-12-08", "2020-01-01"], "datetime64[D]")
 KINDS = {
     "strings": ["a", "bb", "c"],
-    "objects": np.array(["a", "bb", "c"], object),
+    "strings as objects": np.array(["a", "bb", "c"], object),
     "whole floats": [-1.0, 0.0, 7.0],
     "bytes of numbers": np.array([3, 100, 255], np.uint8),
     "days": DAYS,
@@ -52,6 +52,26 @@ def test_labels_of_any_kind(model, kind):
     np.testing.assert_array_equal(model.predict(X), names[wanted])
     np.testing.assert_array_equal(model.decision_function(X), values)
     np.testing.assert_array_equal(values.argmax(axis=1), wanted)
+
+
+@ALL
+@pytest.mark.parametrize("names", [[False, True], [3, 7], [0.5, 1.0]])
+def test_numbers_in_objects_are_numbers(model, names):
+    y = np.array(names)[1 * (INDEX > 0)]
+    if names == [0.5, 1.0]:
+        with pytest.raises(ValueError, match="Unknown label type: continuous"):
+            model.fit(X, y.astype(object))
+        return
+    wanted = model.fit(X, y).predict(X)
+    found = model.fit(X, y.astype(object)).predict(X)
+    np.testing.assert_array_equal(found, wanted)
+    assert found.dtype == wanted.dtype
+
+
+@ALL
+def test_labels_of_several_kinds_are_refused(model):
+    with pytest.raises(TypeError, match=r"y has labels that cannot be sorted .*; pass labels of one kind"):
+        model.fit(X, np.array(["a", 1, 2], object)[INDEX[np.argsort(INDEX)]])
 
 
 @ALL

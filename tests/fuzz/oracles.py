@@ -360,17 +360,19 @@ def captured(B: Any, S: Any, got: Any) -> str | None:
     return differs(got, naive_lazy.captured(S, B), 1e-9, 1 + np.abs(S).max() / np.abs(values).min())
 
 
-def ridge_fit(F: Any, y: Any, alpha: float, intercept: bool, F_new: Any, got: Any, eps: float) -> str | None:
-    """Predictions of a ridge regression on stored features; y (n,) or (n, t)."""
+def ridge_fit(F: Any, y: Any, fit: tuple[float, bool, Any], F_new: Any, got: Any, eps: float) -> str | None:
+    """Predictions of a ridge regression on stored features; y (n,) or (n, t); *fit*: alpha, intercept, weights (n,)."""
+    alpha, intercept, weight = fit
     if not np.isfinite(F).all() or not np.isfinite(F_new).all():
         return None
-    size = np.linalg.norm(F, 2) ** 2 if F.size else 0.0
+    size = np.linalg.norm(np.sqrt(weight)[:, None] * F, 2) ** 2 if F.size else 0.0
     if not (alpha > 1e-6 * size and size < 1e12 and np.abs(y).max() < 1e100):
         return None
-    shift = y.mean(axis=0) if intercept else 0 * y.mean(axis=0)
-    theta, c = naive_fits.ridge(F, (y - shift).reshape(len(y), -1), alpha, intercept)
+    shift = weight @ y / len(y) if intercept else 0 * y.mean(axis=0)
+    theta, c = naive_fits.ridge(F, (y - shift).reshape(len(y), -1), alpha, intercept, weight)
     want = (F_new @ theta + c).reshape(got.shape) + shift
     tolerance = 1e-7 if eps < 1e-10 else 2e-2
-    dual = np.abs((y - shift).reshape(len(y), -1) - F @ theta - c) / alpha  # its sums, which may cancel, are rounded
+    errors = np.abs((y - shift).reshape(len(y), -1) - F @ theta - c)
+    dual = weight[:, None] * errors / alpha  # its sums, which may cancel, are rounded
     rounding = 10 * eps / tolerance * (np.abs(shift).max() + (np.abs(F_new) @ (np.abs(F).T @ dual)).max())
     return differs(got, want, tolerance, np.abs(y - shift).max() + np.abs(want - shift).max() + rounding)
