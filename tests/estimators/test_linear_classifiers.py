@@ -12,7 +12,7 @@ from fastlazy.estimators import NTClassifier, RFClassifier, RFTransformer
 
 ESTIMATORS = [
     RFClassifier(30),
-    RFClassifier(60, activation="erf", alpha=[1.0, 1e9], fit_intercept=False, parallel=False),
+    RFClassifier(60, activation="gelu", alpha=[1.0, 1e9], fit_intercept=False, parallel=False),
     NTClassifier(5),
     NTClassifier(4, activation="gelu", include_rf=True, class_weight="balanced"),
 ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_digits
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from fastlazy.estimators import NetworkClassifier, NetworkRegressor
@@ -91,10 +90,3 @@ def test_callbacks_see_labels():
     model = NetworkClassifier(4, max_epochs=1, random_state=0, parallel=False).set_callbacks(Watch())
     model.fit(X, np.where(INDEX > 0, "yes", "no"))
     assert seen == [{"no", "yes"}, {"no", "yes"}, True, True]
-
-
-@pytest.mark.slow
-def test_digits():
-    X, y = load_digits(return_X_y=True)
-    model = NetworkClassifier(random_state=0).fit(X[:1200] / 16, y[:1200])
-    assert model.score(X[1200:] / 16, y[1200:]) > 0.92
