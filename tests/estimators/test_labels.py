@@ -41,6 +41,7 @@ def unweighted():
         model.set_params(class_weight=None)
 
 
+@pytest.mark.sampled(6)
 @ALL
 @pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 def test_labels_of_any_kind(model, kind):
@@ -145,6 +146,7 @@ def test_bad_weights_of_classes(model, class_weight, error, match):
         model.set_params(class_weight=class_weight).fit(X, INDEX)
 
 
+@pytest.mark.sampled(1)
 @ALL
 def test_searches_calibrations_and_copies(model):
     y = np.where(INDEX > 0, "yes", "no")

@@ -63,12 +63,14 @@ def assert_near(found, function, kink, *, of_products=1.0):
     assert (np.abs(found / of_products - wanted) <= 1e-12 * root).all()
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_random_features(name):
     function, _, kink = FUNCTIONS[name]
     assert_near(rf_kernel_limit(X, name, Y=Y, cov=COV), function, kink)
 
 
+@pytest.mark.sampled(7)
 @pytest.mark.parametrize("name", SLOPES)
 def test_the_tangent_model(name):
     _, slope, kink = FUNCTIONS[name]
