@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from fastlazy.activations.hermite import hermite_coefficients as hermite_coefficients
     from fastlazy.figures.risk_curves import plot_activations as plot_activations
     from fastlazy.figures.risk_curves import plot_risk_curves as plot_risk_curves
+    from fastlazy.kernels.kernel_limits import nt_kernel_limit as nt_kernel_limit
+    from fastlazy.kernels.kernel_limits import rf_kernel_limit as rf_kernel_limit
     from fastlazy.kernels.kernels import nt_kernel as nt_kernel
     from fastlazy.kernels.kernels import rf_kernel as rf_kernel
     from fastlazy.kernels.normal_equations import rf_normal_equations as rf_normal_equations
@@ -110,6 +112,7 @@ _MODULES = {
     "nt_function": "training.linearization",
     "nt_gram": "kernels.nt_gram",
     "nt_kernel": "kernels.kernels",
+    "nt_kernel_limit": "kernels.kernel_limits",
     "nt_learning_curve": "risk.learning_curves",
     "nt_risk": "risk.nt",
     "nt_risk_limit": "risk.limits",
@@ -123,6 +126,7 @@ _MODULES = {
     "rf_function": "training.linearization",
     "rf_gram": "kernels.rf_gram",
     "rf_kernel": "kernels.kernels",
+    "rf_kernel_limit": "kernels.kernel_limits",
     "rf_learning_curve": "risk.learning_curves",
     "rf_normal_equations": "kernels.normal_equations",
     "rf_risk": "risk.rf",

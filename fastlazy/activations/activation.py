@@ -35,6 +35,7 @@ class Known(NamedTuple):
     pair_moments: PairMoments | None = None  # the closed form of E[sigma(r u) sigma(s v)], if there is one
     along_moments: PairMoments | None = None  # that of E[u sigma'(r u) sigma(s v)], likewise
     block_moments: BlockMoments | None = None  # the closed form of E[sigma'(r u) sigma'(s v) x x^T], likewise
+    slope_moments: PairMoments | None = None  # that of E[sigma'(r u) sigma'(s v)], where the blocks have none
 
 
 UNKNOWN = Known(kinks=None)

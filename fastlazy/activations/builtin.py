@@ -203,8 +203,18 @@ _ROWS = (
     _Builtin("softplus", lambda x: np.logaddexp(0, x), special.expit, Known()),
     _Builtin("gelu", lambda x: x * special.ndtr(x), _gelu_slope, Known()),
     _Builtin("silu", lambda x: x * special.expit(x), _silu_slope, Known()),
-    _Builtin("sin", np.sin, np.cos, Known(parity=-1, pair_moments=closed_forms.sin_pair)),
-    _Builtin("cos", np.cos, lambda x: -np.sin(x), Known(parity=1, pair_moments=closed_forms.cos_pair)),
+    _Builtin(
+        "sin",
+        np.sin,
+        np.cos,
+        Known(parity=-1, pair_moments=closed_forms.sin_pair, slope_moments=closed_forms.cos_pair),
+    ),
+    _Builtin(
+        "cos",
+        np.cos,
+        lambda x: -np.sin(x),
+        Known(parity=1, pair_moments=closed_forms.cos_pair, slope_moments=closed_forms.sin_pair),
+    ),
     _Builtin(
         "exp",
         np.exp,

@@ -87,9 +87,11 @@ class Task:
         )
 
 
-def checked(estimator: Any, X: Any, **options: Any) -> Any:
-    """X, or X and y if that is among the options, as scikit-learn checks them: C-contiguous float64 or float32."""
-    numeric = {"y_numeric": True} if "y" in options else {}
+def checked(estimator: Any, X: Any, *, numeric: bool = True, **options: Any) -> Any:
+    """X, or X and y if that is among the options, as scikit-learn checks them: C-contiguous float64 or float32.
+
+    y holds real numbers if *numeric*, else labels of any kind.
+    """
     for name, value in (("X", X), ("y", options.get("y"))):
         if np.ma.is_masked(value):
             raise ValueError(f"{name} is a masked array with masked entries; pass {name}.filled(...) or drop them")
@@ -103,10 +105,12 @@ def checked(estimator: Any, X: Any, **options: Any) -> Any:
     dtype = getattr(options.get("y"), "dtype", None)
     if dtype is None and isinstance(options.get("y"), (list, tuple)):
         dtype = np.asarray(options["y"]).dtype
-    if getattr(dtype, "kind", None) in ("U", "S", "m", "M"):  # which scikit-learn lets pass
+    if numeric and getattr(dtype, "kind", None) in ("U", "S", "m", "M"):  # which scikit-learn lets pass
         raise TypeError(f"y must hold real numbers, got an array of dtype {dtype}; convert it first")
+    if "y" in options:
+        options["y_numeric"] = numeric
     try:
-        return validate_data(estimator, X, dtype=DTYPES, order="C", **numeric, **options)
+        return validate_data(estimator, X, dtype=DTYPES, order="C", **options)
     except (TypeError, ValueError) as error:  # of NumPy or pandas, which names no argument
         if not _CONVERSION.search(str(error)):
             raise

@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import numpy as np
 
 from fastlazy._support.arguments import Array
-from fastlazy.activations.activation import Activation
 from fastlazy.activations.builtin import ActivationLike, check_activation
-from fastlazy.estimators._sklearn import DTYPES, CallbackSupportMixin, Task, checked, with_callbacks
-from fastlazy.estimators.parameters import check_alpha, check_flags, check_size, is_even, weights_of
+from fastlazy.estimators._sklearn import DTYPES, checked, with_callbacks
+from fastlazy.estimators.fitted_linear import RandomFeatures, TangentModel
+from fastlazy.estimators.parameters import check_flags, is_even, weights_of
+from fastlazy.estimators.sample_weights import counted
 from fastlazy.kernels.features import features
-from fastlazy.ridge.linear_models import Linear, fit_nt, fit_rf
 
 # After what says clearly that scikit-learn is missing, if it is.
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, RegressorMixin, TransformerMixin  # isort: skip
 from sklearn.utils.validation import check_is_fitted  # isort: skip
 
-_FLAGS = ("fit_intercept", "include_rf", "parallel")
 
-
-class _LinearRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
-    """What the two ridge regressors share: all but the fit itself."""
+class _LinearRegressor(RegressorMixin):
+    """What the two ridge regressors share beside the fit itself."""
 
     @with_callbacks
-    def fit(self, X: Any, y: Any) -> Any:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
         """The estimator, fitted.
 
         Parameters
@@ -35,6 +32,8 @@ class _LinearRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             Samples; float32 is kept, all else becomes float64.
         y : array_like, shape (n,) or (n, t)
             Responses.
+        sample_weight : float or array_like, shape (n,), optional
+            What the squared error of each sample counts, >= 0; default 1.
 
         Returns
         -------
@@ -46,61 +45,7 @@ class _LinearRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
             If a parameter or the data is not what it must be, or a feature is not finite.
         """
         X, y = checked(self, X, y=y, multi_output=True)
-        task = Task.fit(self, 0, X=X, y=y)
-        start = time.perf_counter()
-        check_flags(self, *_FLAGS)
-        alphas = check_alpha(self.alpha)
-        sigma = check_activation(self.activation)
-        W = weights_of(self, X.shape[1], X.dtype)
-        check_size("y", y, X.dtype, 1e15 if X.dtype == np.float32 else 1e150)
-        outputs = np.asarray(y, np.float64).reshape(len(X), -1)
-        model = self._solved(X, outputs, W, sigma, alphas)
-        ridge = model.ridge
-        assert ridge is not None
-        self.weights_, self.activation_ = model.W, model.activation
-        self.intercept_ = float(model.offset[0]) if y.ndim == 1 else model.offset
-        self.alpha_, self.jitter_ = ridge.alpha, ridge.jitter
-        for name, value in {"rf_coef_": model.a, "nt_coef_": model.b, "best_score_": ridge.score}.items():
-            self.__dict__.pop(name, None)  # of an earlier fit
-            if value is not None:
-                setattr(self, name, value[0] if y.ndim == 1 and name != "best_score_" else value)
-        if self.verbose:
-            jitter = f", jitter {self.jitter_:.3g}" if self.jitter_ else ""
-            print(f"[{type(self).__name__}] alpha {self.alpha_:g}{jitter}: {time.perf_counter() - start:.2f} s")
-        task.end(dict)
-        return self
-
-    def predict(self, X: Any) -> Array:
-        """The values of the fitted function.
-
-        Parameters
-        ----------
-        X : array_like, shape (n, d)
-
-        Returns
-        -------
-        ndarray, shape (n,) or (n, t)
-
-        Raises
-        ------
-        NotFittedError, ValueError
-            If the estimator is not fitted, or X is not what it was fitted to.
-        """
-        check_is_fitted(self)
-        X = checked(self, X, reset=False)
-        W = np.ascontiguousarray(self.weights_)
-        a: Any = getattr(self, "rf_coef_", None)
-        b: Any = getattr(self, "nt_coef_", None)
-        single = a.ndim == 1 if b is None else b.ndim == 2
-        model = Linear(
-            W,
-            self.activation_,
-            None if a is None else np.reshape(a, (-1, len(W))),
-            None if b is None else np.reshape(b, (-1, *W.shape)),
-            np.atleast_1d(self.intercept_),
-        )
-        values = model.values(X.astype(W.dtype, copy=False), parallel=self.parallel).astype(np.result_type(X, W))
-        return values[:, 0] if single else values
+        return self._fit(*counted(X, y, sample_weight))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -109,11 +54,11 @@ class _LinearRegressor(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         return tags
 
 
-class RFRegressor(_LinearRegressor):
+class RFRegressor(_LinearRegressor, RandomFeatures):
     """Ridge regression on random features, f(x) = sum_i a_i sigma(<w_i, x>) + c.
 
-    Minimises sum_s (y_s - f(x_s))^2 + alpha |a|^2: `Ridge(alpha)` on the features sigma(X W^T), which are never
-    stored for all samples and neurons.
+    Minimises sum_s (y_s - f(x_s))^2 + alpha |a|^2, each square times its sample's weight if there are weights:
+    `Ridge(alpha)` on the features sigma(X W^T), which are never stored for all samples and neurons.
 
     Parameters
     ----------
@@ -146,9 +91,10 @@ class RFRegressor(_LinearRegressor):
     alpha_ : float
         The penalty used.
     jitter_ : float
-        What was added to the diagonal beside alpha; 0 unless the problem was singular to rounding.
+        What was added to the diagonal beside alpha, or beside alpha over the mean weight of samples; 0 unless the
+        problem was singular to rounding.
     best_score_ : float
-        Minus the mean squared leave-one-out error at alpha_; only for several.
+        Minus the mean squared leave-one-out error at alpha_, by the weights of samples; only for several.
     n_features_in_ : int
         d.
 
@@ -182,15 +128,13 @@ class RFRegressor(_LinearRegressor):
         self.parallel = parallel
         self.verbose = verbose
 
-    def _solved(self, X: Array, y: Array, W: Array, sigma: Activation, alphas: Array) -> Linear:
-        return fit_rf(X, y, W, sigma, alphas, intercept=self.fit_intercept, parallel=self.parallel)
 
-
-class NTRegressor(_LinearRegressor):
+class NTRegressor(_LinearRegressor, TangentModel):
     """Ridge regression in the neural tangent model, f(x) = sum_i <b_i, x> sigma'(<w_i, x>) + c.
 
     The network with second layer 1, linearised in its first layer at W. Minimises
-    sum_s (y_s - f(x_s))^2 + alpha sum_i |b_i|^2: `KernelRidge(alpha)` with the kernel N `nt_kernel`, offset added.
+    sum_s (y_s - f(x_s))^2 + alpha sum_i |b_i|^2, each square times its sample's weight if there are weights:
+    `KernelRidge(alpha)` with the kernel N `nt_kernel`, offset added.
 
     Parameters
     ----------
@@ -227,9 +171,10 @@ class NTRegressor(_LinearRegressor):
     alpha_ : float
         The penalty used.
     jitter_ : float
-        What was added to the diagonal beside alpha; 0 unless the problem was singular to rounding.
+        What was added to the diagonal beside alpha, or beside alpha over the mean weight of samples; 0 unless the
+        problem was singular to rounding.
     best_score_ : float
-        Minus the mean squared leave-one-out error at alpha_; only for several.
+        Minus the mean squared leave-one-out error at alpha_, by the weights of samples; only for several.
     n_features_in_ : int
         d.
 
@@ -266,10 +211,6 @@ class NTRegressor(_LinearRegressor):
         self.random_state = random_state
         self.parallel = parallel
         self.verbose = verbose
-
-    def _solved(self, X: Array, y: Array, W: Array, sigma: Activation, alphas: Array) -> Linear:
-        options = {"include_rf": self.include_rf, "intercept": self.fit_intercept, "parallel": self.parallel}
-        return fit_nt(X, y, W, sigma, alphas, **options)
 
 
 class RFTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):

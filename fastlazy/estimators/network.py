@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from fastlazy.activations.activation import Activation
-from fastlazy.activations.builtin import ActivationLike, check_activation
+from fastlazy.activations.builtin import ActivationLike
 from fastlazy.estimators._sklearn import with_callbacks
-from fastlazy.estimators.parameters import is_even
-from fastlazy.estimators.trained_network import TrainedNetwork, has_partial_fit
+from fastlazy.estimators.parameters import is_even, tangent_activation
+from fastlazy.estimators.trained_network import TrainedRegressor, has_partial_fit
 
 from sklearn.utils.metaestimators import available_if  # isort: skip
 
 
-class NetworkRegressor(TrainedNetwork):
+class NetworkRegressor(TrainedRegressor):
     """The network f(x) = sum_i a_i sigma(<w_i, x>) + c, all of it trained by SGD on squared errors.
 
     Parameters
@@ -107,8 +107,6 @@ class NetworkRegressor(TrainedNetwork):
     arXiv:1906.08899, the class NN of eq. (1), fitted to samples.
     """
 
-    _several = True
-
     def __init__(
         self,
         n_neurons: int = 100,
@@ -156,7 +154,7 @@ class NetworkRegressor(TrainedNetwork):
             Samples; float32 is kept and is the precision of the run, all else becomes float64.
         y : array_like, shape (n,) or (n, t)
             Responses.
-        sample_weight : array_like, shape (n,), optional
+        sample_weight : float or array_like, shape (n,), optional
             What the squared error of each sample counts, >= 0; default 1.
 
         Returns
@@ -173,7 +171,7 @@ class NetworkRegressor(TrainedNetwork):
         TypeError, ValueError
             If a parameter or the data is not what it must be, or sigma has no derivative.
         """
-        return self._fit(X, y, sample_weight)
+        return self._fit(*self._checked(X, y, sample_weight))
 
     @available_if(has_partial_fit)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> NetworkRegressor:
@@ -183,7 +181,7 @@ class NetworkRegressor(TrainedNetwork):
         ----------
         X : array_like, shape (n, d)
         y : array_like, shape (n,) or (n, t)
-        sample_weight : array_like, shape (n,), optional
+        sample_weight : float or array_like, shape (n,), optional
             What the squared error of each sample counts beside the others of this call.
 
         Returns
@@ -200,7 +198,7 @@ class NetworkRegressor(TrainedNetwork):
         TypeError, ValueError
             If a parameter or the data is not what it must be, or sigma has no derivative.
         """
-        return self._partial_fit(X, y, sample_weight)
+        return self._partial_fit(*self._checked(X, y, sample_weight, part=True))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -208,6 +206,4 @@ class NetworkRegressor(TrainedNetwork):
         return tags
 
     def _sigma(self) -> Activation:
-        sigma = check_activation(self.activation)
-        sigma.compiled_derivative  # noqa: B018  (it raises where there is no derivative)
-        return sigma
+        return tangent_activation(self.activation)

@@ -9,6 +9,7 @@ import numpy as np
 
 from fastlazy._support.arguments import Array, check_array, check_choice, shown
 from fastlazy._support.arguments import check_count as check_whole
+from fastlazy.activations.activation import Activation
 from fastlazy.activations.builtin import check_activation
 from fastlazy.estimators._sklearn import check_random, check_scalar, generator
 from fastlazy.targets.weights import draw_weights
@@ -104,6 +105,13 @@ def check_size(name: str, array: Array, dtype: Any, largest: float) -> None:
             f"{name} has entries of size {size:.3g}, whose powers over- or underflow {dtype}; scale {name} to between "
             f"{1 / largest:g} and {largest:g}, e.g. with a StandardScaler"
         )
+
+
+def tangent_activation(activation: Any) -> Activation:
+    """The non-linearity, which has a derivative; ValueError if it has none."""
+    sigma = check_activation(activation)
+    sigma.compiled_derivative  # noqa: B018  (it raises where there is no derivative)
+    return sigma
 
 
 def is_even(activation: Any) -> bool:

@@ -7,12 +7,12 @@ from typing import Any
 from fastlazy.activations.activation import Activation
 from fastlazy.activations.builtin import get_activation
 from fastlazy.estimators._sklearn import with_callbacks
-from fastlazy.estimators.trained_network import TrainedNetwork, has_partial_fit
+from fastlazy.estimators.trained_network import TrainedRegressor, has_partial_fit
 
 from sklearn.utils.metaestimators import available_if  # isort: skip
 
 
-class QuadraticNetworkRegressor(TrainedNetwork):
+class QuadraticNetworkRegressor(TrainedRegressor):
     """The network f(x) = sum_i a_i <w_i, x>^2 + c, all of it trained by SGD on squared errors.
 
     Parameters
@@ -55,15 +55,16 @@ class QuadraticNetworkRegressor(TrainedNetwork):
 
     Attributes
     ----------
-    weights_ : ndarray, shape (N, d)
-    second_layer_ : float or ndarray, shape (N,)
-        a; a float where one number serves all neurons.
-    intercept_ : float
+    weights_ : ndarray, shape (N, d) or (t, N, d)
+    second_layer_ : float or ndarray, shape (N,), (t,) or (t, N)
+        a; one number where it serves all neurons.
+    intercept_ : float or ndarray, shape (t,)
         c.
     n_iter_ : int
-        Epochs trained, of this call of fit; of all calls of partial_fit.
+        Epochs trained, of this call of fit; of all calls of partial_fit. Of several outputs, the most.
     loss_ : float
-        The last of loss_curve_.
+        The last of loss_curve_. For y of shape (n, t) this and the following but diverged_ are lists, one entry an
+        output.
     best_loss_ : float or None
         The least of them; None with early_stopping.
     loss_curve_ : list of float
@@ -87,6 +88,8 @@ class QuadraticNetworkRegressor(TrainedNetwork):
     -----
     The function is even: for data with a linear part, append a constant to the samples, with
     `PolynomialFeatures(degree=1)` after a `StandardScaler`.
+
+    Several outputs have one network each, and weights of samples mean what they mean to `NetworkRegressor`.
 
     References
     ----------
@@ -129,15 +132,17 @@ class QuadraticNetworkRegressor(TrainedNetwork):
         self.verbose = verbose
 
     @with_callbacks
-    def fit(self, X: Any, y: Any) -> QuadraticNetworkRegressor:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> QuadraticNetworkRegressor:
         """The estimator, trained.
 
         Parameters
         ----------
         X : array_like, shape (n, d)
             Samples; float32 is kept and is the precision of the run, all else becomes float64.
-        y : array_like, shape (n,)
+        y : array_like, shape (n,) or (n, t)
             Responses.
+        sample_weight : float or array_like, shape (n,), optional
+            What the squared error of each sample counts, >= 0; default 1.
 
         Returns
         -------
@@ -153,16 +158,18 @@ class QuadraticNetworkRegressor(TrainedNetwork):
         TypeError, ValueError
             If a parameter or the data is not what it must be.
         """
-        return self._fit(X, y)
+        return self._fit(*self._checked(X, y, sample_weight))
 
     @available_if(has_partial_fit)
-    def partial_fit(self, X: Any, y: Any) -> QuadraticNetworkRegressor:
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> QuadraticNetworkRegressor:
         """The estimator, trained for one more epoch on these samples.
 
         Parameters
         ----------
         X : array_like, shape (n, d)
-        y : array_like, shape (n,)
+        y : array_like, shape (n,) or (n, t)
+        sample_weight : float or array_like, shape (n,), optional
+            What the squared error of each sample counts beside the others of this call.
 
         Returns
         -------
@@ -178,7 +185,7 @@ class QuadraticNetworkRegressor(TrainedNetwork):
         TypeError, ValueError
             If a parameter or the data is not what it must be.
         """
-        return self._partial_fit(X, y)
+        return self._partial_fit(*self._checked(X, y, sample_weight, part=True))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -1,4 +1,4 @@
-"""What the estimators of trained networks share: outputs, weights of samples, the part held back, fitted attributes."""
+"""What the estimators of trained networks share: outputs, the part held back, fitted attributes, values."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from fastlazy._support.arguments import Array, shown
+from fastlazy._support.arguments import Array
 from fastlazy.activations.activation import Activation
 from fastlazy.estimators._sklearn import CallbackSupportMixin, Task, checked, generator
 from fastlazy.estimators.one_output import OneOutput, Samples
 from fastlazy.estimators.parameters import check_network
+from fastlazy.estimators.sample_weights import counted
 from fastlazy.training.epochs import network_values
 
 from sklearn.base import BaseEstimator, RegressorMixin  # isort: skip
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted  # isort: skip
+from sklearn.utils.validation import check_is_fitted  # isort: skip
 
 _HELD = 10  # samples held back that tell how good an epoch was
 
@@ -28,10 +29,9 @@ def has_partial_fit(estimator: Any) -> bool:
     return True
 
 
-class TrainedNetwork(CallbackSupportMixin, RegressorMixin, BaseEstimator):
+class TrainedNetwork(CallbackSupportMixin, BaseEstimator):
     """An estimator that trains a network by SGD, for each output one of its own."""
 
-    _several = False  # whether y may have several columns
     _networks: list[OneOutput]
 
     def _sigma(self) -> Activation:
@@ -42,12 +42,15 @@ class TrainedNetwork(CallbackSupportMixin, RegressorMixin, BaseEstimator):
     def _steps(self) -> Any:
         return self._networks[0].steps
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
-        """The estimator, trained."""
+    def _begins(self, *, part: bool) -> bool:
+        """Whether a call of fit, or of partial_fit, begins anew; parameters are checked."""
         check_network(self)
-        goes_on = self.warm_start and hasattr(self, "weights_")
-        X, y, weight = self._checked(X, y, sample_weight, not goes_on)
-        task = Task.fit(self, self.max_epochs if y.ndim == 1 else y.shape[1], X=X, y=y)
+        return not (hasattr(self, "weights_") and (part or self.warm_start))
+
+    def _fit(self, X: Array, y: Array, weight: Array | None) -> Any:
+        """The estimator, trained on outputs y (n,) or (n, t), by weights (n,) > 0 if there are any."""
+        goes_on = not self._begins(part=False)
+        task = Task.fit(self, self.max_epochs if y.ndim == 1 else y.shape[1], X=X, y=self._named(y))
         networks, single = self._all(y, goes_on), y.ndim == 1
         for network, rng in zip(networks, self._generators(y), strict=True):
             network.rng = rng
@@ -64,11 +67,9 @@ class TrainedNetwork(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         task.end(dict)
         return self
 
-    def _partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
-        """The estimator, trained for one more epoch on these samples."""
-        check_network(self)
-        first = not hasattr(self, "weights_")
-        X, y, weight = self._checked(X, y, sample_weight, first)
+    def _partial_fit(self, X: Array, y: Array, weight: Array | None) -> Any:
+        """The estimator, trained for one more epoch, as above."""
+        first = self._begins(part=True)
         networks = self._all(y, not first)
         rngs = self.__dict__.setdefault("_rngs", self._generators(y))
         for k, (network, rng) in enumerate(zip(networks, rngs, strict=True)):
@@ -80,8 +81,8 @@ class TrainedNetwork(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         self.__dict__.update(_attributes(networks, y.ndim == 1))
         return self
 
-    def predict(self, X: Any) -> Array:
-        """The values of the network.
+    def predict(self, X: Any) -> Any:
+        """The values of the network, or the labels that they stand for.
 
         Parameters
         ----------
@@ -90,12 +91,21 @@ class TrainedNetwork(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         Returns
         -------
         ndarray, shape (n,), or (n, t) if there are several outputs
+            Labels (n,) of a classifier.
 
         Raises
         ------
         NotFittedError, ValueError
             If the estimator is not fitted, X is not what it was fitted to, or a value overflows.
         """
+        return self._named(self._values(X))
+
+    def _named(self, values: Array) -> Any:
+        """What *values* stand for: of a regressor, themselves."""
+        return values
+
+    def _values(self, X: Any) -> Array:
+        """The values (n,) or (n, t) of the networks."""
         check_is_fitted(self)
         X = checked(self, X, reset=False)
         fitted = self.weights_, self.second_layer_, self.intercept_
@@ -106,24 +116,6 @@ class TrainedNetwork(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         if not np.isfinite(out).all():
             raise ValueError(f"values overflow {out.dtype}; divide X by a number, as a StandardScaler does")
         return out
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = self._several
-        return tags
-
-    def _checked(self, X: Any, y: Any, sample_weight: Any, reset: bool) -> tuple[Array, Array, Array | None]:
-        """Samples, responses and weights, those of weight zero left out."""
-        X, y = checked(self, X, y=y, reset=reset, **({"multi_output": True} if self._several else {}))
-        if sample_weight is None:
-            return X, y, None
-        weight = _check_sample_weight(_numbers(sample_weight), X, dtype=np.float64, ensure_non_negative=True)
-        if not weight.any():  # which scikit-learn lets pass before 1.9
-            raise ValueError("Sample weights must contain at least one non-zero number; pass sample_weight > 0")
-        counted = weight > 0
-        if counted.all():
-            return X, y, weight
-        return np.ascontiguousarray(X[counted]), y[counted], weight[counted]
 
     def _all(self, y: Array, goes_on: bool) -> list[OneOutput]:
         """The networks of all outputs: new ones, or those that training goes on from, as the attributes say."""
@@ -171,18 +163,18 @@ class TrainedNetwork(CallbackSupportMixin, RegressorMixin, BaseEstimator):
         ]
 
 
-def _numbers(sample_weight: Any) -> Array:
-    """Weights of samples as float64, whatever their shape."""
-    try:
-        weight = np.asarray(sample_weight)
-        if weight.dtype.kind in "cUSmM":
-            raise TypeError(f"dtype {weight.dtype}")
-        return weight.astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise type(error)(
-            f"sample_weight must hold one number >= 0 for each sample, got {shown(sample_weight)} ({error}); pass "
-            "shape (n,)"
-        ) from None
+class TrainedRegressor(RegressorMixin, TrainedNetwork):
+    """A network whose outputs are responses."""
+
+    def _checked(self, X: Any, y: Any, sample_weight: Any, *, part: bool = False) -> tuple[Array, Array, Array | None]:
+        """Samples, responses and weights, for fit or for partial_fit."""
+        X, y = checked(self, X, y=y, reset=self._begins(part=part), multi_output=True)
+        return counted(X, y, sample_weight)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
 
 
 def _attributes(networks: list[OneOutput], single: bool) -> dict[str, Any]:

@@ -10,6 +10,9 @@ For sigma = x^2 NT is the space of forms <x, S x> with S = W^T b + b^T W: in the
 singular values s, the least |b|^2 for S is sum_{j <= k} theta_jk^2 with S_jk = theta_jk sqrt(s_j^2 + s_k^2) (twice
 s_j on the diagonal), so that there are no more than d (d + 1) / 2 features, whatever N is (ours;
 `tests/ridge/test_linear_models.py`).
+
+Weights s of samples make the sum sum_s s |y_s - f(x_s)|^2, as scikit-learn's Ridge has it. What is solved has weights
+of mean 1, and alpha over the mean of s: the same coefficients, and no sum of weights overflows.
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ from fastlazy.kernels.centred import centred_nt_kernel, centred_rf_kernel
 from fastlazy.kernels.features import features, form_values, nt_coefficients, nt_values, rf_coefficients, rf_values
 from fastlazy.kernels.kernels import nt_kernel
 from fastlazy.kernels.normal_equations import centred_normal_equations
-from fastlazy.ridge.solve import Ridge, response_means, solve_dual, solve_primal
+from fastlazy.ridge.solve import Ridge, response_means, solve_dual, solve_primal, weight_roots
 from fastlazy.targets.quadratic import quadratic_form
 
 _BLOCK = 4_000_000  # entries of the feature matrix that are made at a time
@@ -77,21 +80,38 @@ class Linear(NamedTuple):
 
 
 def fit_rf(
-    X: Array, y: Array, W: Array, sigma: Activation, alphas: Array, *, intercept: bool = True, parallel: bool = True
+    X: Array,
+    y: Array,
+    W: Array,
+    sigma: Activation,
+    alphas: Array,
+    *,
+    weight: Array | None = None,
+    intercept: bool = True,
+    parallel: bool = True,
 ) -> Linear:
     """Random features fitted to X (n, d) and y (n, t), for weights W (N, d) of the dtype of X.
 
-    The best of several *alphas* (k,) is the one with the least leave-one-out error.
+    The best of several *alphas* (k,) is the one with the least leave-one-out error. *weight* (n,), > 0, is what the
+    squared errors count.
 
     Raises
     ------
     ValueError
-        If a feature is not finite.
+        If a feature is not finite, or alphas over the mean weight overflow.
     """
     n, N = len(X), len(W)
+    weight, scaled = _relative(weight, alphas)
     with _blas(parallel):
-        origin = _origin(X, W, sigma, 0, intercept, parallel)
-        if n >= N:
+        origin = _origin(X, W, sigma, 0, intercept, parallel, weight)
+        if n >= N and weight is not None:
+
+            def made(rows: Array) -> Array:
+                return features(rows, W, sigma, parallel=parallel)
+
+            ridge = _fit_explicit(X, y, made, N, scaled, intercept, weight)
+            a = np.ascontiguousarray(ridge.coefficients.T)
+        elif n >= N:
             responses = np.column_stack([y - response_means(y, intercept), np.ones(n)])
             gram, sums = centred_normal_equations(X, responses, W, sigma, origin, parallel=parallel)
             gram *= n
@@ -105,14 +125,16 @@ def fit_rf(
                     yield part, features(X[part], W, sigma, parallel=parallel) - means.astype(W.dtype)
 
             moments = (n * sums[:, :-1]).astype(gram.dtype)
-            ridge = solve_primal(gram, moments, means, y, alphas, blocks, intercept=intercept)
+            ridge = solve_primal(gram, moments, means, y, scaled, blocks, intercept=intercept)
             a = np.ascontiguousarray(ridge.coefficients.T)
         else:
             K = centred_rf_kernel(X, W, sigma, origin, parallel=parallel)
-            ridge = solve_dual(K, y, alphas, intercept=intercept)
-            u = _dual(ridge, intercept)
+            ridge = solve_dual(K, y, scaled, intercept=intercept, weight=weight)
+            u = _dual(ridge, intercept, weight)
             a = rf_coefficients(X, u, W, sigma, origin=origin, parallel=parallel).astype(W.dtype)
-    return _with_offset(Linear(W, sigma, a, None, np.zeros(y.shape[1]), ridge), X, y, intercept, parallel)
+    ridge = _in_units(ridge, scaled, alphas)
+    model = Linear(W, sigma, a, None, np.zeros(y.shape[1]), ridge)
+    return _with_offset(model, X, y, weight, parallel) if intercept else model
 
 
 def fit_nt(
@@ -122,6 +144,7 @@ def fit_nt(
     sigma: Activation,
     alphas: Array,
     *,
+    weight: Array | None = None,
     include_rf: bool = False,
     intercept: bool = True,
     parallel: bool = True,
@@ -131,52 +154,84 @@ def fit_nt(
     Raises
     ------
     ValueError
-        If sigma has no derivative, or a feature is not finite.
+        If sigma has no derivative, a feature is not finite, or alphas over the mean weight overflow.
     """
     n, d = X.shape
     N = len(W)
+    weight, scaled = _relative(weight, alphas)
     square = sigma.is_square
     rank = min(N, d)
     by_forms = square and not include_rf
     size = rank * (2 * d - rank + 1) // 2 if by_forms else N * (d + include_rf)
-    a, mean = None, _mean(X, intercept)
+    a, mean = None, _mean(X, intercept, weight)
     with _blas(parallel):
         if 2 * size <= n:  # for more features their Gram matrix costs more than the kernel and its factor
             if by_forms:
                 forms = _Forms(W, mean)
-                ridge = _fit_explicit(X, y, forms.features, forms.size, alphas, intercept)
+                ridge = _fit_explicit(X, y, forms.features, forms.size, scaled, intercept, weight)
                 b = _products(W, forms.moves(ridge.coefficients))
             else:
 
                 def made(rows: Array) -> Array:
                     return _jacobian(rows, W, sigma, include_rf, parallel)
 
-                ridge = _fit_explicit(X, y, made, size, alphas, intercept)
+                ridge = _fit_explicit(X, y, made, size, scaled, intercept, weight)
                 both = ridge.coefficients.T.reshape(-1, N, d + include_rf)
                 b, a = np.ascontiguousarray(both[:, :, :d]), np.ascontiguousarray(both[:, :, d]) if include_rf else None
         else:
-            slopes = _origin(X, W, sigma, 1, intercept, parallel)
+            slopes = _origin(X, W, sigma, 1, intercept, parallel, weight)
             if intercept:
                 K = centred_nt_kernel(X, W, sigma, slopes, mean, parallel=parallel)
             else:
                 K = nt_kernel(X, W, sigma, parallel=parallel)
                 K *= N
             if include_rf:
-                origin = _origin(X, W, sigma, 0, intercept, parallel)
+                origin = _origin(X, W, sigma, 0, intercept, parallel, weight)
                 K += centred_rf_kernel(X, W, sigma, origin, parallel=parallel)
-            ridge = solve_dual(K, y, alphas, intercept=intercept)
+            ridge = solve_dual(K, y, scaled, intercept=intercept, weight=weight)
             del K
-            u = _dual(ridge, intercept)
+            u = _dual(ridge, intercept, weight)
             if square:
                 b = _products(W, _forms_of_dual(X, u, mean))
             else:
                 b = nt_coefficients(X, u, W, sigma, origin=slopes, parallel=parallel)
             if include_rf:
                 a = rf_coefficients(X, u, W, sigma, origin=origin, parallel=parallel).astype(W.dtype)
-    return _with_offset(Linear(W, sigma, a, b, np.zeros(y.shape[1]), ridge), X, y, intercept, parallel)
+    ridge = _in_units(ridge, scaled, alphas)
+    model = Linear(W, sigma, a, b, np.zeros(y.shape[1]), ridge)
+    return _with_offset(model, X, y, weight, parallel) if intercept else model
 
 
-def _origin(X: Array, W: Array, sigma: Activation, derivative: int, intercept: bool, parallel: bool) -> Array:
+def _relative(weight: Array | None, alphas: Array) -> tuple[Array | None, Array]:
+    """Weights over their mean, None if all are equal, and alphas over that mean."""
+    if weight is None:
+        return None, alphas
+    shares = weight / weight.max()  # no sum of these overflows
+    relative = shares / shares.mean()
+    with np.errstate(over="ignore"):
+        scaled = alphas / shares.mean() / weight.max()
+    if not np.isfinite(scaled).all():
+        raise ValueError(
+            f"alpha over the mean of sample_weight overflows float64, got weights up to {weight.max():.3g}; multiply "
+            "sample_weight, and alpha, by a number"
+        )
+    return (None if (relative == 1).all() else relative), scaled
+
+
+def _in_units(ridge: Ridge, scaled: Array, alphas: Array) -> Ridge:
+    """What was solved for *scaled* penalties, as the solution for *alphas*."""
+    return ridge._replace(alpha=float(alphas[scaled.tolist().index(ridge.alpha)]))
+
+
+def _origin(
+    X: Array,
+    W: Array,
+    sigma: Activation,
+    derivative: int,
+    intercept: bool,
+    parallel: bool,
+    weight: Array | None,
+) -> Array:
     """Means of the features sigma(<w_i, x>), or of sigma' of it, over some of the samples, (N,), of W's dtype.
 
     Zero without an offset, which alone makes features that differ by a constant the same problem.
@@ -186,18 +241,25 @@ def _origin(X: Array, W: Array, sigma: Activation, derivative: int, intercept: b
     # Samples may be sorted, so a random choice stands for all.
     some = np.random.default_rng(0).permutation(len(X))[:_PILOT]
     made = features(X[some], W, sigma, derivative=derivative, parallel=parallel)
-    return made.mean(axis=0, dtype=np.float64).astype(W.dtype)
+    return _average(made, None if weight is None else weight[some]).astype(W.dtype)
 
 
-def _mean(X: Array, intercept: bool) -> Array:
+def _mean(X: Array, intercept: bool, weight: Array | None) -> Array:
     """The mean of the samples, (d,), of their dtype; zero without an offset, as above."""
-    return X.mean(axis=0, dtype=np.float64).astype(X.dtype) if intercept else np.zeros_like(X[0])
+    return _average(X, weight).astype(X.dtype) if intercept else np.zeros_like(X[0])
 
 
-def _dual(ridge: Ridge, intercept: bool) -> Array:
+def _average(rows: Array, weight: Array | None) -> Array:
+    """The mean of rows (n, m), (m,), float64, by *weight* (n,) if there is any."""
+    return np.asarray(rows.mean(axis=0, dtype=np.float64) if weight is None else weight @ rows / weight.sum())
+
+
+def _dual(ridge: Ridge, intercept: bool, weight: Array | None) -> Array:
     """The dual solution u (n, t), float64; with an offset it sums to zero, to float64's rounding."""
     u = ridge.coefficients.astype(np.float64)
-    return u - u.mean(axis=0) if intercept else u
+    if not intercept:
+        return u
+    return u - u.mean(axis=0) * (1 if weight is None else weight[:, None])
 
 
 def _forms_of_dual(X: Array, u: Array, mean: Array) -> list[Array]:
@@ -210,11 +272,9 @@ def _forms_of_dual(X: Array, u: Array, mean: Array) -> list[Array]:
     return forms
 
 
-def _with_offset(model: Linear, X: Array, y: Array, intercept: bool, parallel: bool) -> Linear:
+def _with_offset(model: Linear, X: Array, y: Array, weight: Array | None, parallel: bool) -> Linear:
     """The model with the offset that makes its mean error on the samples zero, which takes in rounding, too."""
-    if not intercept:
-        return model
-    return model._replace(offset=np.mean(y - model.values(X, parallel=parallel), axis=0, dtype=np.float64))
+    return model._replace(offset=_average(y - model.values(X, parallel=parallel), weight))
 
 
 class _Forms:
@@ -265,27 +325,35 @@ def _jacobian(X: Array, W: Array, sigma: Activation, include_rf: bool, parallel:
 
 @np.errstate(over="ignore", invalid="ignore")  # solve_primal refuses a matrix that has overflown
 def _fit_explicit(
-    X: Array, y: Array, made: Callable[[Array], Array], size: int, alphas: Array, intercept: bool
+    X: Array,
+    y: Array,
+    made: Callable[[Array], Array],
+    size: int,
+    alphas: Array,
+    intercept: bool,
+    weight: Array | None,
 ) -> Ridge:
     """The primal on features that are made block by block."""
-    n = len(X)
-    means, shift = np.zeros(size), response_means(y, intercept)
+    n, root = len(X), weight_roots(y, weight)
+    means, shift = np.zeros(size), response_means(y, intercept, weight)
     if intercept:
         for part in _parts(n, size):
-            means += made(X[part]).sum(axis=0, dtype=np.float64)
+            means += root[part] ** 2 @ made(X[part])
         means /= n
 
     def blocks() -> Iterator[tuple[slice, Array]]:
         for part in _parts(n, size):
             block = made(X[part])
             block -= means.astype(block.dtype)
+            if weight is not None:
+                block *= root[part, None].astype(block.dtype)
             yield part, block
 
     gram, moments = np.zeros((size, size), X.dtype), np.zeros((size, y.shape[1]), X.dtype)
     for part, block in blocks():
         gram += block.T @ block
-        moments += block.T @ (y[part] - shift).astype(X.dtype)
-    return solve_primal(gram, moments, means, y, alphas, blocks, intercept=intercept)
+        moments += block.T @ (root[part, None] * (y[part] - shift)).astype(X.dtype)
+    return solve_primal(gram, moments, means, y, alphas, blocks, intercept=intercept, weight=weight)
 
 
 def _products(W: Array, several: Iterable[Array]) -> Array:

@@ -9,8 +9,12 @@ penalised. With centred features Phi_c (and y_c) the offset drops out, and theta
 with K = Phi Phi^T and K_c = Phi_c Phi_c^T. The row 1 is in the null space of K_c; it is given an eigenvalue like the
 others', which changes no u, so that a matrix found singular is one whose features or samples depend on each other.
 
+Weights s of samples, of mean 1, make it sum_i s_i (y_i - f_i)^2 + alpha |theta|^2: the same problem for rows and
+responses times sqrt(s_i), with weighted means, and with the row sqrt(s) in the place of 1.
+
 Leave-one-out errors are (y_i - f_i) / (1 - h_i) with h the diagonal of the matrix that takes y to f, offset
-included: exact, for every alpha from the same eigenvectors.
+included: exact, for every alpha from the same eigenvectors. A sample is left out with all its weight, and its squared
+error counts by its weight.
 """
 
 from __future__ import annotations
@@ -27,7 +31,7 @@ from fastlazy._support.arguments import Array
 from fastlazy._support.singular import is_noise, jitters, warn_of_jitter, zero_level
 
 Blocks = Callable[[], Iterator[tuple[slice, Array]]]
-"""Centred features (s, P), block by block, with the samples that each block is of."""
+"""Centred features (s, P), times the roots of weights, block by block, with the samples that each block is of."""
 
 _MIXED = 1500  # unknowns from which on a factor in single precision with refinement is faster
 _STEPS = 40  # the most steps of refinement, which take half the time of a factor in double precision
@@ -43,7 +47,7 @@ class Ridge(NamedTuple):
     score: float | None  # minus the mean squared leave-one-out error, if there were several alphas
 
 
-def solve_dual(K: Array, y: Array, alphas: Array, *, intercept: bool) -> Ridge:
+def solve_dual(K: Array, y: Array, alphas: Array, *, intercept: bool, weight: Array | None = None) -> Ridge:
     """The dual solution u for the kernel matrix K (n, n) of responses y (n, t); K is overwritten, in place.
 
     Parameters
@@ -55,6 +59,8 @@ def solve_dual(K: Array, y: Array, alphas: Array, *, intercept: bool) -> Ridge:
         Penalties, >= 0. The best of several is the one with the least leave-one-out error.
     intercept : bool
         Whether c is fitted; else 0.
+    weight : ndarray, shape (n,), optional
+        Weights of samples, > 0 and of mean 1.
 
     Returns
     -------
@@ -66,15 +72,18 @@ def solve_dual(K: Array, y: Array, alphas: Array, *, intercept: bool) -> Ridge:
         If the matrix is not finite.
     """
     _check_finite(K)
-    n = len(K)
-    rows, level = np.zeros(n), 0.0
-    shift = response_means(y, intercept)
+    n, root = len(K), weight_roots(y, weight)
+    rows: Array = np.zeros(n)
+    level = 0.0
+    shift = response_means(y, intercept, weight)
+    if weight is not None:
+        _scale(K, root)
     if intercept:
-        rows = K.mean(axis=0, dtype=np.float64)
-        level = float(np.trace(K) / n - rows.mean()) or 1.0  # the mean eigenvalue of K_c
-        _center(K, rows, level / n)
+        rows = _row_means(K, root)
+        level = float(np.trace(K) / n - rows @ root / n) or 1.0  # the mean eigenvalue of K_c
+        _center(K, rows, root, level / n)
     with np.errstate(over="ignore", invalid="ignore"):  # _check looks for infinities
-        centred = (y - shift).astype(K.dtype)
+        centred = (root[:, None] * (y - shift)).astype(K.dtype)
     _check(K, centred, len(alphas) > 1)
     if len(alphas) == 1:
         alpha, score = float(alphas[0]), None
@@ -87,21 +96,32 @@ def solve_dual(K: Array, y: Array, alphas: Array, *, intercept: bool) -> Ridge:
         def errors(alpha: float) -> Array:
             inverse = 1 / np.maximum(values + alpha, floor)
             diagonal = squares @ inverse
-            if intercept:  # the vector 1, of eigenvalue *level*, stands for no feature
-                diagonal -= 1 / (n * max(level + alpha, floor))
+            if intercept:  # the vector sqrt(s), of eigenvalue *level*, stands for no feature
+                diagonal -= root**2 / (n * max(level + alpha, floor))
             return np.asarray((vectors @ (rotated * inverse[:, None])) / diagonal[:, None])
 
         alpha, score = _best(alphas, errors)
         u, jitter = _in_eigenbasis(values, vectors, rotated, alpha)
     if intercept:
-        u -= u.mean(axis=0)
-    return _finished(u, shift - rows @ u, alpha, jitter, score)
+        u -= (root[:, None] * (root @ u / n)).astype(u.dtype)
+    return _finished((root[:, None] * u).astype(u.dtype), shift - rows @ u, alpha, jitter, score)
 
 
 def solve_primal(
-    gram: Array, moments: Array, means: Array, y: Array, alphas: Array, blocks: Blocks, *, intercept: bool
+    gram: Array,
+    moments: Array,
+    means: Array,
+    y: Array,
+    alphas: Array,
+    blocks: Blocks,
+    *,
+    intercept: bool,
+    weight: Array | None = None,
 ) -> Ridge:
     """The primal solution theta for Phi_c^T Phi_c = *gram* (P, P), which is overwritten, in place.
+
+    With weights of samples Phi_c and y_c are the centred features and responses times their roots, as `blocks` gives
+    them.
 
     Parameters
     ----------
@@ -116,7 +136,7 @@ def solve_primal(
         As `solve_dual` takes them.
     blocks : callable
         Gives the centred features anew, for leave-one-out errors.
-    intercept : bool
+    intercept, weight
         As above.
 
     Returns
@@ -129,8 +149,8 @@ def solve_primal(
         If the matrix is not finite.
     """
     _check_finite(gram)
-    n = len(y)
-    shift = response_means(y, intercept)
+    n, root = len(y), weight_roots(y, weight)
+    shift = response_means(y, intercept, weight)
     _check(gram, moments, False)
     _check(gram, y, len(alphas) > 1)
     if len(alphas) == 1:
@@ -141,7 +161,9 @@ def solve_primal(
         floor = _floor(values)
         rotated = vectors.T @ moments
         inverses = 1 / np.maximum(values[:, None] + alphas, floor)  # (P, k)
-        leverage, fitted = np.full((n, len(alphas)), 1 / n if intercept else 0.0), np.empty((len(alphas), *y.shape))
+        leverage, fitted = np.zeros((n, len(alphas))), np.empty((len(alphas), *y.shape))
+        if intercept:
+            leverage += root[:, None] ** 2 / n
         for samples, features in blocks():
             turned = features @ vectors
             leverage[samples] += turned**2 @ inverses
@@ -153,16 +175,23 @@ def solve_primal(
             k = known.index(alpha)
             # 1 - h is 0 for a sample that has a feature to itself.
             left = np.maximum(1 - leverage[:, k], np.finfo(float).eps)
-            return np.asarray((y - shift - fitted[k]) / left[:, None])
+            return np.asarray((root[:, None] * (y - shift) - fitted[k]) / left[:, None])
 
         alpha, score = _best(alphas, errors)
         theta, jitter = _in_eigenbasis(values, vectors, rotated, alpha)
     return _finished(theta, shift - means @ theta, alpha, jitter, score)
 
 
-def response_means(y: Array, intercept: bool) -> Array:
+def response_means(y: Array, intercept: bool, weight: Array | None = None) -> Array:
     """The means (t,) of responses y (n, t), which a fitted offset takes in; zero if there is none."""
-    return y.mean(axis=0, dtype=np.float64) if intercept else np.zeros(y.shape[1])
+    if not intercept:
+        return np.zeros(y.shape[1])
+    return y.mean(axis=0, dtype=np.float64) if weight is None else weight @ y / len(y)
+
+
+def weight_roots(y: Array, weight: Array | None) -> Array:
+    """The roots (n,) of the weights of samples with responses y (n, t); ones if there are no weights."""
+    return np.ones(len(y)) if weight is None else np.sqrt(weight)
 
 
 def solve(A: Array, B: Array, alpha: float) -> tuple[Array, float]:
@@ -253,14 +282,38 @@ def _check(A: Array, B: Array, squared: bool) -> None:
         )
 
 
-def _center(K: Array, rows: Array, constant: float) -> None:
-    """Take the means of rows and columns out of K and add a constant to each entry, in place."""
-    means = rows.astype(K.dtype)
-    left = (rows - rows.mean() - constant).astype(K.dtype)
-    for start in range(0, len(K), 64):  # rows that stay in the cache
-        part = K[start : start + 64]
-        part -= means
-        part -= left[start : start + 64, None]
+def _scale(K: Array, root: Array) -> None:
+    """Multiply rows and columns of K (n, n) by the roots (n,) of weights, in place."""
+    columns = root.astype(K.dtype)
+    for part in _rows(K):
+        K[part] *= columns[part, None]
+        K[part] *= columns
+
+
+def _row_means(K: Array, root: Array) -> Array:
+    """K root / n for symmetric K (n, n), float64: the means of its rows where there are no weights."""
+    sums = np.zeros(len(K))
+    for part in _rows(K):
+        sums += root[part] @ K[part].astype(np.float64, copy=False)
+    return sums / len(K)
+
+
+def _center(K: Array, rows: Array, root: Array, constant: float) -> None:
+    """Take the part of sqrt(s) = *root* (n,) out of K and add a constant times root root^T, in place.
+
+    *rows* (n,) is K root / n; without weights, means of rows and columns are taken out.
+    """
+    means, ones = rows.astype(K.dtype), root.astype(K.dtype)
+    left = (rows - (rows @ root / len(K) + constant) * root).astype(K.dtype)
+    for part in _rows(K):
+        K[part] -= ones[part, None] * means
+        K[part] -= left[part, None] * ones
+
+
+def _rows(K: Array) -> Iterator[slice]:
+    """Some rows at a time, which stay in the cache."""
+    for start in range(0, len(K), 64):
+        yield slice(start, start + 64)
 
 
 def _mirror(A: Array) -> None:

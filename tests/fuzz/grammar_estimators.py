@@ -25,18 +25,42 @@ def _data(draw: Draw, n: int, d: int, outputs: tuple[int, ...]) -> tuple[Value, 
     return tuple(v._replace(kind="odd") if text else v for v, text in zip((X, y, new), texts, strict=True))
 
 
+def _labels(draw: Draw, n: int) -> Value:
+    """Labels of two classes or three, each of which comes; plain is where they are among the sorted ones."""
+    k = draw.size(2, min(3, n))
+    index = np.concatenate([np.arange(k), draw.rng.integers(k, size=n - k)])
+    names = draw.pick([["a", "b", "c"], [-1, 0, 7], [False, True, True][:k], [0.0, 1.0, 2.0]])
+    label = np.array(names)[index]
+    forms = [label, label.tolist(), label.astype(object)]
+    bad = [
+        label[:-1],
+        label[:1].repeat(n),
+        label[:, None, None],
+        index + 0.3,
+        index + 1j,
+        [["a"], ["b", "c"]],
+        "a",
+        None,
+    ]
+    found = draw.one_of(forms, [label[:, None]], bad)
+    return found._replace(plain=np.unique(label, return_inverse=True)[1])
+
+
 def _estimator(name: str) -> Entry:
-    network, transformer = name.endswith("NetworkRegressor"), name == "RFTransformer"
-    any_sigma = name == "NetworkRegressor"
+    network, transformer = "Network" in name, name == "RFTransformer"
+    any_sigma, classes = name.startswith("Network"), name.endswith("Classifier")
 
     def entry(draw: Draw) -> Call:
-        N, d, n = draw.size(1, 6), draw.size(1, 4), draw.size(1, 24)
-        X, y, new = _data(draw, n, d, (draw.size(1, 3),) if any_sigma and draw.chance(0.3) else ())
+        N, d, n = draw.size(1, 6), draw.size(1, 4), draw.size(2 if classes else 1, 24)
+        several = not (transformer or classes) and draw.chance(0.3)
+        X, y, new = _data(draw, n, d, (draw.size(1, 3),) if several else ())
+        if classes:
+            y = _labels(draw, n)
         if transformer:
             y = y._replace(kind="odd", plain=y.plain)
         if network and n < 4:
             X = X._replace(kind="odd" if X.kind == "good" else X.kind)
-        sigma, twin = functions.activation(draw, tangent=name == "NTRegressor" or any_sigma, pointwise=True)
+        sigma, twin = functions.activation(draw, tangent=name.startswith("NT") or any_sigma, pointwise=True)
         arguments = {"X": X, "y": y, "X_new": new, "n_neurons": values.count(draw, N)}
         options = {
             "weights": lambda: rows(draw, N, d, none=False),
@@ -47,13 +71,19 @@ def _estimator(name: str) -> Entry:
         }
         if network:
             options |= _of_a_network(draw)
-        if any_sigma:
+        if classes:
+            options["class_weight"] = lambda: draw.one_of(
+                [None, "balanced", {}],
+                [{"a": 0.5}, {0: 0.0}, {1: 1e300}],
+                ["even", [1.0], {"z": 1.0}, *values.strange(False)],
+            )
+        if not transformer:
             options["sample_weight"] = lambda: draw.one_of(
                 [np.ones(n), np.arange(1.0, n + 1), [0.5] * n, 1e-9 * np.arange(1, n + 1)],
                 [np.arange(n) % 3, np.geomspace(1e-300, 1e300, n), np.ones(n, bool), 2.0],
                 [-np.ones(n), np.zeros(n), "a", np.ones(n + 1), np.full(n, np.nan), ["1"] * n],
             )
-        if not network or any_sigma:
+        if name != "QuadraticNetworkRegressor":
             arguments["activation"] = sigma
         if not (network or transformer):
             alphas = [1.0, 0.1, 10.0, [0.1, 1.0], np.array([1.0, 10.0])]
@@ -63,7 +93,7 @@ def _estimator(name: str) -> Entry:
                 ),
                 "fit_intercept": lambda: values.flag(draw),
             }
-        if name == "NTRegressor":
+        if name.startswith("NT"):
             options["include_rf"] = lambda: values.flag(draw)
         for key, make in options.items():
             if draw.chance(0.3):
@@ -79,10 +109,14 @@ def _estimator(name: str) -> Entry:
             model = getattr(estimators, name)(**({"max_epochs": 20} if network else {}) | parameters)
             weighted = {} if sample_weight is None else {"sample_weight": sample_weight}
             if partial:
+                known = {"classes": [*{*np.ravel(y)}]} if classes else {}
                 for _ in range(3):
-                    model.partial_fit(X, y, **weighted)
+                    model.partial_fit(X, y, **weighted, **known)
             else:
                 model.fit(X, y, **weighted)
+            if classes:
+                assert {*model.predict(X_new)} <= {*model.classes_}
+                return model, model.decision_function(X_new)
             return model, model.transform(X_new) if transformer else model.predict(X_new)
 
         def check(result: Any) -> str | None:
@@ -97,9 +131,17 @@ def _estimator(name: str) -> Entry:
             F, F_new = (_design(Z, weights, twin, model) for Z in (X.plain, new.plain))
             if F is None or twin.wild or (twin.jumps and name == "NTRegressor"):
                 return None
-            return oracles.ridge_fit(
-                F, y.plain, model.alpha_, bool(model.fit_intercept), F_new, got, np.finfo(model.weights_.dtype).eps
-            )
+            weight = arguments["sample_weight"] if "sample_weight" in arguments else Value(np.ones(n))
+            if weight.kind != "good" or arguments.get("class_weight", Value(None)).value not in (None, {}):
+                return None
+            targets = y.plain
+            if classes:
+                k = targets.max() + 1
+                targets = 2.0 * (targets == 1 if k == 2 else targets[:, None] == np.arange(k)) - 1
+            # The problem with weights of mean 1, and the penalty in the same unit.
+            weight = np.asarray(weight.value, float)
+            fit = model.alpha_ / weight.mean(), bool(model.fit_intercept), weight / weight.mean()
+            return oracles.ridge_fit(F, targets, fit, F_new, got, np.finfo(model.weights_.dtype).eps)
 
         bad = any(argument.kind == "bad" for argument in arguments.values())
         bad = bad or any(argument.plain is None for argument in (X, y, new))

@@ -8,6 +8,7 @@ from fuzz import (
     grammar_command,
     grammar_curves,
     grammar_estimators,
+    grammar_kernel_limits,
     grammar_mixture,
     grammar_prepared,
     grammar_risks,
@@ -21,6 +22,7 @@ from fuzz.values import Draw
 _PARTS = [
     grammar,
     grammar_activations,
+    grammar_kernel_limits,
     grammar_mixture,
     grammar_prepared,
     grammar_risks,

@@ -63,7 +63,7 @@ def smallest_angle(W: np.ndarray) -> float:
     return float(np.min(angles[angles > 1e-7], initial=1.0))
 
 
-def _moderate(r: Any, twin: Twin | None = None) -> bool:
+def moderate(r: Any, twin: Twin | None = None) -> bool:
     """Whether rows of these lengths are within the panels."""
     most = _MODERATE[1] if twin is None else _SHORTER.get(twin.name, _MODERATE[1])
     return bool(np.min(r) >= _MODERATE[0] and np.max(r) <= most)
@@ -81,7 +81,7 @@ def moments(twin: Twin, W: np.ndarray, B: np.ndarray) -> tuple[np.ndarray, np.nd
     if _in_closed_form(twin, W):
         means, U, V = naive_moments.closed_moments(twin.name, W, B, 120)
         return np.array(means, float), np.array(U.tolist(), float), np.array(V, float)
-    if twin.wild or not _moderate(lengths(W), twin) or len(W) > 4:
+    if twin.wild or not moderate(lengths(W), twin) or len(W) > 4:
         return None
     r, cosines = lengths(W), _cosines(W)
     if np.any((np.abs(cosines) > 0.999) & (np.abs(cosines) < 1 - 1e-14)):
@@ -99,7 +99,7 @@ def moments(twin: Twin, W: np.ndarray, B: np.ndarray) -> tuple[np.ndarray, np.nd
 def hermite(twin: Twin | None, r: Any, k: int, got: Any) -> str | None:
     """Hermite coefficients against moments E[sigma(r G) G^j], for the few that these have the digits of."""
     scales = np.atleast_1d(r)
-    if twin is None or twin.wild or k > 6 or not _moderate(scales, twin):
+    if twin is None or twin.wild or k > 6 or not moderate(scales, twin):
         return None
     powers = np.zeros((k, k))
     for j in range(k):
@@ -218,7 +218,7 @@ def tangent_moments(twin: Twin, W: Any, B: Any) -> tuple[np.ndarray, np.ndarray,
     """Mean, covariance and covariance with the target of the features sigma'(<w_i, x>) x_j, in row-major order."""
     cosines, (N, d) = _cosines(W), W.shape
     far = not np.any((np.abs(cosines) > 0.999) & ~np.eye(N, dtype=bool))
-    if twin.slope is None or twin.wild or twin.jumps or not (_moderate(lengths(W), twin) and far and N <= 3):
+    if twin.slope is None or twin.wild or twin.jumps or not (moderate(lengths(W), twin) and far and N <= 3):
         return None
     r = lengths(W)
     K, V, mean = np.empty((N, d, N, d)), np.empty((N, d)), np.empty((N, d))
@@ -249,7 +249,7 @@ def nt_risk(B: Any, W: Any, twin: Twin | None, ridge: float, got: float) -> str 
     if twin.name in ("square", "he2") and not twin.own:
         if ridge > 0:
             sizes = lengths(W)
-            fine = _moderate(lengths(W)) and ridge > 1e-6
+            fine = moderate(lengths(W)) and ridge > 1e-6
             return differs(got, naive.ridge_risk(naive.nt_forms(W), B, ridge), 1e-7, null) if fine else None
         r = lengths(W)
         _, sizes, basis = np.linalg.svd(W[r > 0] / r[r > 0, None], full_matrices=True)
@@ -317,7 +317,7 @@ def rf_limit(B: Any, N: int, twin: Twin | None, cov: Any, refined: bool, got: fl
         return None
     gamma = np.eye(d) / d if cov is None else np.diag(cov) if np.ndim(cov) == 1 else cov
     length = np.sqrt(np.trace(gamma))
-    if not _moderate(length, twin) or np.linalg.cond(gamma) > 1e6:
+    if not moderate(length, twin) or np.linalg.cond(gamma) > 1e6:
         return None
     if refined and twin.name not in ("square", "he2") and np.ptp(np.linalg.eigvalsh(gamma)) < 1e-9 * length**2:
         return None  # by sectors of harmonics, which have a twin of their own
@@ -374,17 +374,19 @@ def captured(B: Any, S: Any, got: Any) -> str | None:
     return differs(got, naive_lazy.captured(S, B), 1e-9, 1 + np.abs(S).max() / np.abs(values).min())
 
 
-def ridge_fit(F: Any, y: Any, alpha: float, intercept: bool, F_new: Any, got: Any, eps: float) -> str | None:
-    """Predictions of a ridge regression on stored features; y (n,) or (n, t)."""
+def ridge_fit(F: Any, y: Any, fit: tuple[float, bool, Any], F_new: Any, got: Any, eps: float) -> str | None:
+    """Predictions of a ridge regression on stored features; y (n,) or (n, t); *fit*: alpha, intercept, weights (n,)."""
+    alpha, intercept, weight = fit
     if not np.isfinite(F).all() or not np.isfinite(F_new).all():
         return None
-    size = np.linalg.norm(F, 2) ** 2 if F.size else 0.0
+    size = np.linalg.norm(np.sqrt(weight)[:, None] * F, 2) ** 2 if F.size else 0.0
     if not (alpha > 1e-6 * size and size < 1e12 and np.abs(y).max() < 1e100):
         return None
-    shift = y.mean(axis=0) if intercept else 0 * y.mean(axis=0)
-    theta, c = naive_fits.ridge(F, (y - shift).reshape(len(y), -1), alpha, intercept)
+    shift = weight @ y / len(y) if intercept else 0 * y.mean(axis=0)
+    theta, c = naive_fits.ridge(F, (y - shift).reshape(len(y), -1), alpha, intercept, weight)
     want = (F_new @ theta + c).reshape(got.shape) + shift
     tolerance = 1e-7 if eps < 1e-10 else 2e-2
-    dual = np.abs((y - shift).reshape(len(y), -1) - F @ theta - c) / alpha  # its sums, which may cancel, are rounded
+    errors = np.abs((y - shift).reshape(len(y), -1) - F @ theta - c)
+    dual = weight[:, None] * errors / alpha  # its sums, which may cancel, are rounded
     rounding = 10 * eps / tolerance * (np.abs(shift).max() + (np.abs(F_new) @ (np.abs(F).T @ dual)).max())
     return differs(got, want, tolerance, np.abs(y - shift).max() + np.abs(want - shift).max() + rounding)
