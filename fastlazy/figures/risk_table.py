@@ -266,7 +266,7 @@ def check_one_setting(rows: pd.DataFrame, advice: str) -> None:
     by = [name for name in ("regime", "activation", "N") if name in rows]
     for name in sorted(KEYS, key=lambda name: name != "nn"):  # first, as other keys differ with it
         if name in rows and name not in (*by, *REPEATS):
-            values = _filled(rows, name)
+            values = filled(rows, name)
             groups = [values] if name in _SETTING else [part for _, part in values.groupby(_of_a_dot(rows, by, name))]
             for group in groups:
                 if group.nunique(dropna=False) > 1:
@@ -283,15 +283,16 @@ def _of_a_dot(rows: pd.DataFrame, by: Sequence[str], name: str) -> list[pd.Serie
     return [rows[column] for column in (by if name != "nn" else ["regime"])]
 
 
-def _filled(rows: pd.DataFrame, name: str) -> pd.Series:
-    """The column of a key; where stores from before there was the key have none, its default."""
-    key = KEYS[name]
-    return rows[name].fillna(key.default) if key.later and key.default is not None else rows[name]
+def filled(rows: pd.DataFrame, name: str) -> pd.Series:
+    """A column; of a key that stores from before there was the key do not have, its default in their place."""
+    key = KEYS.get(name)
+    has_default = key is not None and key.later and key.default is not None
+    return rows[name].fillna(key.default) if key is not None and has_default else rows[name]
 
 
 def _has(rows: pd.DataFrame, name: str, value: Any) -> pd.Series:
     """Which *rows* have this value of a key, or are of a regime that has no such key."""
-    column = _filled(rows, name)
+    column = filled(rows, name)
     equal = column.isna() if value is None else (column == value).fillna(False).astype(bool)
     if name in OBJECT_KEYS:
         equal |= column.map(name_shown).eq(value)
@@ -302,7 +303,7 @@ def _has(rows: pd.DataFrame, name: str, value: Any) -> pd.Series:
 def fitted_of(rows: pd.DataFrame) -> Fitted | None:
     """How RF and NT of these *rows* of a sweep are fitted; the ridge is "each" if it differs among them."""
     lazy = rows[~rows["regime"].isin(TRAINED)]
-    sizes, ridges = ([float(x) for x in _filled(lazy, name).dropna().unique()] for name in ("n_samples", "ridge"))
+    sizes, ridges = ([float(x) for x in filled(lazy, name).dropna().unique()] for name in ("n_samples", "ridge"))
     if not sizes and set(ridges) <= {0.0}:
         return None
     return Fitted(sizes[0] if sizes else None, ridges[0] if len(ridges) == 1 else "each")
