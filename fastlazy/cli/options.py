@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import math
 
 
@@ -39,3 +40,22 @@ def parse_counts(name: str, text: str, example: str) -> list[int]:
     if not counts or counts[0] < 1:
         raise ValueError(f"{name} must be numbers of at least 1, got {text!r}; try {name} {example}")
     return counts
+
+
+def add_style_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--style`` to a command that draws, in place."""
+    parser.add_argument(
+        "--style", metavar="STYLE",
+        help="a style of matplotlib, by its name or file, such as fastlazy.figures.column, for a journal's column of "
+        "3.4 inches (default: your matplotlibrc, and fastlazy.figures.wide in what it leaves open)",
+    )  # fmt: skip
+
+
+def check_style(style: str | None) -> None:
+    """Check that matplotlib, which must be loaded, has this *style*; ValueError if it has not."""
+    if style is None:
+        return
+    from fastlazy.figures.looks import drawing
+
+    with drawing(style):
+        pass

@@ -15,13 +15,12 @@ from fastlazy._support.files import check_path, check_writable, replace_file
 from fastlazy._version import __version__
 from fastlazy.figures.curve_groups import Curve, Curves
 from fastlazy.figures.labels import label_of, latex_text
-from fastlazy.figures.looks import Color, line_style, open_style, paler, shades_of
+from fastlazy.figures.looks import HIGHEST, Color, line_style, open_style, paler, panel_columns, shades_of
 from fastlazy.sweeps.regimes import REGIMES
 
 _WHITE = (1.0, 1.0, 1.0)
 _DASHES = {"-": "solid", "--": "dashed", "-.": "dash dot", ":": "dotted"}
 _MARKS = {"s": "square*", "^": "triangle*", "o": "*", "X": "x"}
-_HIGHEST = 4.0  # the ratio above which the axis is logarithmic
 
 
 def export_curves(curves: Curves, path: str | os.PathLike[str]) -> None:
@@ -76,7 +75,7 @@ def _columns(table: pd.DataFrame) -> dict[str, list[Any]]:
 
 
 def as_tex(curves: Curves) -> str:
-    """A picture in LaTeX, to be read with \\input in the place of an \\includegraphics."""
+    """A picture in LaTeX, which a document inputs where it would include a graphic."""
     several = len(curves.panels) > 1
     kind = "groupplot" if several else "axis"
     lines = [
@@ -91,28 +90,36 @@ def as_tex(curves: Curves) -> str:
         if several:
             lines.append(f"\\nextgroupplot[title={{{tex_label(title)}}}]")
         lines += _legend(curves) if k == 0 else []
-        for curve in curves.curves:
+        for curve in sorted(curves.curves, key=lambda curve: -curve.regime.weight):  # the thinner ones above
             lines += _plots(curves, curve) if curve.panel == k else []
     return "\n".join([*lines, f"\\end{{{kind}}}", "\\end{tikzpicture}", ""])
 
 
 def _options(curves: Curves) -> Iterator[str]:
-    if (count := len(curves.panels)) > 1:
-        yield f"group style={{group size={count} by 1, horizontal sep=1em, ylabels at=edge left, yticklabels at=edge left}}"
-    yield f"width={'0.9' if count == 1 else f'{1 / count:.3f}'}\\linewidth"
-    yield f"height={'0.65' if count == 1 else f'{0.9 / count:.3f}'}\\linewidth"
+    count = len(curves.panels)
+    columns = panel_columns(count)
+    if count > 1:
+        size = f"group size={columns} by {-(-count // columns)}, horizontal sep=1em, vertical sep=4em"
+        yield f"group style={{{size}, ylabels at=edge left, yticklabels at=edge left}}"
+    yield f"width={0.98 / columns:.3f}\\linewidth"
+    yield f"height={0.65 if columns == 1 else 0.9 / columns:.3f}\\linewidth"
     yield "xmode=log"
     yield "log ticks with fixed point"
-    yield "xlabel={neurons / dimension, $N / d$}"
+    yield f"xlabel={{{'neurons / dimension, $N / d$' if count == 1 else '$N / d$'}}}"
     yield "ylabel={risk / null risk}"
-    if max(float(curve.dots["measured"].max()) for curve in curves.curves if len(curve.dots)) > _HIGHEST:
+    if max(float(curve.dots["measured"].max()) for curve in curves.curves if len(curve.dots)) > HIGHEST:
         yield "ymode=log"
     else:
         yield "ymin=-0.05"
     yield "unbounded coords=jump"
+    yield from (f"{part} style={{font=\\small}}" for part in ("tick label", "label", "title"))
     yield "legend columns=3"
     yield "legend cell align=left"
-    yield "legend style={at={(0, 1.12)}, anchor=south west, draw=none, font=\\footnotesize}"
+    above = "2em" if count > 1 else "0.5em"
+    spaced = "/tikz/every even column/.append style={column sep=0.5em}"
+    yield (
+        f"legend style={{at={{(0, 1)}}, anchor=south west, yshift={above}, draw=none, font=\\footnotesize, {spaced}}}"
+    )
 
 
 def _legend(curves: Curves) -> Iterator[str]:
@@ -151,12 +158,14 @@ def _rows(*columns: pd.Series) -> Iterator[str]:
 
 
 def _line(style: dict[str, Any]) -> str:
-    return f"color={_color(style['color'])}, {_DASHES.get(style['linestyle'], 'solid')}, line width={style['linewidth'] / 2:.2g}pt"
+    width, dashes = 0.5 * style["linewidth"], _DASHES.get(style["linestyle"], "solid")
+    return f"color={_color(style['color'])}, {dashes}, line width={width:.2g}pt"
 
 
 def _mark(style: dict[str, Any]) -> str:
     options = f"solid, fill={_color(style['markerfacecolor'])}"
-    return f"mark={_MARKS.get(style['marker'], '*')}, mark size={style['markersize'] / 3.5:.2g}pt, mark options={{{options}}}"
+    mark, size = _MARKS.get(style["marker"], "*"), style["markersize"] / 3.5
+    return f"mark={mark}, mark size={size:.2g}pt, mark options={{{options}}}"
 
 
 def _color(color: Color | str) -> str:

@@ -30,6 +30,7 @@ Color: TypeAlias = tuple[float, float, float]
 Legend: TypeAlias = bool | str | Mapping[str, Any] | None
 
 WIDE = "fastlazy.figures.wide"  # the look of the commands
+HIGHEST = 4.0  # the ratio above which the axis of risks is logarithmic
 _CAPTION = 0.95  # of the width of a figure, at most
 _NOT_SEEN = 0.25  # difference of lightness from the background
 _PALEST = 0.6  # how far the last of several shades is from the colour to the background
@@ -111,7 +112,7 @@ def new_panels(
     The user's figure.figsize is the width of the figure, and the height of a row. If it is not set, one panel has this
     *size* in inches, and each of several that of *panel*.
     """
-    columns = _columns(count)
+    columns = panel_columns(count)
     width, height = mpl.rcParams["figure.figsize"]
     if [width, height] == mpl.rcParamsDefault["figure.figsize"]:
         width, height = size if count == 1 else (panel[0] * columns, panel[1])
@@ -125,14 +126,14 @@ def new_panels(
     return figure, axes[:count]
 
 
-def _columns(count: int) -> int:
+def panel_columns(count: int) -> int:
     """How many panels are in a row."""
     return 2 if count == 4 else min(count, 3)
 
 
 def label_outer(axes: Sequence[Axes]) -> None:
     """Leave labels to the outer ones of new panels, in place."""
-    columns = _columns(len(axes))
+    columns = panel_columns(len(axes))
     text = axes[0].get_xlabel()
     for k, ax in enumerate(axes):
         ax.label_outer()

@@ -17,6 +17,7 @@ from fastlazy._support.arguments import check_flag
 from fastlazy.figures.curve_groups import Curve, Curves, check_table, curves_of
 from fastlazy.figures.labels import label_of
 from fastlazy.figures.looks import (
+    HIGHEST,
     Legend,
     Lines,
     Style,
@@ -37,7 +38,6 @@ from fastlazy.targets.mixture import GaussianMixture
 
 _NEURONS = "neurons / dimension,  N / d"
 _BAYES = 100_000  # samples for the Bayes risk: an error of .001
-_HIGHEST = 4.0  # the ratio above which the axis is logarithmic
 _PEAK = 60.0  # the ratio at which it ends
 _SIZE, _PANEL = (7.2, 4.8), (4.4, 4.0)  # of a figure with one panel, and of each of several
 
@@ -257,7 +257,7 @@ def _limits(ax: Axes, dots: pd.DataFrame) -> tuple[str, float, float]:
     """
     low, top = float(dots["measured"].min()), float(dots["measured"].max())
     held = ax.get_ylim() if ax.has_data() else None
-    if top > _HIGHEST or (held is not None and ax.get_yscale() == "log"):
+    if top > HIGHEST or (held is not None and ax.get_yscale() == "log"):
         scale, low, top = "log", 0.7 * max(low, 1e-3), 1.5 * min(top, _PEAK)
     else:
         scale, low, top = "linear", -0.05, max(1.03, 1.03 * top)
