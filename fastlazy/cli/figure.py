@@ -179,7 +179,8 @@ def _write(
     from fastlazy.figures.curve_groups import curves_of
     from fastlazy.figures.exports import export_curves
 
-    dots = risk_table.figure_dots(table)
+    shown = [key for key in (arguments.by, arguments.col) if key is not None]
+    dots = risk_table.figure_dots(table, shown)
     target = stored_cells.figure_target(table, targets)
     fitted = risk_table.fitted_of(table)
     if fitted is not None and ridge == "best":
@@ -191,15 +192,17 @@ def _write(
     if results.exists() and results.read_text() != text:
         results.replace(out / "results.previous.csv")
     replace_file(results, lambda path: path.write_text(text))
-    if names is not None:  # the panels in the order asked for
-        place = {name: k for k, name in enumerate(names)}
-        table = table.sort_values("activation", key=lambda column: column.map(place), kind="stable", ignore_index=True)
-    lines = risk_table.figure_lines(target, dots, fitted)
-    col = "activation" if dots["activation"].nunique() > 1 else None
-    save_figure(lambda: _figure(table, lines, target, col), out, "figure", arguments.style)
+    place = {name: k for k, name in enumerate(names or sorted(dots["activation"].unique()))}  # of panels
+    table = table.sort_values("activation", key=lambda column: column.map(place), kind="stable", ignore_index=True)
+    curves: dict[str, Any] = {"by": arguments.by, "col": arguments.col, "objects": targets}
+    if not shown:
+        several = dots["activation"].nunique() > 1
+        curves = {"lines": risk_table.figure_lines(target, dots, fitted), "col": "activation" if several else None}
+    save_figure(lambda: _figure(table, curves, None if "target" in shown else target), out, "figure", arguments.style)
     for path in arguments.export:
-        export_curves(curves_of(table, lines, target.d, col=col), path)
-    return f"{_format_summary(risk_table.summary(dots), target.d)}\n{len(dots)} dots"
+        export_curves(curves_of(table, **curves), path)
+    printed = _format_all(table, shown) if shown else _format_summary(risk_table.summary(dots), target.d)
+    return f"{printed}\n{len(dots)} dots"
 
 
 def _measured(
@@ -236,6 +239,7 @@ def _stored(
 ) -> tuple[Any, dict[str, Any]]:
     """The rows of a store that make one figure, and the targets of the user's in it."""
     from fastlazy.figures import risk_table
+    from fastlazy.figures.curve_groups import curves_of
     from fastlazy.sweeps.driver import load_sweep
     from fastlazy.sweeps.stored_targets import load_targets
 
@@ -245,7 +249,12 @@ def _stored(
         table = table[table["N"].isin(widths)]
     if activations is not None:
         table = table[table["activation"].isin(activations)]
-    return risk_table.one_figure(table, d=arguments.d, seed=arguments.seed, where=where, targets=targets), targets
+    shown = [key for key in (arguments.by, arguments.col) if key is not None]
+    apart = [key for key in shown if key != "regime"]
+    found = risk_table.one_figure(table, d=arguments.d, seed=arguments.seed, where=where, targets=targets, shown=apart)
+    if shown:  # whether curves and panels can be told apart
+        curves_of(found, found, by=arguments.by, col=arguments.col)
+    return found, targets
 
 
 def parse_where(texts: list[str]) -> dict[str, Any]:
@@ -298,11 +307,11 @@ def _parse_activations(text: str) -> list[str]:
     return names
 
 
-def _figure(table: Any, lines: Any, target: Any, col: str | None) -> Any:
+def _figure(table: Any, curves: dict[str, Any], target: Any) -> Any:
     from fastlazy.figures.risk_curves import plot_bayes_risk, plot_risk_curves
     from fastlazy.targets.mixture import GaussianMixture
 
-    drawn = plot_risk_curves(table, lines, target.d, col=col)
+    drawn = plot_risk_curves(table, **curves)
     axes = drawn if isinstance(drawn, list) else [drawn]
     if isinstance(target, GaussianMixture):
         plot_bayes_risk(axes, target)
@@ -313,6 +322,18 @@ def _check_export(path: str) -> None:
     from fastlazy.figures.exports import check_curves_export
 
     check_curves_export(path)
+
+
+def _format_all(table: Any, shown: list[str]) -> str:
+    """A table of measured beside predicted for the cells of each combination of values of the keys that are *shown*."""
+    from fastlazy.figures import risk_table
+
+    texts = []
+    for values, rows in table[table["status"] == "done"].groupby(shown, dropna=False):
+        told = ", ".join(f"{key} = {value}" for key, value in zip(shown, values, strict=True) if value == value)
+        for d, some in rows.groupby("d"):
+            texts.append(f"{told}\n{_format_summary(risk_table.summary(risk_table.figure_dots(some)), int(d))}")
+    return "\n\n".join(texts)
 
 
 def _format_summary(summary: Any, d: int) -> str:

@@ -150,8 +150,8 @@ def background_of(ax: Axes) -> Color:
 def line_style(regime: Regime, background: Color, lines: Lines | None = None, shade: float = 0.0) -> dict[str, Any]:
     """The properties of the line and the markers of a regime on this background, paler by a *shade* from 0 to 1."""
     given = dict((lines or {}).get(regime.name, {}))
-    color = to_rgb(given.pop("color", _seen(regime.style["color"], background)))
-    color = paler(color, background, shade)
+    color = given.pop("color", _seen(regime.style["color"], background))
+    color = paler(to_rgb(color), background, shade) if shade else color
     found = {
         **regime.style,
         "color": color,
@@ -161,6 +161,18 @@ def line_style(regime: Regime, background: Color, lines: Lines | None = None, sh
         "markeredgewidth": mpl.rcParams["lines.markeredgewidth"],
     }
     return found | given
+
+
+def dot_style(regime: Regime, background: Color, size: float = 1.0) -> dict[str, Any]:
+    """The properties of the dots of a regime alone, of this *size* beside those of lines with dots."""
+    style = line_style(regime, background)
+    sizes = {name: size * style[name] for name in ("markersize", "markeredgewidth")}
+    return {**style, **sizes, "linestyle": "none"}
+
+
+def bare_style(regime: Regime, background: Color) -> dict[str, Any]:
+    """The properties of the line of a regime alone."""
+    return {**line_style(regime, background), "marker": "none"}
 
 
 def _marker_weight(regime: Regime) -> float:

@@ -130,11 +130,13 @@ def figure_cells(
     return cells
 
 
-def figure_dots(table: pd.DataFrame) -> pd.DataFrame:
-    """The dots among the rows of a sweep: columns as in `DOT_COLUMNS`, ordered by regime, sigma, N and draw."""
+def figure_dots(table: pd.DataFrame, more: Sequence[str] = ()) -> pd.DataFrame:
+    """The dots among the rows of a sweep, ordered by regime, sigma, N and draw: `DOT_COLUMNS`, and *more* of theirs."""
     done = table[table["status"] == "done"].drop(columns=list(_DOT.values()), errors="ignore").rename(columns=_DOT)
     dots = done.assign(nn=trained_by(done), converged=converged(done))
-    return dots[DOT_COLUMNS].sort_values(["regime", "activation", "N", "draw"], ignore_index=True)
+    return dots[[*dict.fromkeys([*DOT_COLUMNS, *more])]].sort_values(
+        ["regime", "activation", "N", "draw"], ignore_index=True
+    )
 
 
 def plain_dots(dots: pd.DataFrame) -> pd.DataFrame:
@@ -177,6 +179,7 @@ def one_figure(
     seed: int | None = None,
     where: Mapping[str, Any] | None = None,
     targets: Mapping[str, Target] | None = None,
+    shown: Sequence[str] = (),
 ) -> pd.DataFrame:
     """The rows of a sweep that make one figure: finished, without ridge or scale, of one target, best trained.
 
@@ -191,6 +194,8 @@ def one_figure(
         of RF and NT that are given here are drawn. The name of an object stands for it.
     targets : mapping, optional
         Those of the user's in the store, from `load_targets`.
+    shown : sequence of str
+        Keys whose values are told apart in the figure, so that it may have several.
 
     Raises
     ------
@@ -199,12 +204,14 @@ def one_figure(
         what a sweep measures.
     """
     wanted = {name: value for name, value in {"d": d, "seed": seed, **(where or {})}.items() if value is not None}
-    check_columns(table, wanted)
+    check_columns(table, [*wanted, *shown])
     rows = done = table[table["status"] == "done"]
     for name, value in {"ridge": 0.0, "scale": None, "init": "orthogonal", **wanted}.items():
-        if name in rows or name in wanted:
+        if name in wanted or (name in rows and name not in shown):
             rows = rows[_has(rows, name, value)]
-    settings = rows[[name for name in _SETTING if name in rows]].drop_duplicates()
+    of_target = {*_SETTING} - {"target", "d"} if "target" in shown else set()
+    same = [name for name in _SETTING if name in rows and name not in {*shown, *of_target}]
+    settings = rows[same].drop_duplicates()
     if len(settings) > 1:
         listed = "; ".join(
             ", ".join(f"{name} = {value}" for name, value in row.items() if not pd.isna(value))
@@ -217,9 +224,10 @@ def one_figure(
     activation = rows["activation"].fillna("square") if "activation" in rows else "square"  # as before there were more
     rows = rows.assign(activation=activation)
     samples = rows["n_samples"].astype(float)
-    most = samples.groupby([rows["regime"], rows["activation"], rows["N"]]).transform("max")
+    alike = [rows[name] for name in dict.fromkeys(["regime", "activation", "N", *shown])]
+    most = samples.groupby(alike, dropna=False).transform("max")
     by_sgd = trained_by(rows).eq("sgd").fillna(False).astype(bool)
-    if "n_samples" not in wanted:  # of RF and NT, only risks of the population
+    if "n_samples" not in {*wanted, *shown}:  # of RF and NT, only risks of the population
         rows = rows[(by_sgd & (samples == most)) | (~by_sgd & samples.isna())]
     if rows.empty:
         raise ValueError(
@@ -227,7 +235,8 @@ def one_figure(
             "population without ridge and scale; run a sweep, or choose others with --where KEY=VALUE"
         )
     check_rows(rows, targets or {})
-    check_one_setting(rows, "choose one with --where {name}={value}")
+    if not shown:
+        check_one_setting(rows, "choose one with --where {name}={value}")
     return rows
 
 
