@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from matplotlib.colors import to_rgb
 
 from fastlazy._support.files import check_path, check_writable, replace_file
 from fastlazy._version import __version__
@@ -169,7 +170,7 @@ def _mark(style: dict[str, Any]) -> str:
 
 
 def _color(color: Color | str) -> str:
-    red, green, blue = (float(color),) * 3 if isinstance(color, str) else color
+    red, green, blue = to_rgb(color)
     return f"{{rgb,1:red,{red:.3f};green,{green:.3f};blue,{blue:.3f}}}"
 
 

@@ -71,6 +71,11 @@ def label_of(regime: Regime, dots: pd.DataFrame) -> str:
     return regime.other_labels.get(ways[0], regime.label) if len(ways) else regime.label
 
 
+def line_label_of(regime: Regime) -> str:
+    """The label of a regime that has a line and no dots."""
+    return f"{regime.name}: infimum" if regime.is_trained else regime.label
+
+
 def value_labels(key: str, values: Sequence[Any], *, named: bool = True) -> list[str]:
     """A label for each of different *values* of a column, no two of them equal.
 

@@ -31,6 +31,7 @@ Legend: TypeAlias = bool | str | Mapping[str, Any] | None
 
 WIDE = "fastlazy.figures.wide"  # the look of the commands
 HIGHEST = 4.0  # the ratio above which the axis of risks is logarithmic
+_NARROWEST = 1.5  # inches of a panel's width
 _CAPTION = 0.95  # of the width of a figure, at most
 _NOT_SEEN = 0.25  # difference of lightness from the background
 _PALEST = 0.6  # how far the last of several shades is from the colour to the background
@@ -116,6 +117,7 @@ def new_panels(
     width, height = mpl.rcParams["figure.figsize"]
     if [width, height] == mpl.rcParamsDefault["figure.figsize"]:
         width, height = size if count == 1 else (panel[0] * columns, panel[1])
+    columns = min(columns, max(1, int(width / _NARROWEST)))
     rows = -(-count // columns)
     figure, grid = plt.subplots(
         rows, columns, figsize=(width, height * rows), layout="constrained", squeeze=False, **shared
@@ -133,7 +135,8 @@ def panel_columns(count: int) -> int:
 
 def label_outer(axes: Sequence[Axes]) -> None:
     """Leave labels to the outer ones of new panels, in place."""
-    columns = panel_columns(len(axes))
+    grid = axes[0].get_gridspec()
+    columns = 1 if grid is None else grid.ncols
     text = axes[0].get_xlabel()
     for k, ax in enumerate(axes):
         ax.label_outer()

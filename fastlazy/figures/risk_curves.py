@@ -15,7 +15,7 @@ from matplotlib.ticker import LogLocator
 
 from fastlazy._support.arguments import check_flag
 from fastlazy.figures.curve_groups import Curve, Curves, check_table, curves_of
-from fastlazy.figures.labels import label_of
+from fastlazy.figures.labels import label_of, line_label_of
 from fastlazy.figures.looks import (
     HIGHEST,
     Legend,
@@ -36,7 +36,8 @@ from fastlazy.risk.bayes import bayes_risk
 from fastlazy.sweeps.regimes import REGIMES
 from fastlazy.targets.mixture import GaussianMixture
 
-_NEURONS = "neurons / dimension,  N / d"
+_NEURONS, _SHORT = "neurons / dimension,  N / d", "N / d"
+_NARROW = 2.2  # inches of a panel's width, below which the short label is taken
 _BAYES = 100_000  # samples for the Bayes risk: an error of .001
 _PEAK = 60.0  # the ratio at which it ends
 _SIZE, _PANEL = (7.2, 4.8), (4.4, 4.0)  # of a figure with one panel, and of each of several
@@ -227,7 +228,10 @@ def _draw_panels(axes: Sequence[Axes], curves: Curves, lines: Lines) -> None:
         if max(widths.max() for widths in here) <= 10 * min(widths.min() for widths in here):  # else decades do
             ax.xaxis.set_minor_locator(LogLocator(subs=(2.0, 5.0)))
             ax.xaxis.set_minor_formatter("{x:g}")
-        ax.set_xlabel(_NEURONS)
+        figure = ax.get_figure(root=True)
+        assert figure is not None
+        width = ax.get_position().width * figure.get_figwidth()
+        ax.set_xlabel(_NEURONS if width > _NARROW else _SHORT)
         ax.set_ylabel("risk / null risk")
         ax.set_yscale(scale)
         ax.set_ylim(low, high)
@@ -276,7 +280,7 @@ def _explained(ax: Axes, curves: Curves, lines: Lines) -> tuple[list[Line2D], li
             has_line, has_dots = (any(some) for some in zip(*map(_has, own), strict=True))
             style |= ({} if has_line else {"linestyle": "none"}) | ({} if has_dots else {"marker": "none"})
             handles.append(Line2D([], [], **style))
-            labels.append(label_of(regime, curves.rows))
+            labels.append(label_of(regime, curves.rows) if has_dots else line_label_of(regime))
     background = background_of(ax)
     ink = to_rgb(plt.rcParams["text.color"])
     for shade, name in zip(shades_of(len(curves.names)), curves.names, strict=False):
