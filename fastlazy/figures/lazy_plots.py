@@ -61,8 +61,8 @@ def plot_training(runs: ScaleRuns, d: int, N: int, activation: str = "square") -
     scales = runs.ends["scale"].to_numpy()
     chosen = scales[np.unique(np.linspace(0, len(scales) - 1, _CURVES).round().astype(int))]
     quantities = {
-        "linearization_error": "linearisation error / null risk",
-        "travelled": "distance travelled,  $|W - W_0| / |W_0|$",
+        "linearization_error": "linearisation error",
+        "travelled": "travelled, $|W-W_0|/|W_0|$",
     }
     colors = plt.get_cmap("viridis")(np.linspace(0, 0.85, len(chosen)))
     for ax, (column, label) in zip(panels, quantities.items(), strict=True):
@@ -77,8 +77,8 @@ def plot_training(runs: ScaleRuns, d: int, N: int, activation: str = "square") -
     law = f"For $\\alpha \\geq 10$ the error at the end falls like $\\alpha^{{{runs.slope:.2f}}}$."
     add_caption(
         figure,
-        f"{_setting(d, N, activation)}. Lines: exact, at each record of training by SGD from the same $W_0$."
-        + (f" {law}" if runs.slope == runs.slope else ""),
+        f"{_setting(d, N, activation)}. Lines: exact, errors over the null risk, in training by SGD from "
+        "the same $W_0$." + (f" {law}" if runs.slope == runs.slope else ""),
     )
     return figure
 
@@ -126,7 +126,7 @@ def plot_gap(risks: GapRisks, d: int) -> Figure:
     ax.annotate("", (N, 1.3 * risks.trained), (N, 0.7 * nt), arrowprops={"arrowstyle": "<->", "color": "0.4"})
     ax.annotate(
         f"factor {nt / nn:.0f} at N = {N}\n(asked: {risks.ratio:g})",
-        (N, np.sqrt(nt * nn)), xytext=(-8, 0), textcoords="offset points", ha="right", va="center",
+        (N, np.sqrt(nt * nn)), xytext=(8, 0), textcoords="offset points", va="center", fontsize="small",
     )  # fmt: skip
     ax.set_xscale("log")
     ax.set_yscale("log")
@@ -137,8 +137,8 @@ def plot_gap(risks: GapRisks, d: int) -> Figure:
     _explain(figure, ax, (NT, NN))
     add_caption(
         figure,
-        f"d = {d}, N = {lines['N'].min()} to {lines['N'].max()}, $\\sigma$ = $x^2$, target: one large eigenvalue, as "
-        f"`gap_target` makes it. Dots: exact risks, of NT means and ranges of {draws['size'].max()} draws, of NN one "
+        f"d = {d}, N = {lines['N'].min()} to {lines['N'].max()}, $\\sigma$ = $x^2$, target: one large eigenvalue. "
+        f"Dots: exact risks, of NT means and ranges of {draws['size'].max()} draws, of NN one "
         "run. Lines: predicted means of NT, for NN the infimum.",
     )
     return figure
