@@ -20,6 +20,7 @@ from fastlazy.sweeps.regimes import REGIMES, Regime
 
 _MOST = {"by": 12, "col": 24}  # values that a figure can have
 _FLAT = 0.002  # of the null risk: what a line may be off where it is drawn straight
+_NEAR = 1.7  # the ratio of two widths beyond which a line may bend both ways between them
 _POINTS = 80  # of a line, which a prediction of some milliseconds is computed for
 _OF_FITS = 40  # likewise, of fits to samples, whose predictions take longer
 _HEIGHTS = ("N", "measured", "ratio", "predicted", "risk")
@@ -303,6 +304,7 @@ def refined(predicted: Callable[[int], float], known: Mapping[int, float], most:
         found[middle] = height = predicted(middle)
         share = math.log(middle / low) / math.log(high / low)
         straight = found[low] + share * (found[high] - found[low])
-        if not abs(height - straight) <= _FLAT * max(1.0, abs(height)):  # which is so where one is infinite
+        is_flat = abs(height - straight) <= _FLAT * max(1.0, abs(height))  # which is False where one is infinite
+        if middle > _NEAR * low or not is_flat:
             waiting += [(low, middle), (middle, high)]
     return dict(sorted(found.items()))

@@ -33,7 +33,7 @@ _NAMES = {
     "d": "d =", "N": "N =", "n_samples": "n =", "scale": r"$\alpha$ =", "activation": r"$\sigma$ =", "nn": "NN by",
     "target": "", "regime": "",
 }  # fmt: skip
-_MISSING = {"n_samples": "population", "scale": "no scale"}
+_MISSING = {"n_samples": "population", "scale": "no scale", "nn": "untrained"}
 _WAYS = {"sgd": "SGD", "flow": "gradient flow"}
 _LONGEST = 32  # characters of a label
 _PLAIN = 1e5  # whole numbers from here on are written with a power of ten
@@ -82,8 +82,7 @@ def value_labels(key: str, values: Sequence[Any], *, named: bool = True) -> list
     Unless they are *named*, the name of the column is left out.
     """
     short = [_value_label(key, value) for value in values]
-    exact = [_number(value, 15) if _is_number(value) else plain(str(value)) for value in values]
-    found = [exact[k] if short.count(text) > 1 else text for k, text in enumerate(short)]
+    found = [_exact(values[k]) if short.count(text) > 1 else text for k, text in enumerate(short)]
     name = key_label(key)
     return [
         text if pd.isna(value) or not named or not name else f"{name} {text}"
@@ -111,6 +110,11 @@ def _value_label(key: str, value: Any) -> str:
     if key == "target":
         return _target_label(text)
     return plain(_shortened(text))
+
+
+def _exact(value: Any) -> str:
+    """All of a value, whose label would be that of another one."""
+    return _number(value, 15) if _is_number(value) else plain(str(value))
 
 
 def _target_label(text: str) -> str:

@@ -160,7 +160,7 @@ def line_style(regime: Regime, background: Color, lines: Lines | None = None, sh
         "color": color,
         "markerfacecolor": background if regime.style.get("markerfacecolor") == "white" else color,
         "linewidth": regime.weight * mpl.rcParams["lines.linewidth"],
-        "markersize": _marker_weight(regime) * mpl.rcParams["lines.markersize"],
+        "markersize": regime.weight * mpl.rcParams["lines.markersize"],
         "markeredgewidth": mpl.rcParams["lines.markeredgewidth"],
     }
     return found | given
@@ -176,10 +176,6 @@ def dot_style(regime: Regime, background: Color, size: float = 1.0) -> dict[str,
 def bare_style(regime: Regime, background: Color) -> dict[str, Any]:
     """The properties of the line of a regime alone."""
     return {**line_style(regime, background), "marker": "none"}
-
-
-def _marker_weight(regime: Regime) -> float:
-    return (1 + regime.weight) / 2
 
 
 def open_style(background: Color) -> dict[str, Any]:
