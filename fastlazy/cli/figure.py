@@ -239,7 +239,7 @@ def _stored(
 ) -> tuple[Any, dict[str, Any]]:
     """The rows of a store that make one figure, and the targets of the user's in it."""
     from fastlazy.figures import risk_table
-    from fastlazy.figures.curve_groups import curves_of
+    from fastlazy.figures.curve_groups import check_axis, curves_of
     from fastlazy.sweeps.driver import load_sweep
     from fastlazy.sweeps.stored_targets import load_targets
 
@@ -249,6 +249,8 @@ def _stored(
         table = table[table["N"].isin(widths)]
     if activations is not None:
         table = table[table["activation"].isin(activations)]
+    for name in ("by", "col"):
+        check_axis(f"--{name}", getattr(arguments, name), table)
     shown = [key for key in (arguments.by, arguments.col) if key is not None]
     apart = [key for key in shown if key != "regime"]
     found = risk_table.one_figure(table, d=arguments.d, seed=arguments.seed, where=where, targets=targets, shown=apart)

@@ -72,7 +72,7 @@ def curves_of(
     """The curves of a table; arguments and errors as of `fastlazy.plot_risk_curves`."""
     dots, lines, is_sweep = _check_tables(dots, lines)
     for name, key in (("by", by), ("col", col)):
-        _check_axis(name, key, dots)
+        check_axis(name, key, dots)
     if by is not None and by == col:
         raise ValueError(f"by and col are both {by!r}; pass another column as one of them")
     panels, values = _values("col", col, dots), _values("by", by, dots)
@@ -89,8 +89,7 @@ def curves_of(
             for regime in REGIMES.values():
                 rows = own[own["regime"] == regime.name]
                 if known is not None:
-                    part = known if place is None else _having(known, by, values[place])
-                    line = _given_line(part, rows, regime)
+                    line = _given_line(_lines_of(known, own, by, place, values), rows, regime)
                 elif is_sweep and not rows.empty and not (of_samples and regime.is_trained):
                     line = _predicted_line(rows, regime, objects or {})
                 else:
@@ -146,7 +145,7 @@ def _check_numbers(name: str, table: pd.DataFrame, height: str, may_lack: bool =
             raise ValueError(f"column {column} of {name} must hold finite numbers{least}, got {numbers[~good][0]:g}")
 
 
-def _check_axis(name: str, key: Any, dots: pd.DataFrame) -> None:
+def check_axis(name: str, key: Any, dots: pd.DataFrame) -> None:
     """Check that *key*, given as by or col, is a column whose values can tell curves or panels apart."""
     if key is None:
         return
@@ -213,6 +212,17 @@ def _parts(rows: pd.DataFrame, by: str | None, values: list[Any]) -> Iterator[tu
         own = rows[_is(rows, str(by), value)]
         if not own.empty:
             yield place, own
+
+
+def _lines_of(
+    lines: pd.DataFrame, rows: pd.DataFrame, by: str | None, place: int | None, values: list[Any]
+) -> pd.DataFrame:
+    """The given lines that belong to these *rows* of a panel, which have that value of *by*."""
+    if by is None:
+        return lines
+    if place is None or by not in lines:
+        return lines[lines["regime"].isin(rows["regime"])]
+    return lines[_is(lines, by, values[place])]
 
 
 def _dimension(rows: pd.DataFrame, d: int | None) -> int:

@@ -96,7 +96,7 @@ def test_nt_is_seen_around_nn(plain):
     ax.figure.canvas.draw()
     x, y = ax.transData.transform((4.0, 0.0))  # the last dots of both
     pixels = np.asarray(ax.figure.canvas.buffer_rgba())[..., :3].astype(int)
-    near = pixels[int(len(pixels) - y) - 6 : int(len(pixels) - y) + 7, int(x) - 6 : int(x) + 7].reshape(-1, 3)
+    near = pixels[int(len(pixels) - y) - 9 : int(len(pixels) - y) + 10, int(x) - 9 : int(x) + 10].reshape(-1, 3)
     for row in (NT, NN):
         color = 255 * np.array(mpl.colors.to_rgb(row.style["color"]))
         assert (abs(near - color).max(axis=1) < 30).sum() > 5
