@@ -154,7 +154,16 @@ def plot_risk_curves(
 
 
 def plot_activations(
-    dots: pd.DataFrame, lines: pd.DataFrame | None = None, d: int | None = None, **options: Any
+    dots: pd.DataFrame,
+    lines: pd.DataFrame | None = None,
+    d: int | None = None,
+    *,
+    by: str | None = None,
+    ax: Sequence[Axes] | np.ndarray[Any, Any] | None = None,
+    legend: Legend = True,
+    style: Style | None = None,
+    caption: bool | str | None = None,
+    objects: Mapping[str, Any] | None = None,
 ) -> list[Axes]:
     """Axes with risk ratio against N / d, one for each non-linearity, with all regimes that have it.
 
@@ -162,13 +171,13 @@ def plot_activations(
     ----------
     dots, lines, d
         As `plot_risk_curves` takes them, with a column activation in both tables.
-    **options
-        As `plot_risk_curves` takes them.
+    by, ax, legend, style, caption, objects : optional
+        As there, with col="activation".
 
     Returns
     -------
     list of Axes
-        Of one new figure, in the order in which the non-linearities come in the table.
+        In the order in which the non-linearities come in the table.
 
     Raises
     ------
@@ -177,7 +186,10 @@ def plot_activations(
     """
     if isinstance(dots, pd.DataFrame) and "ratio" not in dots and not dots.empty:
         check_table("dots", dots, ["activation"])
-    return plot_risk_curves(dots, lines, d, col="activation", **options)
+    return plot_risk_curves(
+        dots, lines, d,
+        by=by, col="activation", ax=ax, legend=legend, style=style, caption=caption, objects=objects,
+    )  # fmt: skip
 
 
 def plot_bayes_risk(axes: list[Axes], target: GaussianMixture) -> None:
