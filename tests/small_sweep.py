@@ -18,10 +18,18 @@ B = np.diag(np.arange(1.0, 7.0)) + np.eye(6, k=1) + np.eye(6, k=-1)
 BENT = Activation("bent", lambda x: math.tanh(x) + x * x, lambda x: 1 - math.tanh(x) ** 2 + 2 * x)
 
 
+_MADE = []  # by the first module of a process that asks for it
+
+
 @pytest.fixture(scope="module")
 def small_sweep(tmp_path_factory):
-    """The path of the store, and its table."""
-    path = tmp_path_factory.mktemp("small") / "sweep.sqlite"
+    """The path of the store, and its table; both are only read."""
+    if not _MADE:
+        _MADE.append(_measured(tmp_path_factory.mktemp("small") / "sweep.sqlite"))
+    return _MADE[0]
+
+
+def _measured(path):
     cells = grid(
         regime=["RF", "NT"], d=6, N=WIDTHS, ridge=[0.0, 2.0], target=["exponential", "identity"], draw=range(2)
     )

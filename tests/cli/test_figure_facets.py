@@ -39,7 +39,8 @@ def test_ridges_and_targets(store, tmp_path, capsys):
     assert "\\begin{groupplot}" in exported[0].read_text()
 
 
-def test_the_headline_figure_is_exported_with_its_lines(store, tmp_path):
+def test_the_headline_figure_is_exported_with_its_lines(store, tmp_path, monkeypatch):
+    monkeypatch.setattr("fastlazy.cli.figure.save_figure", lambda *_: None)
     options = ["--where", "target=identity", "--export", str(tmp_path / "figure.json")]
     assert main(["figure", "--from", store, *options, "--out", str(tmp_path)]) == 0
     (panel,) = json.loads((tmp_path / "figure.json").read_text())["panels"]

@@ -117,12 +117,11 @@ def test_shades_are_from_the_regimes_colour_towards_the_background(table):
     assert np.all(last > first + 0.1)
 
 
-WIDE_LABELS = [{}, {"by": "ridge"}, {"by": "ridge", "col": "target"}]
+TWO = {"by": "ridge", "col": "target"}
 
 
-@pytest.mark.parametrize("options", WIDE_LABELS)
-@pytest.mark.parametrize("width", [3.4, 7.0])
-def test_legend_and_caption_fit(options, width, table):
+@pytest.mark.parametrize(("width", "options"), [(3.4, {}), (3.4, {"by": "ridge"}), (3.4, TWO), (7.0, TWO)])
+def test_legend_and_caption_fit(width, options, table):
     rows = table if "col" in options else table.query("target == 'identity'")
     rows = rows if options else rows.query("ridge != 2.0")
     drawn = fastlazy.plot_risk_curves(rows, rows, style=[COLUMN, {"figure.figsize": (width, 2.8)}], **options)
