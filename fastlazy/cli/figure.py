@@ -199,8 +199,10 @@ def _write(
         several = dots["activation"].nunique() > 1
         curves = {"lines": risk_table.figure_lines(target, dots, fitted), "col": "activation" if several else None}
     save_figure(lambda: _figure(table, curves, None if "target" in shown else target), out, "figure", arguments.style)
-    for path in arguments.export:
-        export_curves(curves_of(table, **curves), path)
+    if arguments.export:
+        exported = curves_of(table, **curves)
+        for path in arguments.export:
+            export_curves(exported, path)
     printed = _format_all(table, shown) if shown else _format_summary(risk_table.summary(dots), target.d)
     return f"{printed}\n{len(dots)} dots"
 

@@ -41,7 +41,7 @@ def test_ridges_and_targets(store, tmp_path, capsys):
 
 def test_the_headline_figure_is_exported_with_its_lines(store, tmp_path, monkeypatch):
     monkeypatch.setattr("fastlazy.cli.figure.save_figure", lambda *_: None)
-    options = ["--where", "target=identity", "--export", str(tmp_path / "figure.json")]
+    options = ["--where", "target=identity", "--where", "ridge=0", "--export", str(tmp_path / "figure.json")]
     assert main(["figure", "--from", store, *options, "--out", str(tmp_path)]) == 0
     (panel,) = json.loads((tmp_path / "figure.json").read_text())["panels"]
     assert [curve["regime"] for curve in panel["curves"]] == ["RF", "NT", "NN"]
@@ -74,5 +74,6 @@ def test_what_is_told_apart_is_in_a_store(tmp_path, capsys):
 
 def test_the_users_settings_are_those_of_commands(store, tmp_path):
     with mpl.rc_context({"figure.figsize": (4.0, 3.0), "savefig.dpi": 50.0}):
-        assert main(["figure", "--from", store, "--where", "target=identity", "--out", str(tmp_path)]) == 0
+        options = ["--where", "target=identity", "--where", "regime=RF"]
+        assert main(["figure", "--from", store, *options, "--out", str(tmp_path)]) == 0
     assert image.imread(tmp_path / "figure.png").shape[:2] == (150, 200)

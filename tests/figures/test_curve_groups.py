@@ -20,13 +20,14 @@ def table(small_sweep):
 
 
 def test_shades_and_panels(table):
-    found = curves_of(named(table), by="ridge", col="target")
+    found = curves_of(named(table), named(table), by="ridge", col="target")
     assert sorted(found.panels) == ["$B=I$", "eigenvalues iid Exp(1)"]
     assert found.names == ["ridge 0", "ridge 2"]
     kinds = [(curve.panel, curve.place, curve.regime.name) for curve in found.curves]
     expected = [(p, *rest) for p in (0, 1) for rest in ((None, "NN"), (0, "RF"), (0, "NT"), (1, "RF"), (1, "NT"))]
     assert kinds == expected  # NN, which has no ridge, once in each panel
     for curve in found.curves:
+        assert list(curve.line["N"]) == WIDTHS
         target = "identity" if found.panels[curve.panel] == "$B=I$" else "exponential"
         own = table[(table["target"] == target) & (table["regime"] == curve.regime.name)]
         if curve.place is not None:
@@ -64,8 +65,9 @@ def test_the_users_objects_have_smooth_lines_where_they_are_given(small_sweep):
     straight = curves_of(own, by="activation")
     assert sorted(straight.names) == ["$\\sigma$ = $x^2$", "$\\sigma$ = bent"]
     assert all(list(curve.line["N"]) == WIDTHS for curve in straight.curves)
-    for objects in ({"$B_2$": B, "bent": BENT}, {**fastlazy.load_targets(path), "bent": BENT}):
-        smooth = curves_of(own, by="activation", objects=objects)
+    square = own[own["activation"] == "square"]
+    for rows, objects in ((own, {"$B_2$": B, "bent": BENT}), (square, fastlazy.load_targets(path))):
+        smooth = curves_of(rows, by="activation", objects=objects)
         for curve in smooth.curves:
             is_bent = smooth.names[curve.place].endswith("bent")
             limit = fastlazy.rf_risk_limit if curve.regime is RF else fastlazy.nt_risk_limit
@@ -87,7 +89,7 @@ def test_rows_whose_columns_are_left_out_have_lines_through_their_predictions(ta
 
 def test_each_draw_can_be_a_curve(table):
     rf = named(table).query("regime == 'RF' and ridge == 0 and target == 'identity'")
-    found = curves_of(rf, by="draw")
+    found = curves_of(rf, rf, by="draw")
     assert found.names == ["draw 0", "draw 1"]
     assert all(list(curve.dots["draws"]) == [1] * 4 for curve in found.curves)
 
@@ -105,9 +107,9 @@ def test_dimensions_can_be_told_apart():
 def test_values_come_in_order_of_numbers_or_categories(table):
     rows = named(table).query("regime == 'RF' and ridge == 0 and d == 6")
     backwards = rows.assign(target=pd.Categorical(rows["target"], ["identity", "exponential", "unused"]))
-    assert curves_of(backwards, by="target").names == ["$B=I$", "eigenvalues iid Exp(1)"]
+    assert curves_of(backwards, rows, by="target").names == ["$B=I$", "eigenvalues iid Exp(1)"]
     several = pd.concat([rows.assign(mine=value) for value in (10.0, 0.5, np.nan)])
-    assert curves_of(several.query("target == 'identity'"), by="mine").names == ["mine 0.5", "mine 10", "no mine"]
+    assert curves_of(several.query("target == 'identity'"), rows, by="mine").names == ["mine 0.5", "mine 10", "no mine"]
 
 
 @pytest.mark.parametrize(
@@ -129,9 +131,10 @@ def test_values_come_in_order_of_numbers_or_categories(table):
 )
 def test_what_cannot_be_told_apart(options, error, message, table):
     rows = named(table).query("draw == 0 and regime != 'NN'")
+    lines = rows[:1]
     rows = rows if options.get("by") != "id" else rows[:24]
     with pytest.raises(error, match=message):
-        curves_of(rows, **options)
+        curves_of(rows, lines, **options)
 
 
 def test_a_key_that_no_row_has(table):

@@ -110,7 +110,7 @@ def test_what_lies_on_a_dark_background_is_seen(plain):
 
 
 def test_shades_are_from_the_regimes_colour_towards_the_background(table):
-    ax = fastlazy.plot_risk_curves(table.query("target == 'identity'"), by="ridge")
+    ax = fastlazy.plot_risk_curves(table.query("target == 'identity'"), table, by="ridge")
     rf = [mpl.colors.to_rgb(line.get_color()) for line in ax.lines if line.get_linestyle() == "-"]
     first, last = (np.array(color) for color in rf)
     np.testing.assert_allclose(first, mpl.colors.to_rgb(RF.style["color"]))
