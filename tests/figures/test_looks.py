@@ -120,7 +120,7 @@ def test_shades_are_from_the_regimes_colour_towards_the_background(table):
 TWO = {"by": "ridge", "col": "target"}
 
 
-@pytest.mark.parametrize(("width", "options"), [(3.4, {}), (3.4, {"by": "ridge"}), (3.4, TWO), (7.0, TWO)])
+@pytest.mark.parametrize(("width", "options"), [(3.4, {}), (3.4, TWO), (7.0, TWO)])
 def test_legend_and_caption_fit(width, options, table):
     rows = table if "col" in options else table.query("target == 'identity'")
     rows = rows if options else rows.query("ridge != 2.0")
