@@ -10,7 +10,7 @@ from typing import Any
 
 from fastlazy._support.arguments import check_choice, check_count
 from fastlazy._support.files import replace_file, writable_folder
-from fastlazy.cli.options import parse_counts, parse_ridge
+from fastlazy.cli.options import add_style_option, check_style, parse_counts, parse_ridge
 from fastlazy.cli.output import complain, load_matplotlib, save_figure, tell
 
 _STORE = "curves.sqlite"
@@ -61,6 +61,7 @@ def add_curves_command(commands: Any) -> None:
     parser.add_argument("--draws", type=int, default=8, help="of weights and samples for a dot (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="seed of everything that is drawn (default: %(default)s)")
     parser.add_argument("--workers", type=int, help="processes to measure with (default: one for each core)")
+    add_style_option(parser)
     parser.set_defaults(run=run_curves)
 
 
@@ -77,6 +78,7 @@ def run_curves(arguments: argparse.Namespace) -> int:
         _check_activation(arguments.activation)
         writable_folder(arguments.out, _FILES)
         load_matplotlib()
+        check_style(arguments.style)
         failed, printed = _draw(arguments, penalties, sizes, out)
     except (ValueError, OSError, RuntimeError) as error:
         complain(f"fastlazy curves: {error}")
@@ -114,7 +116,7 @@ def _draw(
     lines = curve_runs.curve_lines(setting, sizes, penalties)
     replace_file(out / "curves.csv", lambda path: dots.to_csv(path, index=False))
     replace_file(out / "lines.csv", lambda path: lines.to_csv(path, index=False))
-    save_figure(lambda: plot_curves(dots, lines, setting), out, "curves")
+    save_figure(lambda: plot_curves(dots, lines, setting), out, "curves", arguments.style)
     return len(failed), f"{_format(dots, setting)}\n{len(dots)} dots"
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from fastlazy._support.arguments import check_count
 from fastlazy._support.files import replace_file, writable_folder
-from fastlazy.cli.options import parse_counts, parse_ridge
+from fastlazy.cli.options import add_style_option, check_style, parse_counts, parse_ridge
 from fastlazy.cli.output import complain, load_matplotlib, save_figure, tell
 
 _STORE = "figure.sqlite"
@@ -40,6 +40,8 @@ examples:
   fastlazy figure --d 100 --n-samples 2000 --ridge best --out samples
   fastlazy figure --from sweep.sqlite      draw what a sweep has measured, measure nothing
   fastlazy figure --from sweep.sqlite --where target=identity --where ridge=0.1
+  fastlazy figure --from sweep.sqlite --by ridge --col target --style fastlazy.figures.column
+  fastlazy figure --d 100 --export figure.tex --export figure.json
 """
 
 
@@ -97,6 +99,21 @@ def add_figure_command(commands: Any) -> None:
         help="with --from: only cells with this parameter, which may be given several times (default: those of the "
         "population, without ridge and scale)",
     )  # fmt: skip
+    parser.add_argument(
+        "--by", metavar="KEY",
+        help="with --from: a parameter whose values are shades of a regime's colour, such as ridge (default: none)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--col", metavar="KEY",
+        help="with --from: a parameter with a panel for each of its values, such as target (default: activation, if "
+        "there are several)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--export", metavar="FILE", action="append", default=[],
+        help="write the figure to FILE, too, which may be given several times: .tex, a picture for LaTeX with "
+        "pgfplots, or .json, the numbers of its dots and lines (default: no)",
+    )  # fmt: skip
+    add_style_option(parser)
     parser.set_defaults(run=run_figure)
 
 
@@ -113,6 +130,8 @@ def run_figure(arguments: argparse.Namespace) -> int:
         where = parse_where(arguments.where)
         if where and arguments.store is None:
             raise ValueError("--where chooses among the cells of a store; pass --from STORE, too")
+        if (arguments.by or arguments.col) and arguments.store is None:
+            raise ValueError("--by and --col are for the cells of a store; pass --from STORE, too")
         ridge = _parse_ridge(arguments)
         if arguments.store is not None and arguments.n_samples is not None:
             where = {"n_samples": arguments.n_samples, **({} if ridge is None else {"ridge": ridge}), **where}
@@ -122,6 +141,9 @@ def run_figure(arguments: argparse.Namespace) -> int:
             where = {"nn": arguments.nn, **where}
         writable_folder(arguments.out, _FILES)
         load_matplotlib()
+        check_style(arguments.style)
+        for path in arguments.export:
+            _check_export(path)
         targets: dict[str, Any] = {}  # of the user's, in a store
         if arguments.store is None:
             table = _measured(arguments, widths, names, ridge, out)
@@ -140,7 +162,7 @@ def run_figure(arguments: argparse.Namespace) -> int:
     if len(failed) == len(table):
         return 1
     try:
-        printed = _write(table, targets, names, ridge, out)
+        printed = _write(table, targets, names, ridge, arguments, out)
     except OSError as error:
         again = f"fastlazy figure --from {arguments.store or out / _STORE} --out ELSEWHERE"
         complain(f"fastlazy figure: the figure cannot be written ({error}). All dots are kept; make room, and: {again}")
@@ -149,11 +171,16 @@ def run_figure(arguments: argparse.Namespace) -> int:
     return 1 if len(failed) else 0
 
 
-def _write(table: Any, targets: dict[str, Any], names: list[str] | None, ridge: Any, out: Path) -> str:
-    """Write dots and figure into *out*; the printed table, and the number of dots."""
+def _write(
+    table: Any, targets: dict[str, Any], names: list[str] | None, ridge: Any, arguments: argparse.Namespace, out: Path
+) -> str:
+    """Write dots and figure into *out*, and what is exported; the printed table, and the number of dots."""
     from fastlazy.figures import risk_table, stored_cells
+    from fastlazy.figures.curve_groups import curves_of
+    from fastlazy.figures.exports import export_curves
 
-    dots = risk_table.figure_dots(table)
+    shown = [key for key in (arguments.by, arguments.col) if key is not None]
+    dots = risk_table.figure_dots(table, shown)
     target = stored_cells.figure_target(table, targets)
     fitted = risk_table.fitted_of(table)
     if fitted is not None and ridge == "best":
@@ -165,12 +192,19 @@ def _write(table: Any, targets: dict[str, Any], names: list[str] | None, ridge: 
     if results.exists() and results.read_text() != text:
         results.replace(out / "results.previous.csv")
     replace_file(results, lambda path: path.write_text(text))
-    if names is not None:  # the panels in the order asked for
-        place = {name: k for k, name in enumerate(names)}
-        dots = dots.sort_values("activation", key=lambda column: column.map(place), kind="stable", ignore_index=True)
-    lines = risk_table.figure_lines(target, dots, fitted)
-    save_figure(lambda: _figure(dots, lines, target, fitted), out, "figure")
-    return f"{_format_summary(risk_table.summary(dots), target.d)}\n{len(dots)} dots"
+    place = {name: k for k, name in enumerate(names or sorted(dots["activation"].unique()))}  # of panels
+    table = table.sort_values("activation", key=lambda column: column.map(place), kind="stable", ignore_index=True)
+    curves: dict[str, Any] = {"by": arguments.by, "col": arguments.col, "objects": targets}
+    if not shown:
+        several = dots["activation"].nunique() > 1
+        curves = {"lines": risk_table.figure_lines(target, dots, fitted), "col": "activation" if several else None}
+    save_figure(lambda: _figure(table, curves, None if "target" in shown else target), out, "figure", arguments.style)
+    if arguments.export:
+        exported = curves_of(table, **curves)
+        for path in arguments.export:
+            export_curves(exported, path)
+    printed = _format_all(table, shown) if shown else _format_summary(risk_table.summary(dots), target.d)
+    return f"{printed}\n{len(dots)} dots"
 
 
 def _measured(
@@ -207,6 +241,7 @@ def _stored(
 ) -> tuple[Any, dict[str, Any]]:
     """The rows of a store that make one figure, and the targets of the user's in it."""
     from fastlazy.figures import risk_table
+    from fastlazy.figures.curve_groups import check_axis, curves_of
     from fastlazy.sweeps.driver import load_sweep
     from fastlazy.sweeps.stored_targets import load_targets
 
@@ -216,7 +251,14 @@ def _stored(
         table = table[table["N"].isin(widths)]
     if activations is not None:
         table = table[table["activation"].isin(activations)]
-    return risk_table.one_figure(table, d=arguments.d, seed=arguments.seed, where=where, targets=targets), targets
+    for name in ("by", "col"):
+        check_axis(f"--{name}", getattr(arguments, name), table)
+    shown = [key for key in (arguments.by, arguments.col) if key is not None]
+    apart = [key for key in shown if key != "regime"]
+    found = risk_table.one_figure(table, d=arguments.d, seed=arguments.seed, where=where, targets=targets, shown=apart)
+    if shown:  # whether curves and panels can be told apart
+        curves_of(found, found, by=arguments.by, col=arguments.col)
+    return found, targets
 
 
 def parse_where(texts: list[str]) -> dict[str, Any]:
@@ -269,31 +311,33 @@ def _parse_activations(text: str) -> list[str]:
     return names
 
 
-def _figure(dots: Any, lines: Any, target: Any, fitted: Any) -> Any:
-    from fastlazy.figures.risk_curves import plot_activations, plot_bayes_risk, plot_risk_curves
+def _figure(table: Any, curves: dict[str, Any], target: Any) -> Any:
+    from fastlazy.figures.risk_curves import plot_bayes_risk, plot_risk_curves
     from fastlazy.targets.mixture import GaussianMixture
 
-    d = target.d
-    several = dots["activation"].nunique() > 1
-    axes = plot_activations(dots, lines, d) if several else [plot_risk_curves(dots, lines, d)]
-    ax = axes[0]
+    drawn = plot_risk_curves(table, **curves)
+    axes = drawn if isinstance(drawn, list) else [drawn]
     if isinstance(target, GaussianMixture):
         plot_bayes_risk(axes, target)
-    figure = ax.get_figure(root=True)
-    assert figure is not None
-    if fitted is not None:
-        figure.supxlabel(_caption(dots, d, *fitted), fontsize="small", color="0.3")
-    return figure
+    return axes[0].get_figure(root=True)
 
 
-def _caption(dots: Any, d: int, n: float | None, ridge: float | str) -> str:
-    """What the dots are fitted to, if not to the population without a ridge."""
-    names = dots["activation"].unique()
-    sigma = "" if len(names) > 1 else f", $\\sigma$ = {'$x^2$' if names[0] == 'square' else names[0]}"
-    of_ridge = f"{ridge} ridge" if isinstance(ridge, str) else f"ridge {ridge:g}"
-    if n is None:
-        return f"d = {d}{sigma}; RF and NT with {of_ridge}"
-    return f"d = {d}{sigma}; RF and NT fitted to {n:g} samples, {of_ridge}; NN by SGD on as many, each used once"
+def _check_export(path: str) -> None:
+    from fastlazy.figures.exports import check_curves_export
+
+    check_curves_export(path)
+
+
+def _format_all(table: Any, shown: list[str]) -> str:
+    """A table of measured beside predicted for the cells of each combination of values of the keys that are *shown*."""
+    from fastlazy.figures import risk_table
+
+    texts = []
+    for values, rows in table[table["status"] == "done"].groupby(shown, dropna=False):
+        told = ", ".join(f"{key} = {value}" for key, value in zip(shown, values, strict=True) if value == value)
+        for d, some in rows.groupby("d"):
+            texts.append(f"{told}\n{_format_summary(risk_table.summary(risk_table.figure_dots(some)), int(d))}")
+    return "\n\n".join(texts)
 
 
 def _format_summary(summary: Any, d: int) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from fastlazy._support.arguments import check_choice, check_count, check_real
 from fastlazy._support.files import replace_file, writable_folder
-from fastlazy.cli.options import parse_scales
+from fastlazy.cli.options import add_style_option, check_style, parse_scales
 from fastlazy.cli.output import complain, load_matplotlib, save_figure, tell
 
 _FIGURES = ("scales", "training", "directions", "gap")
@@ -62,6 +62,7 @@ def add_lazy_command(commands: Any) -> None:
     parser.add_argument("--ratio", type=float, default=1000.0, help="of the gap target (default: %(default)g)")
     parser.add_argument("--seed", type=int, default=0, help="seed of everything that is drawn (default: %(default)s)")
     parser.add_argument("--only", metavar="NAME,...", help="some of the figures (default: all)")
+    add_style_option(parser)
     parser.set_defaults(run=run_lazy)
 
 
@@ -88,13 +89,14 @@ def run_lazy(arguments: argparse.Namespace) -> int:
 def _draw_all(names: list[str], scales: list[float] | None, arguments: argparse.Namespace, out: Path) -> None:
     """The figures *names*, each written, and its numbers printed once they are on the disk."""
     load_matplotlib()
+    check_style(arguments.style)
     # The heavy modules are loaded once the arguments are known to be good.
     import pandas as pd
 
     from fastlazy.figures import lazy_plots, lazy_runs
     from fastlazy.sweeps.regimes import NN, NT
 
-    d, seed = arguments.d or 100, arguments.seed
+    d, seed, style = arguments.d or 100, arguments.seed, arguments.style
     if "scales" in names or "training" in names:
         N = d // 2
         sigma = arguments.activation
@@ -102,22 +104,22 @@ def _draw_all(names: list[str], scales: list[float] | None, arguments: argparse.
         runs = lazy_runs.scale_runs(d, N, scales or usual, seed, activation=sigma)
         with _told(_format_scales(runs, d, N)):
             if "scales" in names:
-                _save(lambda: lazy_plots.plot_scales(runs, d, N, sigma), runs.ends, "scales", out)
+                _save(lambda: lazy_plots.plot_scales(runs, d, N, sigma), runs.ends, "scales", out, style)
             if "training" in names:
-                _save(lambda: lazy_plots.plot_training(runs, d, N, sigma), runs.trajectories, "training", out)
+                _save(lambda: lazy_plots.plot_training(runs, d, N, sigma), runs.trajectories, "training", out, style)
     d = arguments.d or 450
     if "directions" in names:
         N = max(1, round(d / 4.5))
         shares = lazy_runs.direction_shares(d, N, seed)
         with _told(_format_directions(shares, d, N)):
-            _save(lambda: lazy_plots.plot_directions(shares, d, N), shares, "directions", out)
+            _save(lambda: lazy_plots.plot_directions(shares, d, N), shares, "directions", out, style)
     if "gap" in names:
         risks = lazy_runs.gap_risks(d, max(1, d // 10), arguments.ratio, seed)
         lines = risks.lines.melt(id_vars="N", var_name="regime", value_name="predicted")
         dots = risks.dots.rename(columns={NT.name: "measured"}).assign(regime=NT.name)
         trained = pd.DataFrame({"N": [risks.N], "regime": [NN.name], "measured": [risks.trained]})
         with _told(_format_gap(risks, d)):
-            _save(lambda: lazy_plots.plot_gap(risks, d), pd.concat([lines, dots, trained]), "gap", out)
+            _save(lambda: lazy_plots.plot_gap(risks, d), pd.concat([lines, dots, trained]), "gap", out, style)
 
 
 def _parse_names(text: str | None, activation: str) -> list[str]:
@@ -145,9 +147,9 @@ def _told(text: str) -> Iterator[None]:
         tell(text)
 
 
-def _save(draw: Callable[[], Any], table: Any, name: str, out: Path) -> None:
+def _save(draw: Callable[[], Any], table: Any, name: str, out: Path, style: str | None) -> None:
     replace_file(out / f"{name}.csv", lambda path: table.to_csv(path, index=False))
-    save_figure(draw, out, name)
+    save_figure(draw, out, name, style)
 
 
 def _format_scales(runs: Any, d: int, N: int) -> str:

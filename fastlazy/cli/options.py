@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import math
 
 
@@ -56,3 +57,22 @@ def parse_scales(name: str, text: str) -> list[float]:
     if not scales or not 0 < scales[0] <= scales[-1] <= 1e4:
         raise ValueError(f"{name} must be numbers above 0, up to 10000, got {text!r}; try {name} 0.01,1,100")
     return scales
+
+
+def add_style_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--style`` to a command that draws, in place."""
+    parser.add_argument(
+        "--style", metavar="STYLE",
+        help="a style of matplotlib, by its name or file, such as fastlazy.figures.column, for a journal's column of "
+        "3.4 inches (default: your matplotlibrc, and fastlazy.figures.wide in what it leaves open)",
+    )  # fmt: skip
+
+
+def check_style(style: str | None) -> None:
+    """Check that matplotlib, which must be loaded, has this *style*; ValueError if it has not."""
+    if style is None:
+        return
+    from fastlazy.figures.looks import drawing
+
+    with drawing(style):
+        pass

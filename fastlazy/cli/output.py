@@ -74,15 +74,20 @@ def load_matplotlib() -> None:
         complain(f"fastlazy: matplotlib cannot draw with your settings ({reason}); its own are used")
 
 
-def save_figure(draw: Callable[[], Any], out: Path, name: str) -> None:
-    """Write the figure that *draw* makes as .png and .pdf into the folder *out*."""
+def save_figure(draw: Callable[[], Any], out: Path, name: str, style: str | None = None) -> None:
+    """Write the figure that *draw* makes as .png and .pdf into the folder *out*.
+
+    Its look is that of this package where the user's settings of matplotlib are its own, or *style*.
+    """
     import matplotlib.pyplot as plt
 
-    with plt.rc_context({"font.size": 13}):
+    from fastlazy.figures.looks import WIDE, drawing, unset
+
+    with drawing(unset(WIDE) if style is None else style):
         figure = draw()
         try:
             for ending in ("png", "pdf"):
-                replace_file(out / f"{name}.{ending}", lambda path: figure.savefig(path, dpi=200))
+                replace_file(out / f"{name}.{ending}", lambda path: figure.savefig(path))
         finally:
             plt.close(figure)
 

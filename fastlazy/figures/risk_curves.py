@@ -1,121 +1,195 @@
-"""Figures: tables in, Axes out."""
+"""Figures of risk against the number of neurons: tables in, Axes out."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, overload
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator
 
-from fastlazy._support.arguments import check_count
-from fastlazy.figures.risk_table import check_one_setting, converged, not_converged
+from fastlazy._support.arguments import check_flag
+from fastlazy.figures.curve_groups import Curve, Curves, check_table, curves_of
+from fastlazy.figures.labels import label_of, line_label_of
+from fastlazy.figures.looks import (
+    HIGHEST,
+    Legend,
+    Lines,
+    Style,
+    add_caption,
+    add_legend,
+    background_of,
+    drawing,
+    label_outer,
+    line_style,
+    new_panels,
+    open_style,
+    paler,
+    shades_of,
+)
 from fastlazy.risk.bayes import bayes_risk
-from fastlazy.sweeps.regimes import REGIMES, Regime
+from fastlazy.sweeps.regimes import REGIMES
 from fastlazy.targets.mixture import GaussianMixture
 
-_DOTS: dict[str, Any] = {"markersize": 6.5, "markerfacecolor": "white", "markeredgewidth": 1.5}
-_NEURONS = "neurons / dimension,  N / d"
+_NEURONS, _SHORT = "neurons / dimension,  N / d", "N / d"
+_NARROW = 2.2  # inches of a panel's width, below which the short label is taken
 _BAYES = 100_000  # samples for the Bayes risk: an error of .001
-_HIGHEST = 4.0  # the ratio above which the axis is logarithmic
 _PEAK = 60.0  # the ratio at which it ends
-_OPEN: dict[str, Any] = {"color": "0.55", "marker": "X"}  # not converged
+_SIZE, _PANEL = (7.2, 4.8), (4.4, 4.0)  # of a figure with one panel, and of each of several
 
 
+@overload
 def plot_risk_curves(
-    dots: pd.DataFrame, lines: pd.DataFrame | None = None, d: int | None = None, *, ax: Axes | None = None
-) -> Axes:
+    dots: pd.DataFrame, lines: pd.DataFrame | None = ..., d: int | None = ..., *, by: str | None = ...,
+    col: None = ..., ax: Axes | None = ..., legend: Legend = ..., style: Style | None = ...,
+    caption: bool | str | None = ..., objects: Mapping[str, Any] | None = ...,
+) -> Axes: ...  # fmt: skip
+@overload
+def plot_risk_curves(
+    dots: pd.DataFrame, lines: pd.DataFrame | None = ..., d: int | None = ..., *, by: str | None = ...,
+    col: str, ax: Sequence[Axes] | np.ndarray[Any, Any] | None = ..., legend: Legend = ..., style: Style | None = ...,
+    caption: bool | str | None = ..., objects: Mapping[str, Any] | None = ...,
+) -> list[Axes]: ...  # fmt: skip
+def plot_risk_curves(
+    dots: pd.DataFrame,
+    lines: pd.DataFrame | None = None,
+    d: int | None = None,
+    *,
+    by: str | None = None,
+    col: str | None = None,
+    ax: Any = None,
+    legend: Legend = True,
+    style: Style | None = None,
+    caption: bool | str | None = None,
+    objects: Mapping[str, Any] | None = None,
+) -> Axes | list[Axes]:
     """Axes with risk ratio against N / d: measured dots, predicted lines.
 
-    Networks whose training was not at its end are grey crosses.
+    Networks whose training was not at its end are grey crosses. A regime has the same colour, line and marker in all
+    figures; sizes, fonts, grids and the rest are matplotlib's settings at the time.
 
     Parameters
     ----------
     dots : DataFrame
-        The table of a sweep of one target, of which the finished cells are drawn. Or any with columns regime
-        ("RF", "NT", "NN"), N, measured (risk / null risk). Several rows with the same regime and N, which may differ
-        in their draw and seed alone, become their mean with an error bar of one standard deviation. With a column
-        converged, a mean over a row where that is False is drawn as not converged.
+        The table of a sweep, of which the finished cells are drawn. Or any with columns regime ("RF", "NT", "NN"), N,
+        measured (risk / null risk). Several rows with the same regime, N and value of *by*, which may differ in their
+        draw and seed alone, become their mean with an error bar of one standard deviation. With a column converged, a
+        mean over a row where that is False is drawn as not converged.
     lines : DataFrame, optional
-        Columns regime, N, predicted (risk / null risk). Default for a sweep the predictions at its widths,
-        otherwise none.
+        Columns regime, N, predicted (risk / null risk), and *by* and *col* if lines differ in them. Default for a
+        sweep the predictions, at as many widths as make them smooth, otherwise none. The table of a sweep itself, as
+        lines, has its predictions joined straight, which takes no time.
     d : int, optional
         Input dimension; default for a sweep the one that it has.
-    ax : Axes, optional
-        Where to draw; default a new figure.
+    by : str, optional
+        A column that tells curves of one regime apart, such as "ridge", "target" or "d": its values are shades of the
+        regime's colour, from the first to the palest. Numbers come in order, others as they come in the table or in
+        the order of a categorical column. A regime that has no such key, as NN has no ridge, is drawn once.
+    col : str, optional
+        A column with a panel for each of its values; a regime that has no such key is in all panels.
+    ax : Axes or sequence of Axes, optional
+        Where to draw: one, or with *col* one for each value, such as `plt.subplots` or a subfigure makes them. Default
+        a new figure, of the user's ``figure.figsize`` if that is set: its width, and the height of a row.
+    legend : bool, str or mapping, optional
+        True: above a new figure, in as many columns as it has room for, or within the first of given axes. False: none.
+        A place such as "upper right" (within) or "outside right center"; or options of ``Axes.legend``.
+    style : str, path, mapping or sequence of these, optional
+        A style of matplotlib, for this figure: "fastlazy.figures.column" is for a journal's column of 3.4 inches,
+        "fastlazy.figures.wide" the look of the commands. A mapping has rcParams, or lines by regime:
+        ``{"NN": {"color": "tab:red"}}``.
+    caption : bool or str, optional
+        Below the figure: True for a line with d, the range of N, the target and what dots and lines are; or another
+        text. Default for a new figure.
+    objects : mapping of str to object, optional
+        What the user's own targets and non-linearities in the table are, by their names or what the table has for them,
+        as `load_targets` returns the targets. Lines of others are joined straight through their predictions.
 
     Returns
     -------
     Axes
+        Or with *col* a list of Axes.
 
     Raises
     ------
     KeyError
         If a table lacks one of its columns.
     TypeError
-        If *dots* or *lines* is no DataFrame, or a column of it that must hold numbers does not.
+        If an argument is of another type, or a column that must hold numbers does not.
     ValueError
         If d is not a positive whole number, or missing where the table does not have one; a regime is not known, or a
-        number not finite; there is nothing to draw; or dots would be means over cells that differ in more than
-        their draw and seed, such as several targets or ridges.
+        number not finite; there is nothing to draw; *by* or *col* is no column of the table, or has too many values; or
+        dots would be means over cells that differ in more than their draw and seed, such as several targets or ridges.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> dots = pd.DataFrame({"regime": "RF", "N": [30, 300, 30, 300], "measured": [0.9, 0.6, 0.95, 0.8]})
+    >>> ax = plot_risk_curves(dots.assign(ridge=[0.0, 0.0, 1.0, 1.0]), d=100, by="ridge")
+    >>> [text.get_text() for text in ax.figure.legends[0].get_texts()]
+    ['RF: random features', 'ridge 0', 'ridge 1']
     """
-    dots, lines, d = _check_tables(dots, lines, d)
-    if not isinstance(ax, Axes | None):
-        raise TypeError(f"ax must be Axes or None, got {type(ax).__name__}; pass one of plt.subplots()")
-    if len(_activations(dots)) > 1:
-        raise ValueError(
-            f"the table has {len(_activations(dots))} non-linearities, these axes are for one; pass rows of one, or "
-            "use plot_activations"
-        )
-    if ax is None:
-        _, ax = plt.subplots(figsize=(7.2, 4.8), layout="constrained")
-    _draw(ax, dots, lines, d)
-    _set_heights(ax, dots)
-    _add_legend(ax, dots)
-    return ax
+    if objects is not None and not isinstance(objects, Mapping):
+        raise TypeError(f"objects must be a mapping, got {type(objects).__name__}; pass e.g. load_targets(store)")
+    if not isinstance(caption, str | None):
+        caption = check_flag("caption", caption)
+    curves = curves_of(dots, lines, d, by=by, col=col, objects=objects)
+    given = None if ax is None else _check_axes(ax, None if col is None else curves.panels)
+    with drawing(style) as regime_lines:
+        axes = given or new_panels(len(curves.panels), _SIZE, _PANEL, sharex=True, sharey=True)[1]
+        _draw_panels(axes, curves, regime_lines)
+        if given is None:
+            label_outer(axes)
+        handles, labels = _explained(axes[0], curves, regime_lines)
+        add_legend(axes, handles, labels, legend, is_new=given is None)
+        if caption or (caption is None and given is None):
+            figure = axes[0].get_figure()
+            assert figure is not None
+            add_caption(figure, caption if isinstance(caption, str) else curves.caption)
+    return axes[0] if col is None else axes
 
 
-def plot_activations(dots: pd.DataFrame, lines: pd.DataFrame | None = None, d: int | None = None) -> list[Axes]:
+def plot_activations(
+    dots: pd.DataFrame,
+    lines: pd.DataFrame | None = None,
+    d: int | None = None,
+    *,
+    by: str | None = None,
+    ax: Sequence[Axes] | np.ndarray[Any, Any] | None = None,
+    legend: Legend = True,
+    style: Style | None = None,
+    caption: bool | str | None = None,
+    objects: Mapping[str, Any] | None = None,
+) -> list[Axes]:
     """Axes with risk ratio against N / d, one for each non-linearity, with all regimes that have it.
 
     Parameters
     ----------
     dots, lines, d
         As `plot_risk_curves` takes them, with a column activation in both tables.
+    by, ax, legend, style, caption, objects : optional
+        As there, with col="activation".
 
     Returns
     -------
     list of Axes
-        Of one new figure, in the order in which the non-linearities come in the table.
+        In the order in which the non-linearities come in the table.
 
     Raises
     ------
     KeyError, TypeError, ValueError
         As `plot_risk_curves`.
     """
-    dots, lines, d = _check_tables(dots, lines, d)
-    names = _activations(dots) or ["square"]
-    columns = min(len(names), 3)
-    rows = -(-len(names) // columns)
-    size = 4.4 * columns, 0.6 + 3.6 * rows
-    _, grid = plt.subplots(rows, columns, figsize=size, layout="constrained", sharex=True, sharey=True, squeeze=False)
-    axes = list(grid.flat)
-    for k, (ax, name) in enumerate(zip(axes, names, strict=False)):
-        known = None if lines is None else lines[lines["activation"] == name]
-        _draw(ax, dots[dots["activation"] == name], known, d)
-        ax.set_title(name, fontsize="medium")
-        ax.label_outer()
-        if k + columns >= len(names):  # no panel is below
-            ax.xaxis.set_tick_params(which="both", labelbottom=True)
-            ax.set_xlabel(_NEURONS)
-    for ax in axes[len(names) :]:
-        ax.set_visible(False)
-    _set_heights(axes[0], dots)
-    _add_legend(axes[0], dots)
-    return axes[: len(names)]
+    if isinstance(dots, pd.DataFrame) and "ratio" not in dots and not dots.empty:
+        check_table("dots", dots, ["activation"])
+    return plot_risk_curves(
+        dots, lines, d,
+        by=by, col="activation", ax=ax, legend=legend, style=style, caption=caption, objects=objects,
+    )  # fmt: skip
 
 
 def plot_bayes_risk(axes: list[Axes], target: GaussianMixture) -> None:
@@ -130,123 +204,107 @@ def plot_bayes_risk(axes: list[Axes], target: GaussianMixture) -> None:
         name.set_in_layout(False)  # beside a high peak the line may be below the axis
 
 
-def _check_tables(
-    dots: pd.DataFrame, lines: pd.DataFrame | None, d: int | None
-) -> tuple[pd.DataFrame, pd.DataFrame | None, int]:
-    """Dots, lines and dimension, from a table of a sweep or as given."""
-    if isinstance(dots, pd.DataFrame) and "ratio" in dots:
-        _check_table("dots", dots, ["status", "regime", "N", "predicted", "d", "activation"])
-        dots = dots[dots["status"] == "done"].rename(columns={"ratio": "measured"})
-        dots = dots.assign(converged=converged(dots))
-        lines = dots.drop_duplicates(["regime", "activation", "N"]) if lines is None else lines
-        d = _only_dimension(dots) if d is None else d
-    _check_table("dots", dots, ["regime", "N", "measured"])
-    if dots.empty:
-        raise ValueError("dots has no rows to draw; of a sweep these are those with status 'done'")
-    _check_numbers("dots", dots, "measured")
-    if lines is not None:
-        _check_table("lines", lines, ["regime", "N", "predicted"])
-        _check_numbers("lines", lines, "predicted", may_lack=True)
-    check_one_setting(dots, "drop the rows of all but one {name}, or draw each by itself")
-    return dots, lines, check_count("d", d)
-
-
-def _check_table(name: str, table: Any, columns: list[str]) -> None:
-    if not isinstance(table, pd.DataFrame):
-        raise TypeError(f"{name} must be a DataFrame, got {type(table).__name__}; pass e.g. the table of run_sweep")
-    if missing := [column for column in columns if column not in table]:
-        raise KeyError(f"{name} has no column {', '.join(map(repr, missing))}")
-
-
-def _check_numbers(name: str, table: pd.DataFrame, height: str, may_lack: bool = False) -> None:
-    """Check regimes, widths and heights of a table; only lines *may_lack* some heights."""
-    if unknown := sorted({str(regime) for regime in table["regime"]} - {*REGIMES}):
-        known = ", ".join(map(repr, REGIMES))
-        raise ValueError(f"regime must be one of {known}, got {', '.join(unknown)}; rename or drop these rows")
-    for column, minimum in (("N", 1.0), (height, -np.inf)):
-        if not pd.api.types.is_numeric_dtype(table[column]):
-            raise TypeError(f"column {column} of {name} must hold numbers, got dtype {table[column].dtype}; convert it")
-        numbers = table[column].to_numpy(float, na_value=np.nan)
-        lacks = may_lack and column == height
-        good = (numbers >= minimum) & (numbers < np.inf) & (numbers > -np.inf) | (np.isnan(numbers) & lacks)
-        if not good.all():
-            least = " of at least 1" if minimum == 1 else ""
-            raise ValueError(f"column {column} of {name} must hold finite numbers{least}, got {numbers[~good][0]:g}")
-
-
-def _activations(dots: pd.DataFrame) -> list[str]:
-    """The non-linearities in their order; none if the table does not have them."""
-    return list(dots["activation"].unique()) if "activation" in dots else []
-
-
-def _draw(ax: Axes, dots: pd.DataFrame, lines: pd.DataFrame | None, d: int) -> None:
-    """Draw dots and lines, and name the axes, in place."""
-    for regime in REGIMES.values():
-        style = regime.style
-        if lines is not None:
-            line = lines[lines["regime"] == regime.name].sort_values("N")
-            ax.plot(line["N"] / d, line["predicted"], color=style["color"], linestyle=style["linestyle"], zorder=2)
-        own = dots[dots["regime"] == regime.name]
-        is_open = own["N"].isin(own.loc[not_converged(own), "N"])
-        _draw_dots(ax, own[~is_open], d, {"color": style["color"], "marker": style["marker"]})
-        _draw_dots(ax, own[is_open], d, _OPEN)
-        # One legend entry for the line and the dots of a regime.
-        has_line = lines is None or line["predicted"].notna().any()
-        ax.plot([], [], **(style if has_line else {**style, "linestyle": "none"}), label=regime.label, **_DOTS)
-    ax.set_xscale("log")
-    ax.xaxis.set_major_formatter("{x:g}")
-    if dots["N"].max() <= 10 * dots["N"].min():  # else decades are labels enough
-        ax.xaxis.set_minor_locator(LogLocator(subs=(2.0, 5.0)))
-        ax.xaxis.set_minor_formatter("{x:g}")
-    ax.set_xlabel(_NEURONS)
-    ax.set_ylabel("risk / null risk")
-    ax.grid(True, which="major", color="0.9")
-    ax.spines[["top", "right"]].set_visible(False)
-
-
-def _set_heights(ax: Axes, dots: pd.DataFrame) -> None:
-    """Set the limits of the vertical axis, logarithmic for the peak of as many samples as features, in place."""
-    low, top = float(dots["measured"].min()), float(dots["measured"].max())
-    if top > _HIGHEST:
-        ax.set_yscale("log")
-        ax.set_ylim(0.7 * max(low, 1e-3), 1.5 * min(top, _PEAK))
-    else:
-        ax.set_ylim(-0.03, max(1.03, 1.03 * top))
-
-
-def _draw_dots(ax: Axes, dots: pd.DataFrame, d: int, style: dict[str, Any]) -> None:
-    """Draw means and standard deviations at each width, in place."""
-    groups = dots.groupby("N")["measured"]
-    if groups.ngroups:
-        mean, spread = groups.mean(), groups.std().fillna(0.0)
-        ax.errorbar(mean.index / d, mean, yerr=spread, **style, **_DOTS, linestyle="none", capsize=2.5, zorder=3)
-
-
-def _add_legend(ax: Axes, dots: pd.DataFrame) -> None:
-    """Explain lines and markers above the axes, where there is no data to cover, in place."""
-    handles, _ = ax.get_legend_handles_labels()
-    labels = [_label(regime, dots) for regime in REGIMES.values()]
-    for name in dots.loc[not_converged(dots), "regime"].unique():
-        handles.append(Line2D([], [], **_OPEN, **_DOTS, linestyle="none"))
-        labels.append(f"{name}: not converged")
-    ax.figure.legend(
-        handles, labels, loc="outside upper center", ncols=3, frameon=False, fontsize="small", handlelength=3.2,
-        columnspacing=1.5,
-    )  # fmt: skip
-
-
-def _label(regime: Regime, dots: pd.DataFrame) -> str:
-    """The label of a regime, which may say how it was trained: all its dots are trained in one way."""
-    if "nn" not in dots:
-        return regime.label
-    ways = dots.loc[dots["regime"] == regime.name, "nn"].dropna()
-    return regime.other_labels.get(ways.iloc[0], regime.label) if len(ways) else regime.label
-
-
-def _only_dimension(table: pd.DataFrame) -> int:
-    dimensions = table["d"].unique()
-    if len(dimensions) != 1:
-        raise ValueError(
-            f"the table has finished cells of {len(dimensions)} dimensions d, a figure is of one; pass rows of one d"
+def _check_axes(ax: Any, panels: list[str] | None) -> list[Axes]:
+    """The Axes that are given for these *panels*, None if there is one that has no title."""
+    if panels is None:
+        if not isinstance(ax, Axes):
+            raise TypeError(f"ax must be Axes or None, got {type(ax).__name__}; pass one of plt.subplots()")
+        return [ax]
+    several = [ax] if isinstance(ax, Axes) else list(ax.flat) if isinstance(ax, np.ndarray) else ax
+    if not isinstance(several, Sequence) or not all(isinstance(one, Axes) for one in several):
+        raise TypeError(
+            f"ax must be a sequence of Axes, one for each value of col, got {type(ax).__name__}; pass e.g. those of "
+            f"plt.subplots(1, {len(panels)})"
         )
-    return int(dimensions[0])
+    if len(several) != len(panels):
+        raise ValueError(
+            f"ax has {len(several)} Axes, and col has {len(panels)} values ({', '.join(panels)}); pass one for each"
+        )
+    return list(several)
+
+
+def _draw_panels(axes: Sequence[Axes], curves: Curves, lines: Lines) -> None:
+    """Draw the curves into the axes of their panels, in place."""
+    limits = [_limits(ax, curves.rows) for ax in axes]  # before there is more in them
+    shades = shades_of(len(curves.names))
+    for curve in curves.curves:
+        ax = axes[curve.panel]
+        shade = 0.0 if curve.place is None else shades[curve.place]
+        _draw(ax, curve, line_style(curve.regime, background_of(ax), lines, shade))
+    for k, (ax, title, (scale, low, high)) in enumerate(zip(axes, curves.panels, limits, strict=True)):
+        if title:
+            ax.set_title(title, fontsize="medium")
+        ax.set_xscale("log")
+        ax.xaxis.set_major_formatter("{x:g}")
+        here = [curve.dots["N"] / curve.d for curve in curves.curves if curve.panel == k and len(curve.dots)]
+        if max(widths.max() for widths in here) <= 10 * min(widths.min() for widths in here):  # else decades do
+            ax.xaxis.set_minor_locator(LogLocator(subs=(2.0, 5.0)))
+            ax.xaxis.set_minor_formatter("{x:g}")
+        figure = ax.get_figure(root=True)
+        assert figure is not None
+        width = ax.get_position().width * figure.get_figwidth()
+        ax.set_xlabel(_NEURONS if width > _NARROW else _SHORT)
+        ax.set_ylabel("risk / null risk")
+        ax.set_yscale(scale)
+        ax.set_ylim(low, high)
+
+
+def _draw(ax: Axes, curve: Curve, style: dict[str, Any]) -> None:
+    """Draw one curve, in place; of curves that lie on each other the thinner ones above."""
+    above = 2.0 + (1 - curve.regime.weight) / 10
+    if curve.line is not None:
+        as_line = {**style, "marker": "none"}
+        ax.plot(curve.line["N"] / curve.d, curve.line["predicted"], **as_line, zorder=above)
+    for rows, own in (
+        (curve.dots[curve.dots["converged"]], style),
+        (curve.dots[~curve.dots["converged"]], open_style(background_of(ax))),
+    ):
+        if len(rows):
+            ax.errorbar(
+                rows["N"] / curve.d, rows["measured"], yerr=rows["spread"], **{**own, "linestyle": "none"},
+                elinewidth=plt.rcParams["lines.linewidth"], zorder=1 + above,
+            )  # fmt: skip
+
+
+def _limits(ax: Axes, dots: pd.DataFrame) -> tuple[str, float, float]:
+    """Scale and limits of the vertical axis, logarithmic for the peak of as many samples as features.
+
+    What the axes have already stays in sight.
+    """
+    low, top = float(dots["measured"].min()), float(dots["measured"].max())
+    held = ax.get_ylim() if ax.has_data() else None
+    if top > HIGHEST or (held is not None and ax.get_yscale() == "log"):
+        scale, low, top = "log", 0.7 * max(low, 1e-3), 1.5 * min(top, _PEAK)
+    else:
+        scale, low, top = "linear", -0.05, max(1.03, 1.03 * top)
+    if held is not None and (scale == "linear" or held[0] > 0):
+        low, top = min(low, held[0]), max(top, held[1])
+    return scale, low, top
+
+
+def _explained(ax: Axes, curves: Curves, lines: Lines) -> tuple[list[Line2D], list[str]]:
+    """What the legend explains: regimes, the values of *by*, and what has not converged."""
+    handles, labels = [], []
+    for regime in REGIMES.values():
+        own = [curve for curve in curves.curves if curve.regime is regime]
+        if own:
+            style = line_style(regime, background_of(ax), lines)
+            has_line, has_dots = (any(some) for some in zip(*map(_has, own), strict=True))
+            style |= ({} if has_line else {"linestyle": "none"}) | ({} if has_dots else {"marker": "none"})
+            handles.append(Line2D([], [], **style))
+            labels.append(label_of(regime, curves.rows) if has_dots else line_label_of(regime))
+    background = background_of(ax)
+    ink = to_rgb(plt.rcParams["text.color"])
+    for shade, name in zip(shades_of(len(curves.names)), curves.names, strict=False):
+        handles.append(Line2D([], [], color=paler(ink, background, shade), linewidth=4, solid_capstyle="butt"))
+        labels.append(name)
+    unfinished = [curve.regime.name for curve in curves.curves if not curve.dots["converged"].all()]
+    for name in dict.fromkeys(unfinished):
+        handles.append(Line2D([], [], **open_style(background_of(ax))))
+        labels.append(f"{name}: not converged")
+    return handles, labels
+
+
+def _has(curve: Curve) -> tuple[bool, bool]:
+    """Whether a curve has a line, and dots."""
+    return curve.line is not None, len(curve.dots) > 0

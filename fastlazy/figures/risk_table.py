@@ -130,11 +130,13 @@ def figure_cells(
     return cells
 
 
-def figure_dots(table: pd.DataFrame) -> pd.DataFrame:
-    """The dots among the rows of a sweep: columns as in `DOT_COLUMNS`, ordered by regime, sigma, N and draw."""
+def figure_dots(table: pd.DataFrame, more: Sequence[str] = ()) -> pd.DataFrame:
+    """The dots among the rows of a sweep, ordered by regime, sigma, N and draw: `DOT_COLUMNS`, and *more* of theirs."""
     done = table[table["status"] == "done"].drop(columns=list(_DOT.values()), errors="ignore").rename(columns=_DOT)
     dots = done.assign(nn=trained_by(done), converged=converged(done))
-    return dots[DOT_COLUMNS].sort_values(["regime", "activation", "N", "draw"], ignore_index=True)
+    return dots[[*dict.fromkeys([*DOT_COLUMNS, *more])]].sort_values(
+        ["regime", "activation", "N", "draw"], ignore_index=True
+    )
 
 
 def plain_dots(dots: pd.DataFrame) -> pd.DataFrame:
@@ -177,6 +179,7 @@ def one_figure(
     seed: int | None = None,
     where: Mapping[str, Any] | None = None,
     targets: Mapping[str, Target] | None = None,
+    shown: Sequence[str] = (),
 ) -> pd.DataFrame:
     """The rows of a sweep that make one figure: finished, without ridge or scale, of one target, best trained.
 
@@ -191,6 +194,8 @@ def one_figure(
         of RF and NT that are given here are drawn. The name of an object stands for it.
     targets : mapping, optional
         Those of the user's in the store, from `load_targets`.
+    shown : sequence of str
+        Keys whose values are told apart in the figure, so that it may have several.
 
     Raises
     ------
@@ -199,12 +204,14 @@ def one_figure(
         what a sweep measures.
     """
     wanted = {name: value for name, value in {"d": d, "seed": seed, **(where or {})}.items() if value is not None}
-    check_columns(table, wanted)
+    check_columns(table, [*wanted, *shown])
     rows = done = table[table["status"] == "done"]
     for name, value in {"ridge": 0.0, "scale": None, "init": "orthogonal", **wanted}.items():
-        if name in rows or name in wanted:
+        if name in wanted or (name in rows and name not in shown):
             rows = rows[_has(rows, name, value)]
-    settings = rows[[name for name in _SETTING if name in rows]].drop_duplicates()
+    of_target = {*_SETTING} - {"target", "d"} if "target" in shown else set()
+    same = [name for name in _SETTING if name in rows and name not in {*shown, *of_target}]
+    settings = rows[same].drop_duplicates()
     if len(settings) > 1:
         listed = "; ".join(
             ", ".join(f"{name} = {value}" for name, value in row.items() if not pd.isna(value))
@@ -217,9 +224,10 @@ def one_figure(
     activation = rows["activation"].fillna("square") if "activation" in rows else "square"  # as before there were more
     rows = rows.assign(activation=activation)
     samples = rows["n_samples"].astype(float)
-    most = samples.groupby([rows["regime"], rows["activation"], rows["N"]]).transform("max")
+    alike = [rows[name] for name in dict.fromkeys(["regime", "activation", "N", *shown])]
+    most = samples.groupby(alike, dropna=False).transform("max")
     by_sgd = trained_by(rows).eq("sgd").fillna(False).astype(bool)
-    if "n_samples" not in wanted:  # of RF and NT, only risks of the population
+    if "n_samples" not in {*wanted, *shown}:  # of RF and NT, only risks of the population
         rows = rows[(by_sgd & (samples == most)) | (~by_sgd & samples.isna())]
     if rows.empty:
         raise ValueError(
@@ -227,7 +235,8 @@ def one_figure(
             "population without ridge and scale; run a sweep, or choose others with --where KEY=VALUE"
         )
     check_rows(rows, targets or {})
-    check_one_setting(rows, "choose one with --where {name}={value}")
+    if not shown:
+        check_one_setting(rows, "choose one with --where {name}={value}")
     return rows
 
 
@@ -266,7 +275,7 @@ def check_one_setting(rows: pd.DataFrame, advice: str) -> None:
     by = [name for name in ("regime", "activation", "N") if name in rows]
     for name in sorted(KEYS, key=lambda name: name != "nn"):  # first, as other keys differ with it
         if name in rows and name not in (*by, *REPEATS):
-            values = _filled(rows, name)
+            values = filled(rows, name)
             groups = [values] if name in _SETTING else [part for _, part in values.groupby(_of_a_dot(rows, by, name))]
             for group in groups:
                 if group.nunique(dropna=False) > 1:
@@ -283,15 +292,16 @@ def _of_a_dot(rows: pd.DataFrame, by: Sequence[str], name: str) -> list[pd.Serie
     return [rows[column] for column in (by if name != "nn" else ["regime"])]
 
 
-def _filled(rows: pd.DataFrame, name: str) -> pd.Series:
-    """The column of a key; where stores from before there was the key have none, its default."""
-    key = KEYS[name]
-    return rows[name].fillna(key.default) if key.later and key.default is not None else rows[name]
+def filled(rows: pd.DataFrame, name: str) -> pd.Series:
+    """A column; of a key that stores from before there was the key do not have, its default in their place."""
+    key = KEYS.get(name)
+    has_default = key is not None and key.later and key.default is not None
+    return rows[name].fillna(key.default) if key is not None and has_default else rows[name]
 
 
 def _has(rows: pd.DataFrame, name: str, value: Any) -> pd.Series:
     """Which *rows* have this value of a key, or are of a regime that has no such key."""
-    column = _filled(rows, name)
+    column = filled(rows, name)
     equal = column.isna() if value is None else (column == value).fillna(False).astype(bool)
     if name in OBJECT_KEYS:
         equal |= column.map(name_shown).eq(value)
@@ -302,7 +312,7 @@ def _has(rows: pd.DataFrame, name: str, value: Any) -> pd.Series:
 def fitted_of(rows: pd.DataFrame) -> Fitted | None:
     """How RF and NT of these *rows* of a sweep are fitted; the ridge is "each" if it differs among them."""
     lazy = rows[~rows["regime"].isin(TRAINED)]
-    sizes, ridges = ([float(x) for x in _filled(lazy, name).dropna().unique()] for name in ("n_samples", "ridge"))
+    sizes, ridges = ([float(x) for x in filled(lazy, name).dropna().unique()] for name in ("n_samples", "ridge"))
     if not sizes and set(ridges) <= {0.0}:
         return None
     return Fitted(sizes[0] if sizes else None, ridges[0] if len(ridges) == 1 else "each")

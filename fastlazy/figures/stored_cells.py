@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from fastlazy.sweeps.cells import KEYS, canonical_cell, cell_target
-from fastlazy.sweeps.objects import name_shown
+from fastlazy.sweeps.objects import OBJECT_KEYS, Own, name_shown, own_object
 from fastlazy.targets.library import Target
 
 
@@ -48,3 +48,42 @@ def _stored_cell(row: Mapping[Any, Any], targets: Mapping[str, Target]) -> dict[
 def figure_target(rows: pd.DataFrame, targets: Mapping[str, Target] | None = None) -> Target:
     """The target that *rows* of a sweep have in common; *targets* as `one_figure` takes them."""
     return cell_target(canonical_cell(_stored_cell(rows.iloc[0].to_dict(), targets or {})))
+
+
+def stored_parameters(row: Mapping[Any, Any], objects: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The canonical parameters of the cell of a *row*, None if an object of the user's is not among *objects*.
+
+    Parameters
+    ----------
+    row : mapping
+        Of a table of a sweep, from which columns may be left out.
+    objects : mapping of str to object
+        Targets and non-linearities, by what the table has for them or by their names.
+
+    Raises
+    ------
+    ValueError
+        If an object is not the one of the row.
+    """
+    own = {key: name for key in OBJECT_KEYS if (name := name_shown(row.get(key)))}
+    given: dict[str, Any] = {}
+    for key, name in own.items():
+        value = objects.get(row[key], objects.get(name))
+        if value is None:
+            return None
+        given[key] = _given_object(key, name, row[key], value)
+    try:
+        return canonical_cell({**_stored_cell({**row, **dict.fromkeys(given)}, {}), **given})
+    except (TypeError, ValueError):  # of a table from which columns are left out
+        return None
+
+
+def _given_object(key: str, name: str, text: str, value: Any) -> Any:
+    """*value* as an object of that name; ValueError if it is another than *text* of a table refers to."""
+    own = own_object(key, {name: value} if key == "target" else value)
+    if not isinstance(own, Own) or f"#{text.rpartition('#')[2]}" != own.reference:
+        raise ValueError(
+            f"objects has another {key} as {name!r} than the table, {text!r}; pass the one that the sweep was given, "
+            "or load_targets(store)"
+        )
+    return own

@@ -221,6 +221,9 @@ def scan_sweep(
 ) -> Iterator[pd.DataFrame]:
     """The table of `load_sweep` in parts, for stores that are larger than the memory.
 
+    The cells and columns are those of the moment when the first part is asked for. A cell that a sweep has measured
+    again by the time its part is read has its new results.
+
     Parameters
     ----------
     store : path

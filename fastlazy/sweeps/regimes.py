@@ -76,7 +76,11 @@ class Regime:
     label : str
         In the legend of a figure; begins with the name.
     style : dict
-        Matplotlib's color, linestyle and marker. Regimes differ in all three.
+        Matplotlib's color, linestyle and marker, in which all regimes differ, and the colour that markers are filled
+        with, where it is not the same: "white" stands for the background.
+    weight : float
+        How thick the line and how large the markers are, beside those of other regimes. Where curves lie on each other,
+        the one of more weight is seen around the other.
     activations : tuple of str
         The names of the non-linearities that it takes.
     own_keys : dict of str to Key
@@ -107,6 +111,7 @@ class Regime:
     name: str
     label: str
     style: dict[str, Any]
+    weight: float
     activations: tuple[str, ...]
     own_keys: dict[str, Key]
     drawn: str
@@ -289,6 +294,7 @@ RF = Regime(
     name="RF",
     label="RF: random features",
     style=STYLES["RF"],
+    weight=1.0,
     activations=BUILTIN_NAMES,
     own_keys=_RIDGE,
     drawn="weights",
@@ -303,6 +309,7 @@ NT = Regime(
     name="NT",
     label="NT: neural tangent",
     style=STYLES["NT"],
+    weight=1.35,
     activations=TANGENT_NAMES,
     own_keys=_RIDGE,
     drawn="weights",
@@ -319,6 +326,7 @@ NN = Regime(
     label="NN: trained by SGD",
     other_labels={"flow": "NN: trained by gradient flow"},
     style=STYLES["NN"],
+    weight=0.7,
     activations=TANGENT_NAMES,
     own_keys=TRAINING,
     drawn="training",

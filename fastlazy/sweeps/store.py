@@ -198,7 +198,12 @@ class Store:
         if not (rows or facts):
             return
         names = ["checksum", *self._columns, *self._own]
-        statement = f"INSERT OR REPLACE INTO cells ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
+        # A row that is measured again keeps its number in the file, by which those who read meanwhile find it.
+        again = ", ".join(f"{name} = excluded.{name}" for name in names)
+        statement = (
+            f"INSERT INTO cells ({', '.join(names)}) VALUES ({', '.join('?' * len(names))}) "
+            f"ON CONFLICT (id) DO UPDATE SET {again}"
+        )
         with explained(self.path):
             try:
                 self._db.execute("BEGIN IMMEDIATE")

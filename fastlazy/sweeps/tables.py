@@ -10,7 +10,7 @@ import os
 import sqlite3
 import zlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from itertools import compress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -93,7 +93,7 @@ def read(
         layout = _layout(db, path, columns)
         order = _order(db, layout, where)
         table = _Columns(layout, int(order["wanted"].sum()))
-        for part in _sound(path, layout, _parts(db, layout, order)):
+        for part in _sound(path, _parts(db, layout, order["rowid"], where)):
             table.append(part)
         return name_objects(db, table.frame())
 
@@ -223,7 +223,7 @@ def _order(db: sqlite3.Connection, layout: _Layout, where: str | None) -> Any:
     """
     if where is not None and not isinstance(where, str):
         raise TypeError(f"where must be a condition in SQL, got {where!r}; pass e.g. where=\"regime = 'RF'\"")
-    condition = "1" if where is None else f"CASE WHEN ({where}\n) THEN 1 ELSE 0 END"
+    condition = _condition(where)
     kind = [("rowid", np.int64), ("wanted", bool)]
     try:
         return np.fromiter(db.execute(f"SELECT rowid, {condition} FROM cells ORDER BY {', '.join(ORDER)}"), kind)
@@ -236,46 +236,63 @@ def _order(db: sqlite3.Connection, layout: _Layout, where: str | None) -> Any:
         ) from None
 
 
-def _statement(layout: _Layout) -> str:
-    """What selects all rows: of each its number in the file, its checksum and its columns."""
+def _condition(where: str | None) -> str:
+    return "1" if where is None else f"CASE WHEN ({where}\n) THEN 1 ELSE 0 END"
+
+
+def _statement(layout: _Layout, more: Sequence[str] = ()) -> str:
+    """What selects all rows: of each its number in the file, its checksum, its columns and *more* expressions."""
     written = "checksum" if layout.has_checksums else "NULL"
-    return f"SELECT rowid, {written}, {', '.join(layout.declared)} FROM cells"
+    return f"SELECT rowid, {written}, {', '.join([*layout.declared, *more])} FROM cells"
 
 
-def _parts(db: sqlite3.Connection, layout: _Layout, order: Any) -> Iterator[tuple[list[_Row], list[bool]]]:
-    """The rows in this *order*, as `_statement` has them, in parts, and whether they are wanted.
+class _Part(NamedTuple):
+    """Some rows as `_statement` has them, of those that are wanted, and the numbers of rows that are damaged."""
 
-    Each part is a query of its own, so that whoever takes them slowly holds up no sweep. A row that a sweep has
-    meanwhile measured again is left out.
+    rows: list[_Row]
+    damaged: list[int]
+
+
+def _parts(db: sqlite3.Connection, layout: _Layout, order: Any, where: str | None) -> Iterator[_Part]:
+    """The rows in this *order*, in parts, those that meet the condition when they are read.
+
+    Each part is a query of its own, so that whoever takes them slowly holds up no sweep. Rows that a sweep has
+    meanwhile measured again are as they are now, and their checksums are of columns that it has made, too.
     """
+    known = {*layout.declared, "checksum"}
     for start in range(0, len(order), _PART):
-        part = order[start : start + _PART]
-        numbers = part["rowid"].tolist()
-        found = {row[0]: row for row in db.execute(f"{_statement(layout)} WHERE rowid IN ({str(numbers)[1:-1]})")}
-        pairs = [(found[number], kept) for number, kept in part.tolist() if number in found]
-        yield [row for row, _ in pairs], [kept for _, kept in pairs]
+        numbers = order[start : start + _PART].tolist()
+        with nullcontext() if db.in_transaction else _unchanged(db):
+            present = (row[1] for row in db.execute("PRAGMA table_info(cells)"))
+            names = [*layout.declared, *(name for name in present if name not in known)]
+            statement = _statement(layout, [*names[len(layout.declared) :], _condition(where)])
+            listed = str(numbers)[1:-1]
+            found = {row[0]: row for row in db.execute(f"{statement} WHERE rowid IN ({listed})")}
+        rows = [found[number] for number in numbers if number in found]
+        by_name = sorted(range(len(names)), key=names.__getitem__)  # in which checksums take them
+        keys, places = [names[k] for k in by_name], [_FIRST + k for k in by_name]
+        damaged = [
+            row[0]
+            for row in rows
+            if row[1] != EDITED and row[1] != checksum(zip(keys, (row[k] for k in places), strict=True))
+        ]
+        end = _FIRST + len(layout.declared)
+        yield _Part([row[:end] for row in rows if row[-1]], damaged if layout.has_checksums else [])
 
 
-def _sound(path: Path, layout: _Layout, parts: Iterable[tuple[list[_Row], list[bool]]]) -> Iterator[list[_Row]]:
-    """The rows of *parts* that are wanted, once each row is known to be as it was written.
+def _sound(path: Path, parts: Iterable[_Part]) -> Iterator[list[_Row]]:
+    """The rows of *parts*, once each row is known to be as it was written.
 
     Raises
     ------
     ValueError
         If some are not.
     """
-    names = sorted(layout.declared)
-    order = [_FIRST + list(layout.declared).index(name) for name in names]
     damaged: list[int] = []
-    for rows, kept in parts:
-        if layout.has_checksums:
-            damaged += [
-                row[0]
-                for row in rows
-                if row[1] != EDITED and row[1] != checksum(zip(names, (row[k] for k in order), strict=True))
-            ]
+    for part in parts:
+        damaged += part.damaged
         if not damaged:
-            yield [*compress(rows, kept)]
+            yield part.rows
     if damaged:
         raise ValueError(
             f"{len(damaged)} rows of the store {str(path)!r} are not as they were written (rowid "
@@ -296,7 +313,7 @@ def _scan(
         def finished(some: list[_Row]) -> pd.DataFrame:
             return name_objects(db, _frame(layout, some)) if named else _frame(layout, some)
 
-        for part in _sound(place, layout, _parts(db, layout, order)):
+        for part in _sound(place, _parts(db, layout, order["rowid"], where)):
             waiting += part
             while len(waiting) >= size:
                 yield finished(waiting[:size])

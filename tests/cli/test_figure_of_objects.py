@@ -44,13 +44,13 @@ def test_a_target_is_chosen_by_its_name(store, tmp_path, capsys):
 def test_a_sigma_of_the_users_has_a_panel(store, tmp_path, monkeypatch, capsys):
     drawn = {}
 
-    def keep(figure, out, name):
+    def keep(figure, out, name, style):
         drawn["axes"] = figure().axes
 
     monkeypatch.setattr("fastlazy.cli.figure.save_figure", keep)
     assert main(["figure", "--from", str(store), "--where", "target=mine", "--out", str(tmp_path)]) == 0
     titles = [ax.get_title() for ax in drawn["axes"] if ax.get_visible()]
-    assert [title.split(" #")[0] for title in titles] == ["bent", "square"]
+    assert titles == ["$\\sigma$ = bent", "$\\sigma$ = $x^2$"]
     assert "bent #" in capsys.readouterr().out
     table = pd.read_csv(tmp_path / "results.csv")
     own = table[table["activation"].str.startswith("bent")]

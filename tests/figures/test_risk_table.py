@@ -143,7 +143,7 @@ def test_picture_shows_means_spreads_and_lines():
     heights = [np.ptp(segment[:, 1]) for segment in rf.lines[2][0].get_segments()]
     np.testing.assert_allclose(heights, 2 * 0.1 / 2**0.5)
     np.testing.assert_allclose(bars["#111111"].lines[0].get_xydata(), [[0.5, 0.2]])
-    assert [text.get_text()[:2] for text in figure.legends[0].get_texts()] == ["RF", "NT", "NN"]
+    assert [text.get_text()[:2] for text in ax.get_legend().get_texts()] == ["RF", "NT", "NN"]
     assert ax.get_xscale() == "log"
     plt.close(figure)
 
@@ -347,7 +347,7 @@ def test_lines_of_several_non_linearities():
 
 def test_panels_of_several_non_linearities():
     axes = plot_activations(several(), None, 20)
-    assert [ax.get_title() for ax in axes] == ["square", "relu"]
+    assert [ax.get_title() for ax in axes] == ["$\\sigma$ = $x^2$", "$\\sigma$ = ReLU"]
     for ax, heights in zip(axes, ((0.85, 0.2), (0.5, 0.5)), strict=True):
         bars = {bar.lines[0].get_color(): bar.lines[0].get_xydata()[:, 1] for bar in ax.containers}
         np.testing.assert_allclose(bars["#0072B2"], heights[0])
@@ -363,9 +363,10 @@ def test_panels_of_several_non_linearities():
 
 
 def test_panels_below_which_there_is_none_name_their_axis():
-    names = ["relu", "gelu", "cos", "erf"]
+    names = ["relu", "gelu", "cos", "erf", "sin"]
     axes = plot_activations(pd.concat([table().assign(activation=name) for name in names]), d=20)
-    assert [bool(ax.get_xlabel()) for ax in axes] == [False, True, True, True]
+    assert [bool(ax.get_xlabel()) for ax in axes] == [False, False, True, True, True]
+    plt.close(axes[0].figure)
 
 
 def test_widths_within_a_decade_have_short_labels():

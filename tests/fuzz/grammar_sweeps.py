@@ -286,6 +286,44 @@ def load_targets(draw: Draw) -> Call:
     return load_sweep(draw, "load_targets")
 
 
+def _figure_options(draw: Draw, of_sweep: bool, name: str) -> dict[str, Value]:
+    """How a figure is told apart and looks."""
+    keys = ["regime"] if not of_sweep else ["regime", "activation", "target", "geometry"]
+    no_keys = ["nothing", "N", "measured", 3, [], *values.strange()]
+    styles: list[Any] = [
+        None,
+        "ggplot",
+        "fastlazy.figures.column",
+        {"NN": {"color": "red"}},
+        ["classic", {"font.size": 5}],
+    ]
+    no_styles = [
+        "nothing",
+        {"font.nothing": 3},
+        {"NN": {"colour": "red"}},
+        {"NT": 3},
+        3,
+        [3],
+        b"abc",
+        1j,
+        object(),
+        len,
+    ]
+    options = {
+        "by": lambda: draw.one_of([None], keys, [key for key in no_keys if key is not None]),
+        "legend": lambda: draw.one_of(
+            [True, False, None, "upper right", "outside right center", {"ncols": 2}], [1, ""],
+            ["nowhere", 3, {"nothing": 3}, [True]],
+        ),
+        "style": lambda: draw.one_of(styles, [[], {}], no_styles),
+        "caption": lambda: draw.one_of([True, False, None, "mine"], ["", "$", 1, 0], [3, 0.5, ["a"]]),
+        "objects": lambda: draw.one_of([None, {}], [{"mine": 3}], [3, "mine", [1]]),
+    }  # fmt: skip
+    if name == "plot_risk_curves":
+        options["col"] = lambda: draw.one_of([None], keys, [key for key in no_keys if key is not None])
+    return {key: make() for key, make in options.items() if draw.chance(0.15)}
+
+
 def _plot(name: str) -> Entry:
     def entry(draw: Draw) -> Call:
         table = fastlazy.load_sweep(small_store(Path(draw.folder)))
@@ -331,6 +369,7 @@ def _plot(name: str) -> Entry:
             )
         if name == "plot_risk_curves" and draw.chance(0.1):
             arguments["ax"] = draw.one_of([None], (), ["a", 3, [None], matplotlib])
+        arguments |= _figure_options(draw, own, name)
 
         def function(**parameters: Any) -> Any:
             import matplotlib.pyplot as plt
@@ -342,7 +381,7 @@ def _plot(name: str) -> Entry:
             finally:
                 plt.close("all")
 
-        names = ("N", "regime", "measured", "predicted", "activation", "table", "dots", "lines", "d")
+        names = ("N", "regime", "measured", "predicted", "activation", "table", "dots", "lines", "d", "column")
         return Call(name, function, arguments, names=names, allowed=(KeyError,))
 
     return entry

@@ -67,6 +67,48 @@ def test_who_reads_slowly_does_not_hold_up_a_sweep(many):
     assert len(load(many)) == 44
 
 
+def test_rows_that_are_measured_again_meanwhile_are_read_as_they_are_now(many):
+    """A sweep gives rows a number of a measure that the store had no column for when the scan began."""
+    before = load(many)
+    parts = scan(many, rows=5)
+    first = next(parts)
+    again = [{**CELLS[k % 3], "draw": k} for k in (9, 20, 41)]  # the last one has the largest number in the file
+    with Store(many, RESULTS) as db:
+        db.add_columns(["size"])
+        for k, cell in enumerate(again):
+            db.record(row(cell, ratio=0.75, own={"size": 1.5 + k}))
+    rest = pd.concat([first, *parts], ignore_index=True)
+    assert list(rest["id"]) == list(before["id"])
+    assert list(rest.columns) == list(before.columns)
+    assert sorted(rest.loc[rest["ratio"] == 0.75, "draw"]) == [9, 20, 41]
+    after = load(many)
+    assert list(after.columns) == [*before.columns, "size"]
+    assert sorted(after["size"].dropna()) == [1.5, 2.5, 3.5]
+
+
+def test_a_row_that_no_longer_meets_the_condition_is_left_out(many):
+    parts = scan(many, rows=5, where="status = 'failed'")
+    first = next(parts)
+    with Store(many, RESULTS) as db:
+        db.record(row({**CELLS[40 % 3], "draw": 40}))  # failed before
+    later = pd.concat([first, *parts])
+    assert set(later["status"]) == {"failed"}
+    assert len(later) == 7
+
+
+def test_damage_of_a_new_column_is_told(many):
+    parts = scan(many, rows=5)
+    next(parts)
+    with Store(many, RESULTS) as db:
+        db.add_columns(["size"])
+        db.record(row({**CELLS[41 % 3], "draw": 41}, own={"size": 1.5}))
+    with closing(sqlite3.connect(many)) as db:
+        db.execute("UPDATE cells SET size = 2.5 WHERE draw = 41")
+        db.commit()
+    with pytest.raises(ValueError, match=r"1 rows of the store .* are not as they were written"):
+        list(parts)
+
+
 BAD = {
     "columns": ({"columns": "N"}, TypeError, "columns must be a list of names, got 'N'; pass e.g. columns="),
     "a number": ({"columns": [3]}, TypeError, r"columns must be a list of names, got \[3\]"),
