@@ -46,11 +46,6 @@ def rf_risk(
         The population squared error, not divided by the null risk. For a singular Gram matrix it is that
         of the minimum-norm solution.
 
-    Warns
-    -----
-    RuntimeWarning
-        If rows are so short that rounding of sigma hides what the risk depends on.
-
     Raises
     ------
     TypeError, ValueError
@@ -60,8 +55,8 @@ def rf_risk(
     Warns
     -----
     RuntimeWarning
-        If the risk may be off by more than 1e-9 of the null risk, because features nearly depend on each other; the
-        message says by how much.
+        If the risk may be off by more than 1e-9 of the null risk, because features nearly depend on each other (the
+        message says by how much), or if rows are so short that rounding of sigma hides what the risk depends on.
 
     Notes
     -----

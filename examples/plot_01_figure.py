@@ -1,0 +1,8 @@
+"""
+The headline figure
+===================
+
+tbd
+"""
+import fastlazy
+fastlazy.identity_target(3)
