@@ -65,7 +65,7 @@ html_theme_options = {
     "footer_end": [],
     "secondary_sidebar_items": ["page-toc"],
 }
-html_sidebars = dict.fromkeys(["index", "recipes", "mathematics", "development"], [])  # pages without pages below
+html_sidebars = {page: [] for page in ("index", "recipes", "mathematics", "development")}  # no pages are below these
 math_eqref_format = "({number})"
 math_number_all = False
 html_math_renderer = "mathml"

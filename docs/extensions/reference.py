@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import io
 import re
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
 
@@ -106,11 +106,8 @@ def help_of(*verb: str) -> str:
     from fastlazy.cli.main import main
 
     printed = io.StringIO()
-    with redirect_stdout(printed):
-        try:
-            main([*verb, "--help"])
-        except SystemExit:
-            pass
+    with redirect_stdout(printed), suppress(SystemExit):
+        main([*verb, "--help"])
     return printed.getvalue()
 
 

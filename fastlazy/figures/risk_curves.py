@@ -61,6 +61,15 @@ def plot_risk_curves(
         If d is not a positive whole number, or missing where the table does not have one; a regime is not known, or a
         number not finite; there is nothing to draw; or dots would be means over cells that differ in more than
         their draw and seed, such as several targets or ridges.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import fastlazy
+    >>> dots = pd.DataFrame([("RF", 50, 0.8), ("NT", 50, 0.1)], columns=["regime", "N", "measured"])
+    >>> ax = fastlazy.plot_risk_curves(dots, d=50)
+    >>> ax.get_ylabel()
+    'risk / null risk'
     """
     dots, lines, d = _check_tables(dots, lines, d)
     if not isinstance(ax, Axes | None):
@@ -95,6 +104,17 @@ def plot_activations(dots: pd.DataFrame, lines: pd.DataFrame | None = None, d: i
     ------
     KeyError, TypeError, ValueError
         As `plot_risk_curves`.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import fastlazy
+    >>> dots = pd.DataFrame(
+    ...     [("RF", 50, "relu", 0.9), ("RF", 50, "square", 0.8)], columns=["regime", "N", "activation", "measured"]
+    ... )
+    >>> axes = fastlazy.plot_activations(dots, d=50)
+    >>> [ax.get_title() for ax in axes]
+    ['relu', 'square']
     """
     dots, lines, d = _check_tables(dots, lines, d)
     names = _activations(dots) or ["square"]

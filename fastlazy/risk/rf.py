@@ -77,6 +77,14 @@ def rf_risk(
     References
     ----------
     arXiv:1906.08899, the class RF of eq. (1).
+
+    Examples
+    --------
+    >>> import fastlazy
+    >>> target = fastlazy.exponential_target(20, rng=0)
+    >>> W = fastlazy.draw_weights(10, 20, rng=1)  # N = 10 neurons
+    >>> [round(fastlazy.rf_risk(target, W, name) / target.null_risk, 3) for name in ("square", "relu", "tanh")]
+    [0.894, 0.957, 1.0]
     """
     weights = check_learned_weights(target, W)
     sigma = check_activation(activation)
