@@ -18,16 +18,17 @@ import pandas as pd
 import fastlazy
 
 # %%
-# The target is y = ⟨x, Bx⟩ + b₀. Here B has eigenvalues drawn from the exponential distribution. The *null risk* is the
-# variance of y, which is the squared error of the best constant. All risks below are divided by it.
+# The target is y = ⟨x, Bx⟩ + b₀. Here B has eigenvalues drawn from the exponential distribution. The *null risk* is
+# the variance of y, which is the squared error of the best constant. All risks below are divided by it.
 
 d = 60
 target = fastlazy.exponential_target(d, rng=0)
 print(f"null risk: {target.null_risk:.1f}")
 
 # %%
-# For RF and NT we draw the first-layer weights four times. The function ``rf_risk`` gives the exact population risk of
-# the best second layer for these very weights, and ``nt_risk`` that of the best tangent model. No samples are needed.
+# For RF and NT we draw the first-layer weights four times. The function ``rf_risk`` gives the exact population risk
+# of the best second layer for these very weights, and ``nt_risk`` that of the best tangent model. No samples are
+# needed.
 
 widths = [6, 12, 20, 30, 45, 60, 120, 240, 480]
 generator = np.random.default_rng(0)

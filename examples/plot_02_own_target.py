@@ -2,9 +2,9 @@
 A matrix of your own: five spikes
 =================================
 
-The target can be any symmetric matrix B. Here B has five large eigenvalues in random directions, the *spikes*, and a bulk
-of small ones. A trained network needs one neuron for each spike. A network in the neural tangent regime does not know
-where the spikes are, so it needs neurons in proportion to the dimension.
+The target can be any symmetric matrix B. Here B has five large eigenvalues in random directions, the *spikes*, and a
+bulk of small ones. A trained network needs one neuron for each spike. A network in the neural tangent regime does not
+know where the spikes are, so it needs neurons in proportion to the dimension.
 """
 
 import matplotlib.pyplot as plt
@@ -25,8 +25,8 @@ B = directions @ np.diag(eigenvalues) @ directions.T
 target = fastlazy.QuadraticTarget((B + B.T) / 2, b0=-eigenvalues.sum())
 
 # %%
-# For each width we compute the exact risks of RF and NT for drawn weights, the least risk of any network of that width
-# (``nn_risk``), and the risk that training reaches.
+# For each width we compute the exact risks of RF and NT for drawn weights, the least risk of any network of that
+# width (``nn_risk``), and the risk that training reaches.
 
 widths = [1, 2, 3, 4, 5, 8, 16, 32, 64]
 risks = {"RF": [], "NT": [], "NN": []}
@@ -40,9 +40,7 @@ for N in widths:
 
 figure, ax = plt.subplots(figsize=(7.2, 4.5), layout="constrained")
 ax.plot(widths, risks["RF"], "s-", color=COLOURS["RF"], markerfacecolor="white", label="RF, exact for drawn weights")
-ax.plot(
-    widths, risks["NT"], "^--", color=COLOURS["NT"], markerfacecolor="white", label="NT, exact for the same weights"
-)
+ax.plot(widths, risks["NT"], "^--", color=COLOURS["NT"], markerfacecolor="white", label="NT, for the same weights")
 ax.plot(widths, risks["NN"], "-.", color=COLOURS["NN"], label="NN, least risk of any network")
 ax.plot(widths, trained, "o", color=COLOURS["NN"], markerfacecolor="white", label="NN, trained by SGD")
 ax.axvline(5, color="0.8", zorder=0)
@@ -54,5 +52,5 @@ ax.legend(loc="lower left", fontsize="small")
 plt.show()
 
 # %%
-# With five neurons the trained network has learned all that stands out. What remains is the bulk. The same five neurons
-# leave RF and NT with almost the whole null risk.
+# With five neurons the trained network has learned all that stands out. What remains is the bulk. The same five
+# neurons leave RF and NT with almost the whole null risk.

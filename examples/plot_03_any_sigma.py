@@ -3,8 +3,8 @@ Any non-linearity
 =================
 
 Random features do not capture a quadratic function, whatever the non-linearity σ is. This is the paper's first
-conclusion, and here it is for four of them. The neural tangent model does better for every σ that is not odd. An odd σ
-learns nothing of an even target, with any number of neurons.
+conclusion, and here it is for four of them. The neural tangent model does better for every σ that is not odd. An odd
+σ learns nothing of an even target, with any number of neurons.
 """
 
 import matplotlib.pyplot as plt
@@ -17,8 +17,8 @@ widths = [5, 10, 20, 40, 80, 160]
 looks = {"square": ("o", "x²"), "relu": ("s", "ReLU"), "gelu": ("^", "GELU"), "tanh": ("D", "tanh")}
 
 # %%
-# The same weights serve all non-linearities, so their curves differ for no other reason. Both risks are exact: they come
-# from the Hermite coefficients of σ and the angles between the rows of W.
+# The same weights serve all non-linearities, so their curves differ for no other reason. Both risks are exact: they
+# come from the Hermite coefficients of σ and the angles between the rows of W.
 
 figure, axes = plt.subplots(1, 2, figsize=(9, 4), sharey=True, layout="constrained")
 for ax, regime, risk, colour in [
@@ -36,8 +36,8 @@ axes[0].set_ylabel("risk / null risk")
 plt.show()
 
 # %%
-# As the number of neurons grows, every RF curve but that of tanh goes towards 1 − m, where m = tr(B)² / (d |B|²) is the
-# share of the trace in the target. Non-linearities differ only in how soon they come near it.
+# As the number of neurons grows, every RF curve but that of tanh goes towards 1 − m, where m = tr(B)² / (d |B|²) is
+# the share of the trace in the target. Non-linearities differ only in how soon they come near it.
 
 share = sum(target.eigenvalues) ** 2 / (d * sum(target.eigenvalues**2))
 print(f"1 - m = {1 - share:.3f}")

@@ -2,9 +2,9 @@
 A finite number of samples
 ==========================
 
-So far the number of samples was infinite for RF and NT. With n samples their risk depends on n, and it can be predicted
-without drawing a single one. Without a penalty the risk has a peak where n is the number of features. The best ridge
-penalty removes the peak.
+So far the number of samples was infinite for RF and NT. With n samples their risk depends on n, and it can be
+predicted without drawing a single one. Without a penalty the risk has a peak where n is the number of features. The
+best ridge penalty removes the peak.
 """
 
 import matplotlib.pyplot as plt

@@ -2,8 +2,8 @@
 A non-linearity of your own
 ===========================
 
-An ``Activation`` is made of any function of one number. Everything that is known of the named ones is then computed for
-yours: its kinks, its Gaussian moments, the Gram matrices of its features.
+An ``Activation`` is made of any function of one number. Everything that is known of the named ones is then computed
+for yours: its kinks, its Gaussian moments, the Gram matrices of its features.
 """
 
 import math
@@ -21,8 +21,8 @@ shifts = [0.0, 0.25, 0.5, 1.0]
 family = [fastlazy.Activation(f"tanh(x + {s:g})", lambda x, s=s: math.tanh(x + s)) for s in shifts]
 
 # %%
-# The predictions need the first Hermite coefficients of the function, the exact risk needs all that matter. Neither needs
-# a derivative: where none is given, it is taken numerically.
+# The predictions need the first Hermite coefficients of the function, the exact risk needs all that matter. Neither
+# needs a derivative: where none is given, it is taken numerically.
 
 d = 60
 target = fastlazy.exponential_target(d, rng=0)
@@ -45,5 +45,5 @@ right.legend(loc="lower left", fontsize="small")
 plt.show()
 
 # %%
-# Lines are predictions, squares are exact risks for one draw of the weights. The larger the shift, the larger is the part of
-# degree two in σ, and the sooner random features see the trace of B.
+# Lines are predictions, squares are exact risks for one draw of the weights. The larger the shift, the larger is the
+# part of degree two in σ, and the sooner random features see the trace of B.

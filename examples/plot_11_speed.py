@@ -2,9 +2,9 @@
 Speed beside NumPy and scikit-learn
 ===================================
 
-The kernels of this package never store the features of all samples and neurons: they are made in registers, multiplied
-and forgotten. This example times one kernel against the same formula in NumPy, and checks that the numbers agree. The page
-:doc:`/performance` has measurements of everything, at full size and against more libraries.
+The kernels of this package never store the features of all samples and neurons: they are made in registers,
+multiplied and forgotten. This example times one kernel against the same formula in NumPy, and checks that the numbers
+agree. The page :doc:`/performance` has measurements of everything, at full size and against more libraries.
 """
 
 import time

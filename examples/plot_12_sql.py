@@ -17,7 +17,8 @@ import pandas as pd
 import fastlazy
 
 # %%
-# We fill a small store. The cells are short, so they run in a thread of this process instead of processes of their own.
+# We fill a small store. The cells are short, so they run in a thread of this process instead of processes of their
+# own.
 
 store = Path(tempfile.mkdtemp()) / "small.sqlite"
 cells = fastlazy.grid(regime=["RF", "NT"], d=[20, 40, 80], N=[10, 20, 40], activation=["square", "relu"], draw=range(4))

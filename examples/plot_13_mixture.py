@@ -27,8 +27,8 @@ for N in widths:
     risks["NN"].append(fastlazy.nn_risk(mixture, N))
 
 # %%
-# No function of x at all goes below the Bayes risk. There is no formula for it, so it is estimated from samples. We also
-# train networks of x² with a few widths.
+# No function of x at all goes below the Bayes risk. There is no formula for it, so it is estimated from samples. We
+# also train networks of x² with a few widths.
 
 bayes = fastlazy.bayes_risk(mixture, rng=0)
 trained = {N: fastlazy.fit_nn(mixture, N, n_samples=400_000, rng=N, n_records=2).risk[-1] for N in (6, 24, 60)}
@@ -36,9 +36,7 @@ trained = {N: fastlazy.fit_nn(mixture, N, n_samples=400_000, rng=N, n_records=2)
 figure, ax = plt.subplots(figsize=(7.2, 4.5), layout="constrained")
 scaled = np.array(widths) / d
 ax.plot(scaled, risks["RF"], "s-", color=COLOURS["RF"], markerfacecolor="white", label="RF, exact for drawn weights")
-ax.plot(
-    scaled, risks["NT"], "^--", color=COLOURS["NT"], markerfacecolor="white", label="NT, exact for the same weights"
-)
+ax.plot(scaled, risks["NT"], "^--", color=COLOURS["NT"], markerfacecolor="white", label="NT, for the same weights")
 ax.plot(scaled, risks["NN"], "-.", color=COLOURS["NN"], label="NN, least risk of a quadratic network")
 ax.plot(
     [N / d for N in trained], trained.values(), "o", color=COLOURS["NN"], markerfacecolor="white", label="NN, trained"
@@ -50,5 +48,5 @@ ax.legend(fontsize="small")
 plt.show()
 
 # %%
-# From N = d on, NT and NN are both the best quadratic function. That is not the best function of all: the Bayes risk is
-# lower.
+# From N = d on, NT and NN are both the best quadratic function. That is not the best function of all: the Bayes risk
+# is lower.

@@ -2,8 +2,9 @@
 Which directions each regime learns
 ===================================
 
-A quadratic target is a sum of squares along the eigenvectors of B. How much of each one has been learned? The function
-``captured_share`` says it for any quadratic function: one where all of a direction has been captured, zero where nothing.
+A quadratic target is a sum of squares along the eigenvectors of B. How much of each one has been learned? The
+function ``captured_share`` says it for any quadratic function: one where all of a direction has been captured, zero
+where nothing.
 """
 
 import matplotlib.pyplot as plt
@@ -42,5 +43,7 @@ ax.legend(loc="lower right")
 plt.show()
 
 # %%
-# The trained network has learned the thirty largest eigenvalues, and nothing of the others. NT gets about half of every large
-# one, since random directions see all of them alike. RF adds the same small amount everywhere: it sees the trace of B.
+# The trained network has learned the thirty largest eigenvalues and nothing of the others. Only at the edge, where
+# eigenvalues are nearly equal, it has not told them apart yet. NT gets the same part of all large eigenvalues, since
+# random directions see all of them alike. RF sees the trace of B only. It spreads the trace evenly over all
+# directions, so that its share is small where the eigenvalue is large.
