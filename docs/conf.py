@@ -45,6 +45,7 @@ sphinx_gallery_conf = {
     "within_subsection_order": "FileNameSortKey",
     "download_all_examples": False,
     "show_signature": False,
+    "thumbnail_size": (480, 336),
     "remove_config_comments": True,
     "write_computation_times": False,
 }

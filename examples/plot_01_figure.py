@@ -26,8 +26,8 @@ target = fastlazy.exponential_target(d, rng=0)
 print(f"null risk: {target.null_risk:.1f}")
 
 # %%
-# For RF and NT we draw the first-layer weights four times. The function ``rf_risk`` gives the exact population risk
-# of the best second layer for these very weights, and ``nt_risk`` that of the best tangent model. No samples are
+# For RF and NT we draw the first-layer weights four times. The function `rf_risk` gives the exact population risk
+# of the best second layer for these very weights, and `nt_risk` that of the best tangent model. No samples are
 # needed.
 
 widths = [6, 12, 20, 30, 45, 60, 120, 240, 480]

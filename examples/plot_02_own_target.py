@@ -26,7 +26,7 @@ target = fastlazy.QuadraticTarget((B + B.T) / 2, b0=-eigenvalues.sum())
 
 # %%
 # For each width we compute the exact risks of RF and NT for drawn weights, the least risk of any network of that
-# width (``nn_risk``), and the risk that training reaches.
+# width (`nn_risk`), and the risk that training reaches.
 
 widths = [1, 2, 3, 4, 5, 8, 16, 32, 64]
 risks = {"RF": [], "NT": [], "NN": []}

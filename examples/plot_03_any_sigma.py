@@ -36,7 +36,7 @@ axes[0].set_ylabel("risk / null risk")
 plt.show()
 
 # %%
-# As the number of neurons grows, every RF curve but that of tanh goes towards 1 − m, where m = tr(B)² / (d |B|²) is
+# As the number of neurons grows, every RF curve but that of tanh goes towards 1 − m, where m = tr(B)² / (d tr(B²)) is
 # the share of the trace in the target. Non-linearities differ only in how soon they come near it.
 
 share = sum(target.eigenvalues) ** 2 / (d * sum(target.eigenvalues**2))

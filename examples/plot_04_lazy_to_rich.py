@@ -24,8 +24,8 @@ fits = [fastlazy.fit_nn(target, N, n_samples=400_000, scale=alpha, rng=1, diagno
 W0 = fits[0].W0
 
 # %%
-# For σ(x) = x² the least risk at every α is known (``lazy_risk``). It goes from the least risk of any network of this
-# width, which is ``nn_risk``, to the risk of the tangent model of the initial weights, which is ``nt_risk``.
+# For σ(x) = x² the least risk at every α is known (`lazy_risk`). It goes from the least risk of any network of this
+# width, which is `nn_risk`, to the risk of the tangent model of the initial weights, which is `nt_risk`.
 
 fine = np.geomspace(0.03, 100, 60)
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")

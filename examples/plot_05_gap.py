@@ -2,7 +2,7 @@
 A gap as large as you like
 ==========================
 
-How much better than its linearisation can a trained network be? There is no limit. The function ``gap_target`` makes
+How much better than its linearisation can a trained network be? There is no limit. The function `gap_target` makes
 a target for which the risk of NT is larger than that of NN by any factor that you ask for.
 """
 

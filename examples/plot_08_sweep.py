@@ -13,7 +13,7 @@ from pathlib import Path
 import fastlazy
 
 # %%
-# The function ``grid`` makes a cell for each combination of what it is given. All cells have defaults for the rest:
+# The function `grid` makes a cell for each combination of what it is given. All cells have defaults for the rest:
 # here the target is that of the headline figure.
 
 cells = fastlazy.grid(regime=["RF", "NT"], d=100, N=[10, 20, 40, 80, 160, 320], draw=range(5))

@@ -2,7 +2,7 @@
 A non-linearity of your own
 ===========================
 
-An ``Activation`` is made of any function of one number. Everything that is known of the named ones is then computed
+An `Activation` is made of any function of one number. Everything that is known of the named ones is then computed
 for yours: its kinks, its Gaussian moments, the Gram matrices of its features.
 """
 

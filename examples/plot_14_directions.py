@@ -3,7 +3,7 @@ Which directions each regime learns
 ===================================
 
 A quadratic target is a sum of squares along the eigenvectors of B. How much of each one has been learned? The
-function ``captured_share`` says it for any quadratic function: one where all of a direction has been captured, zero
+function `captured_share` says it for any quadratic function: one where all of a direction has been captured, zero
 where nothing.
 """
 
