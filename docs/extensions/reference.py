@@ -53,10 +53,11 @@ def members(value: type) -> list[str]:
     """Methods and properties of a class that the package documents, those of its own base classes included."""
     found = []
     for name in dir(value):
-        member = inspect.getattr_static(value, name)
-        made = getattr(member, "func", getattr(member, "fget", member))
-        ours = (getattr(made, "__module__", None) or "").startswith("fastlazy.")
-        if ours and callable(made) and made.__doc__ and (name == "__call__" or not name.startswith("_")):
+        made = inspect.getattr_static(value, name)
+        for wrapped in ("fget", "func", "__func__"):  # of a property, a cached property, a class method
+            made = getattr(made, wrapped, made)
+        named = name == "__call__" or not name.startswith("_")
+        if named and inspect.isfunction(made) and made.__doc__ and made.__module__.startswith("fastlazy."):
             found.append(name)
     return found
 
