@@ -25,7 +25,7 @@ extensions = [
 exclude_patterns = ["extensions"]
 suppress_warnings = ["config.cache"]  # the gallery's settings hold a function, which Sphinx cannot compare
 highlight_language = "text"
-default_role = "quoted"
+default_role = "literal"  # `single quotes` in docstrings
 nitpicky = True
 nitpick_ignore_regex = [(r"py:.*", r"(?!fastlazy\b).*")]  # only names of this package are links
 

@@ -65,6 +65,8 @@ def test_a_docstring_becomes_markup(reference):
         "----------",
         "a_ : float",
         "    At least |b|.",
+        "b : float",
+        "    b. It is no list.",
         "",
         "Notes",
         "-----",
@@ -76,8 +78,8 @@ def test_a_docstring_becomes_markup(reference):
     ]
     reference.as_markup(None, None, None, None, None, lines)
     assert lines[0] == r"The norm \|w\| of `a_` and of a\_ itself."
-    assert lines[4:6] == ["a_ : float", r"    At least \|b\|."]
-    assert lines[9:] == ["It solves", "", "::", "", "    |a_| = 1", "", "for all _k."]
+    assert lines[4:8] == ["a_ : float", r"    At least \|b\|.", "b : float", r"    b\. It is no list."]
+    assert lines[11:] == ["It solves", "", "::", "", "    |a_| = 1", "", "for all _k."]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A check of the pages that were written: links lead somewhere, and nothing is loaded from another machine."""
+"""Links between pages: their texts are titles of pages, they lead somewhere, and nothing is loaded from elsewhere."""
 
 from __future__ import annotations
 
@@ -50,6 +50,16 @@ def complaints(folder: Path) -> list[str]:
     return found
 
 
+def name_by_titles(app: Any, doctree: Any, _docname: str) -> None:
+    """Put the title of a page in the place of its file's name, where that is the text of a link, in place."""
+    from docutils import nodes
+
+    for link in doctree.findall(nodes.reference):
+        docname = link.astext().removesuffix(".md")
+        if link.get("internal") and link.astext().endswith(".md") and docname in app.env.titles:
+            link.children = [nodes.inline("", app.env.titles[docname].astext())]
+
+
 def check(app: Any, error: Exception | None) -> None:
     """Warn of each link that leads nowhere."""
     from sphinx.util import logging
@@ -60,6 +70,7 @@ def check(app: Any, error: Exception | None) -> None:
 
 
 def setup(app: Any) -> dict[str, Any]:
-    """Register the check, after everything else that is done at the end of a build."""
+    """Register the texts of links, and their check, after everything else that is done at the end of a build."""
+    app.connect("doctree-resolved", name_by_titles)
     app.connect("build-finished", check, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

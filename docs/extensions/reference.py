@@ -1,7 +1,8 @@
 """The API reference, written from the public names: a name that `fastlazy` or its estimators gain has a page at once.
 
-Docstrings are plain text in numpydoc's sections. `as_markup` makes reStructuredText of them: bars and trailing
-underscores are what they look like, indented formulas keep their lines, and `single quotes` link to public names.
+Docstrings are plain text in numpydoc's sections. `as_markup` makes reStructuredText of them: bars, trailing underscores
+and single letters are what they look like, and indented formulas keep their lines. On all pages of the site a public
+name that is written as code is a link.
 """
 
 from __future__ import annotations
@@ -147,30 +148,29 @@ def as_markup(_app: Any, _what: str, _name: str, _value: Any, _options: Any, lin
 
 
 def escaped(line: str) -> str:
-    """A line of prose in which bars and trailing underscores stand for themselves, but for what is in quotes."""
-    parts = re.split(r"(`+[^`]*`+)", line)
+    """A line of prose in which bars and trailing underscores stand for themselves, but for what is in quotes.
+
+    A line that begins with a letter and a full stop is no item of a list.
+    """
+    parts = re.split(r"(`+[^`]*`+)", re.sub(r"^(\s*\w)\.(?!\S)", r"\1\.", line))
     for k in range(0, len(parts), 2):
         parts[k] = re.sub(r"(\w)_(?![\w{(])", r"\1\\_", parts[k].replace("|", r"\|"))
     return "".join(parts)
 
 
-def quoted_name(
-    _role: str, rawtext: str, text: str, lineno: int, inliner: Any, _options: Any = None, _content: Any = None
-) -> tuple[list[Any], list[Any]]:
-    """What stands in single quotes: a link where it is a public name, code anywhere else."""
+def link_names(app: Any, doctree: Any) -> None:
+    """Make links of public names that are written as code, in place."""
     from docutils import nodes
     from sphinx.addnodes import pending_xref
 
-    short = text.removeprefix("fastlazy.").removesuffix("()")
     known = {name.rpartition(".")[2]: name for name in public_names()}
-    literal = nodes.literal(rawtext, text)
-    head, _, attribute = short.partition(".")
-    if head not in known or attribute:
-        return [literal], []
-    link = pending_xref(rawtext, literal, refdomain="py", reftype="obj", reftarget=known[head], refexplicit=True)
-    inliner.document.note_source(inliner.reporter.get_source_and_line(lineno)[0], 0)
-    link["refdoc"] = inliner.document.settings.env.docname
-    return [link], []
+    for literal in list(doctree.findall(nodes.literal)):
+        name = literal.astext().removeprefix("fastlazy.").removeprefix("estimators.")
+        if name in known and isinstance(literal.parent, nodes.paragraph | nodes.emphasis | nodes.strong):
+            link = pending_xref("", refdomain="py", reftype="obj", reftarget=known[name], refexplicit=True)
+            link["refdoc"] = app.env.docname
+            literal.replace_self(link)
+            link += literal
 
 
 def check_names(app: Any, _env: Any) -> None:
@@ -185,10 +185,8 @@ def check_names(app: Any, _env: Any) -> None:
 
 def setup(app: Any) -> dict[str, Any]:
     """Register what is done before pages are read, to each docstring, and when all is read."""
-    from docutils.parsers.rst import roles
-
-    roles.register_local_role("quoted", quoted_name)
     app.connect("config-inited", write_pages)
     app.connect("autodoc-process-docstring", as_markup, priority=400)  # before numpydoc's own, at 500
+    app.connect("doctree-read", link_names)
     app.connect("env-check-consistency", check_names)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
