@@ -23,7 +23,6 @@ extensions = [
     "sphinx_gallery.gen_gallery",
 ]
 exclude_patterns = ["extensions"]
-suppress_warnings = ["config.cache"]  # the gallery's settings hold a function, which Sphinx cannot compare
 highlight_language = "text"
 default_role = "literal"  # `single quotes` in docstrings
 nitpicky = True
