@@ -4,6 +4,7 @@ import argparse
 import doctest
 import importlib
 import importlib.util
+import inspect
 import pkgutil
 import shlex
 import shutil
@@ -11,11 +12,13 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import pages
 import pytest
 
 import fastlazy
+from fastlazy import estimators
 from fastlazy.cli.main import main
 
 DOCS = pages.ROOT / "docs"
@@ -115,16 +118,27 @@ def test_commands_that_only_say_what_there_is_to_do(folder, line, capsys):
     assert "cells" in capsys.readouterr().out
 
 
-MODULES = ["fastlazy", *(f"fastlazy.{module.name}" for module in pkgutil.iter_modules(fastlazy.__path__))]
+MODULES = ["fastlazy", *(module.name for module in pkgutil.walk_packages(fastlazy.__path__, "fastlazy."))]
+WITH_EXAMPLES = [name for name in MODULES if ">>>" in Path(importlib.util.find_spec(name).origin).read_text()]
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if name != "fastlazy.__main__"])
+@pytest.mark.parametrize("name", WITH_EXAMPLES)
 def test_examples_of_docstrings(name):
+    mpl.use("Agg")
     module = importlib.import_module(name)
     source = Path(module.__file__).read_text()
     result = doctest.testmod(module)
+    plt.close("all")
     assert result.failed == 0
     assert result.attempted == sum(line.strip().startswith(">>>") for line in source.splitlines())
+
+
+@pytest.mark.parametrize("name", [*fastlazy.__all__, *estimators.__all__])
+def test_every_public_name_has_an_example(name):
+    """Of which `test_examples_of_docstrings` finds the module."""
+    value = getattr(fastlazy if name in fastlazy.__all__ else estimators, name)
+    assert "\nExamples\n--------\n>>> " in inspect.getdoc(value)
+    assert value.__module__ in WITH_EXAMPLES
 
 
 def test_the_learning_curve_is_drawn(tmp_path):

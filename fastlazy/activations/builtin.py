@@ -92,6 +92,13 @@ def get_activation(name: str) -> Activation:
     ------
     TypeError, ValueError
         If it is no name of a non-linearity.
+
+    Examples
+    --------
+    >>> import fastlazy
+    >>> relu = fastlazy.get_activation("relu")
+    >>> relu.name, float(relu.function(-1.0)), float(relu.function(2.0))
+    ('relu', 0.0, 2.0)
     """
     return _BUILTINS[check_choice("name", name, _BUILTINS)]
 

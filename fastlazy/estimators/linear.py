@@ -105,6 +105,17 @@ class RFRegressor(_LinearRegressor, RandomFeatures):
     References
     ----------
     arXiv:1906.08899, the class RF of eq. (1), fitted to samples.
+
+    Examples
+    --------
+    >>> import fastlazy
+    >>> from fastlazy.estimators import RFRegressor
+    >>> X, y = fastlazy.exponential_target(5, rng=0).sample(500, rng=1)
+    >>> model = RFRegressor(20, activation="square", alpha=0.01, random_state=0).fit(X, y)
+    >>> model.rf_coef_.shape, model.predict(X[:3]).shape
+    ((20,), (3,))
+    >>> bool(model.score(X, y) > 0.99)  # 20 features of x^2 for 15 entries of B
+    True
     """
 
     def __init__(
@@ -187,6 +198,17 @@ class NTRegressor(_LinearRegressor, TangentModel):
     References
     ----------
     arXiv:1906.08899, the class NT of eq. (1), fitted to samples.
+
+    Examples
+    --------
+    >>> import fastlazy
+    >>> from fastlazy.estimators import NTRegressor
+    >>> X, y = fastlazy.exponential_target(5, rng=0).sample(500, rng=1)
+    >>> model = NTRegressor(10, activation="square", alpha=[0.01, 1.0], random_state=0).fit(X, y)
+    >>> model.nt_coef_.shape, model.alpha_
+    ((10, 5), 0.01)
+    >>> bool(model.score(X, y) > 0.99)  # x^2 of as many rows as dimensions reaches every quadratic function
+    True
     """
 
     def __init__(
@@ -235,6 +257,19 @@ class RFTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         sigma.
     n_features_in_ : int
         d.
+
+    Examples
+    --------
+    >>> import fastlazy
+    >>> from fastlazy.estimators import RFTransformer
+    >>> X, y = fastlazy.exponential_target(5, rng=0).sample(500, rng=1)
+    >>> from sklearn.linear_model import Ridge
+    >>> from sklearn.pipeline import make_pipeline
+    >>> RFTransformer(20, activation="relu", random_state=0).fit_transform(X).shape
+    (500, 20)
+    >>> model = make_pipeline(RFTransformer(200, activation="relu", random_state=0), Ridge(0.1)).fit(X, y)
+    >>> bool(model.score(X, y) > 0.9)
+    True
     """
 
     def __init__(

@@ -105,6 +105,17 @@ class NetworkRegressor(TrainedRegressor):
     References
     ----------
     arXiv:1906.08899, the class NN of eq. (1), fitted to samples.
+
+    Examples
+    --------
+    >>> import fastlazy
+    >>> from fastlazy.estimators import NetworkRegressor
+    >>> X, y = fastlazy.exponential_target(5, rng=0).sample(500, rng=1)
+    >>> model = NetworkRegressor(20, activation="relu", max_epochs=50, random_state=0).fit(X, y)
+    >>> model.weights_.shape, model.predict(X[:3]).shape
+    ((20, 5), (3,))
+    >>> bool(model.score(X, y) > 0.5)
+    True
     """
 
     def __init__(

@@ -94,6 +94,17 @@ class QuadraticNetworkRegressor(TrainedRegressor):
     References
     ----------
     arXiv:1906.08899, the class NN of eq. (1), fitted to samples.
+
+    Examples
+    --------
+    >>> import fastlazy
+    >>> from fastlazy.estimators import QuadraticNetworkRegressor
+    >>> X, y = fastlazy.exponential_target(5, rng=0).sample(500, rng=1)
+    >>> model = QuadraticNetworkRegressor(5, random_state=0).fit(X, y)
+    >>> model.weights_.shape, model.predict(X[:3]).shape
+    ((5, 5), (3,))
+    >>> bool(model.score(X, y) > 0.9)
+    True
     """
 
     def __init__(

@@ -183,6 +183,17 @@ def plot_activations(
     ------
     KeyError, TypeError, ValueError
         As `plot_risk_curves`.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import fastlazy
+    >>> dots = pd.DataFrame(
+    ...     [("RF", 50, "relu", 0.9), ("RF", 50, "square", 0.8)], columns=["regime", "N", "activation", "measured"]
+    ... )
+    >>> axes = fastlazy.plot_activations(dots, d=50)
+    >>> [ax.get_title() for ax in axes]
+    ['relu', 'square']
     """
     if isinstance(dots, pd.DataFrame) and "ratio" not in dots and not dots.empty:
         check_table("dots", dots, ["activation"])

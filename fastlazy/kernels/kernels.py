@@ -63,6 +63,17 @@ def rf_kernel(
     References
     ----------
     arXiv:1906.08899, the class RF of eq. (1).
+
+    Examples
+    --------
+    >>> import fastlazy
+    >>> target = fastlazy.exponential_target(20, rng=0)
+    >>> W = fastlazy.draw_weights(10, 20, rng=1)  # N = 10 neurons
+    >>> X, y = target.sample(5, rng=2)
+    >>> fastlazy.rf_kernel(X, W, "relu").shape
+    (5, 5)
+    >>> fastlazy.rf_kernel(X, W, "relu", Y=X[:2]).shape
+    (5, 2)
     """
     problem = _check_kernel(X, W, activation, Y, out)
     with threads(_kernel_work(problem), parallel) as together:
@@ -118,6 +129,17 @@ def nt_kernel(
     References
     ----------
     arXiv:1906.08899, the class NT of eq. (1).
+
+    Examples
+    --------
+    >>> import fastlazy
+    >>> target = fastlazy.exponential_target(20, rng=0)
+    >>> W = fastlazy.draw_weights(10, 20, rng=1)  # N = 10 neurons
+    >>> X, y = target.sample(5, rng=2)
+    >>> fastlazy.nt_kernel(X, W, "relu").shape
+    (5, 5)
+    >>> fastlazy.nt_kernel(X, W, "relu", Y=X[:2]).shape
+    (5, 2)
     """
     problem = _check_kernel(X, W, activation, Y, out)
     sigma = problem.activation

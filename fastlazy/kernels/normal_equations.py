@@ -56,6 +56,21 @@ def rf_normal_equations(
     References
     ----------
     arXiv:1906.08899, the class RF of eq. (1), fitted to samples.
+
+    Examples
+    --------
+    >>> import fastlazy
+    >>> target = fastlazy.exponential_target(20, rng=0)
+    >>> W = fastlazy.draw_weights(10, 20, rng=1)  # N = 10 neurons
+    >>> import numpy as np
+    >>> X, y = target.sample(1000, rng=2)
+    >>> A, b = fastlazy.rf_normal_equations(X, y, W, "relu")
+    >>> Phi = np.maximum(X @ W.T, 0)
+    >>> bool(np.allclose(A, Phi.T @ Phi / 1000)), bool(np.allclose(b, Phi.T @ y / 1000))
+    (True, True)
+    >>> blocks = ((X[k : k + 300], y[k : k + 300]) for k in range(0, 1000, 300))
+    >>> bool((fastlazy.rf_normal_equations(blocks, None, W, "relu")[0] == A).all())
+    True
     """
     sigma = check_activation(activation)
     stream = iter(_blocks_of(X, y))

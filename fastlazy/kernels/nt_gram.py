@@ -68,6 +68,15 @@ def nt_gram(
     References
     ----------
     arXiv:1906.08899, the class NT of eq. (1).
+
+    Examples
+    --------
+    >>> import fastlazy
+    >>> target = fastlazy.exponential_target(20, rng=0)
+    >>> W = fastlazy.draw_weights(10, 20, rng=1)  # N = 10 neurons
+    >>> K = fastlazy.nt_gram(W, "relu", center=True)
+    >>> K.shape, (K @ W.ravel()).shape  # products; the matrix is never stored
+    ((200, 200), (200,))
     """
     weights = check_array("W", W, 2, dtype_of(W))
     return _Operator(

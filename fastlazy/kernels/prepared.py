@@ -22,6 +22,15 @@ class PreparedWeights:
     ----------
     W : ndarray, shape (N, d)
         The weights, in a copy that cannot be written to.
+
+    Examples
+    --------
+    >>> import fastlazy
+    >>> target = fastlazy.exponential_target(20, rng=0)
+    >>> W = fastlazy.draw_weights(10, 20, rng=1)  # N = 10 neurons
+    >>> prepared = fastlazy.prepare_weights(W)
+    >>> prepared.W.shape, prepared.W.flags.writeable
+    ((10, 20), False)
     """
 
     W: Array
@@ -75,6 +84,16 @@ def prepare_weights(W: ArrayLike) -> PreparedWeights:
     ------
     TypeError, ValueError
         If W is not a finite array of that shape.
+
+    Examples
+    --------
+    >>> import fastlazy
+    >>> target = fastlazy.exponential_target(20, rng=0)
+    >>> W = fastlazy.draw_weights(10, 20, rng=1)  # N = 10 neurons
+    >>> X, y = target.sample(5, rng=2)
+    >>> prepared = fastlazy.prepare_weights(W)
+    >>> bool((fastlazy.rf_kernel(X, prepared) == fastlazy.rf_kernel(X, W)).all())
+    True
     """
     rows = np.array(check_array("W", W, 2, dtype_of(W)))
     weights = rows.view()

@@ -68,6 +68,16 @@ def rf_gram(
     References
     ----------
     arXiv:1906.08899, the class RF of eq. (1).
+
+    Examples
+    --------
+    >>> import fastlazy
+    >>> fastlazy.rf_gram([[1.0, 0.0], [0.0, 2.0]], "relu", center=True).round(3)
+    array([[0.341, 0.   ],
+           [0.   , 1.363]])
+    >>> fastlazy.rf_gram([[1.0, 0.0], [0.0, 2.0]])  # of x^2: E G^4 = 3 on the diagonal of a row of length one
+    array([[ 3.,  4.],
+           [ 4., 48.]])
     """
     dtype = dtype_of(W)
     weights = check_array("W", W, 2, dtype)

@@ -49,6 +49,17 @@ class BestRidge(NamedTuple):
     ridge : float or ndarray
         The ridge, per sample mean; 0 if none is best, infinite if no function does better than the mean of y. As a
         minimum is flat, it is good to about 1e-6 of itself.
+
+    Examples
+    --------
+    >>> import fastlazy
+    >>> target = fastlazy.exponential_target(20, rng=0)
+    >>> W = fastlazy.draw_weights(10, 20, rng=1)  # N = 10 neurons
+    >>> best = fastlazy.rf_learning_curve(target, W, [100, 1000], ridge="best")
+    >>> best.risk.shape, best.ridge.shape
+    ((2,), (2,))
+    >>> bool(best.ridge[1] < best.ridge[0])  # more samples need less of a penalty
+    True
     """
 
     risk: Any

@@ -67,6 +67,16 @@ def network_risk(
     -----
     RuntimeWarning
         If coefficients are so large that their rounding may cost more than 1e-9 of the risk and of the null risk.
+
+    Examples
+    --------
+    >>> import fastlazy
+    >>> target = fastlazy.exponential_target(20, rng=0)
+    >>> W = fastlazy.draw_weights(10, 20, rng=1)  # N = 10 neurons
+    >>> bool(fastlazy.network_risk(target, W, 0.0) == target.null_risk)  # a network of zeros is a constant
+    True
+    >>> round(fastlazy.network_risk(target, W, 0.1, 0.0, "relu") / target.null_risk, 3)
+    0.996
     """
     weights = check_learned_weights(target, W)
     sigma, offset = check_activation(activation), check_real("c", c)
@@ -153,6 +163,15 @@ def tangent_risk(
     -----
     RuntimeWarning
         As `network_risk`.
+
+    Examples
+    --------
+    >>> import fastlazy
+    >>> target = fastlazy.exponential_target(20, rng=0)
+    >>> W = fastlazy.draw_weights(10, 20, rng=1)  # N = 10 neurons
+    >>> import numpy as np
+    >>> bool(fastlazy.tangent_risk(target, W, np.zeros((10, 20))) == target.null_risk)  # zeros are a constant
+    True
     """
     weights = check_learned_weights(target, W)
     sigma, offset = check_activation(activation), check_real("c", c)

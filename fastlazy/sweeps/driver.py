@@ -137,6 +137,20 @@ def run_sweep(
     Notes
     -----
     SIGTERM ends a sweep as Ctrl-C does, with exit status 143, unless the caller has a handler of its own.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from concurrent.futures import ThreadPoolExecutor
+    >>> from pathlib import Path
+    >>> import fastlazy
+    >>> cells = fastlazy.grid(regime=["RF", "NT"], d=10, N=[5, 20])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     table = fastlazy.run_sweep(cells, Path(folder, "s.sqlite"), executor=ThreadPoolExecutor(1), progress=False)
+    >>> table[["regime", "N", "status"]].values.tolist()
+    [['RF', 5, 'done'], ['RF', 20, 'done'], ['NT', 5, 'done'], ['NT', 20, 'done']]
+    >>> table["ratio"].round(3).tolist()  # risk / null risk
+    [0.881, 0.313, 0.488, 0.0]
     """
     place = check_path("store", store)
     check_engine(executor, n_workers)
@@ -206,6 +220,20 @@ def load_sweep(
         If it is not a store, is damaged, has rows that are not as they were written, or was written by a later
         version; if there is no such column, or SQLite does not understand the condition; or if several stores have
         different results of the same cell.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from concurrent.futures import ThreadPoolExecutor
+    >>> from pathlib import Path
+    >>> import fastlazy
+    >>> cells = fastlazy.grid(regime=["RF", "NT"], d=10, N=[5, 20])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = Path(folder, "s.sqlite")
+    ...     _ = fastlazy.run_sweep(cells, store, executor=ThreadPoolExecutor(1), progress=False)
+    ...     wide = fastlazy.load_sweep(store, columns=["regime", "N", "status"], where="N > 10")
+    >>> wide.values.tolist()
+    [['NT', 20, 'done'], ['RF', 20, 'done']]
     """
     if isinstance(store, Sequence) and not isinstance(store, (str, bytes)):
         return load_all(store, columns=columns, where=where)
@@ -242,6 +270,20 @@ def scan_sweep(
     ------
     TypeError, OSError, ValueError
         As `load_sweep`, when the first part is asked for, or the part that a damaged row is in.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from concurrent.futures import ThreadPoolExecutor
+    >>> from pathlib import Path
+    >>> import fastlazy
+    >>> cells = fastlazy.grid(regime="RF", d=10, N=[5, 10, 20])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = Path(folder, "s.sqlite")
+    ...     _ = fastlazy.run_sweep(cells, store, executor=ThreadPoolExecutor(1), progress=False)
+    ...     sizes = [len(part) for part in fastlazy.scan_sweep(store, rows=2)]
+    >>> sizes
+    [2, 1]
     """
     return scan(store, rows=rows, columns=columns, where=where)
 

@@ -56,6 +56,22 @@ class MeasuredCell:
         What the table has of the cell besides: risk, null_risk, ratio, predicted and others.
     stream : int
         The seed of what the cell draws, as in the table.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from concurrent.futures import ThreadPoolExecutor
+    >>> from pathlib import Path
+    >>> import fastlazy
+    >>> def longest_row(cell):
+    ...     return {"longest_row": float((cell.W**2).sum(axis=1).max() ** 0.5)}
+    >>> cells = fastlazy.grid(regime="RF", d=10, N=[5, 20])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     table = fastlazy.run_sweep(
+    ...         cells, Path(folder, "s.sqlite"), executor=ThreadPoolExecutor(1), progress=False, measure=longest_row
+    ...     )
+    >>> table["longest_row"].round(3).tolist()
+    [1.361, 1.469]
     """
 
     parameters: Mapping[str, Any]

@@ -33,6 +33,20 @@ def load_targets(store: str | os.PathLike[str]) -> dict[str, Target]:
         If there is no such file.
     ValueError
         If it is not a store, or a target is not as it was written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from concurrent.futures import ThreadPoolExecutor
+    >>> from pathlib import Path
+    >>> import fastlazy
+    >>> cells = fastlazy.grid(regime="RF", d=3, N=2, target={"mine": [[2, 1, 0], [1, 2, 0], [0, 0, 1]]})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = Path(folder, "s.sqlite")
+    ...     _ = fastlazy.run_sweep(cells, store, executor=ThreadPoolExecutor(1), progress=False)
+    ...     targets = fastlazy.load_targets(store)
+    >>> [(name[:4], target.B.tolist()) for name, target in targets.items()]
+    [('mine', [[2.0, 1.0, 0.0], [1.0, 2.0, 0.0], [0.0, 0.0, 1.0]])]
     """
     found: dict[str, Target] = {}
     with opened(store) as (db, place):

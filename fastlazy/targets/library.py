@@ -39,6 +39,13 @@ def exponential_target(d: int, *, rng: Seed = None) -> QuadraticTarget:
     References
     ----------
     arXiv:1906.08899, the headline figure (the authors' scripts also divide by sqrt(d), which no ratio sees).
+
+    Examples
+    --------
+    >>> import fastlazy
+    >>> target = fastlazy.exponential_target(450, rng=0)
+    >>> target.d, round(target.null_risk, 1)
+    (450, 2138.2)
     """
     return centred_target(check_rng(rng).exponential(size=check_count("d", d)))
 

@@ -41,6 +41,15 @@ def draw_weights(N: int, d: int, *, cov: ArrayLike | None = None, rng: Seed = No
     References
     ----------
     arXiv:1906.08899 (w_i ~ N(0, Gamma)).
+
+    Examples
+    --------
+    >>> import fastlazy
+    >>> fastlazy.draw_weights(10, 20, rng=1).shape
+    (10, 20)
+    >>> W = fastlazy.draw_weights(1000, 2, cov=[0.9, 0.1], rng=1)  # longer along the first axis
+    >>> (W**2).mean(axis=0).round(1)
+    array([0.9, 0.1])
     """
     shape = check_count("N", N), check_count("d", d)
     variances, basis = cov_spectrum(cov, shape[1])

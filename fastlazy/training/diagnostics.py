@@ -60,6 +60,17 @@ class Diagnostics:
         Share of each eigendirection that what is trained has captured (`captured_share`), descending eigenvalues. For
         another sigma than x^2 it is that of its part of degree two, <x, S x> - tr S with S = sum_i a_i h_2(|w_i|) / 2
         u_i u_i^T, where h_2(r) = E[sigma(r G) (G^2 - 1)] and u_i = w_i / |w_i|.
+
+    Examples
+    --------
+    >>> import fastlazy
+    >>> target = fastlazy.exponential_target(20, rng=0)
+    >>> fit = fastlazy.fit_nn(target, 5, n_samples=2000, rng=0, n_records=3, diagnostics=True)
+    >>> records = fit.diagnostics
+    >>> float(records.travelled_W[0]), records.travelled_W.shape
+    (0.0, (3,))
+    >>> records.captured.shape  # of 20 eigendirections at each record
+    (3, 20)
     """
 
     travelled_W: Array

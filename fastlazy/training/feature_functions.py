@@ -48,6 +48,17 @@ class FeatureFunction:
         Their coefficients.
     c : float
         Offset.
+
+    Examples
+    --------
+    >>> import fastlazy
+    >>> target = fastlazy.exponential_target(20, rng=0)
+    >>> W = fastlazy.draw_weights(10, 20, rng=1)  # N = 10 neurons
+    >>> f = fastlazy.network_function(W, 1.0, 0.0, "relu")
+    >>> type(f).__name__, f.a.shape, f.b.shape  # ten neurons, and no tangent features
+    ('FeatureFunction', (10,), (0, 20))
+    >>> f([[0.0] * 20])
+    array([0.])
     """
 
     activation: Activation

@@ -68,6 +68,19 @@ class Fit:
         the time of the flow that it follows if they are small.
     activation : Activation
         The non-linearity of the network.
+
+    Examples
+    --------
+    >>> import fastlazy
+    >>> target = fastlazy.exponential_target(20, rng=0)
+    >>> fit = fastlazy.fit_nn(target, 5, n_samples=20_000, rng=0, n_records=3)
+    >>> fit.status, fit.samples
+    ('finished', array([    0, 10000, 20000]))
+    >>> bool(fit.risk[-1] < fit.risk[0])
+    True
+    >>> X, y = target.sample(100, rng=1)
+    >>> fit(X).shape
+    (100,)
     """
 
     W: Array

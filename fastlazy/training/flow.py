@@ -162,6 +162,16 @@ def nn_flow(
     References
     ----------
     arXiv:1906.08899, the class NN of eq. (1); Sommeijer, Shampine and Verwer (1998) for the method.
+
+    Examples
+    --------
+    >>> import fastlazy
+    >>> target = fastlazy.exponential_target(20, rng=0)
+    >>> flow = fastlazy.nn_flow(target, 5, rng=0)
+    >>> flow.status, round(float(flow.risk[-1]) / target.null_risk, 4)
+    ('finished', 0.1221)
+    >>> round(fastlazy.nn_risk(target, 5) / target.null_risk, 4)
+    0.1221
     """
     check_trained_on(target)
     mixture = target if isinstance(target, GaussianMixture) else None

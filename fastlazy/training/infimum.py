@@ -54,6 +54,18 @@ def lazy_risk(target: QuadraticFunction, W: ArrayLike, a: ArrayLike = 1.0, *, sc
     to infinity, and the others tend to those of P B P, P the projector off that span: the theorem of NT. They are
     computed to 1e-12 of |B| for every alpha, if the neurons are of one size (`fastlazy.risk.shifted_spectrum`,
     `tests/risk/test_shifted_spectrum.py`).
+
+    Examples
+    --------
+    >>> import fastlazy
+    >>> target = fastlazy.exponential_target(20, rng=0)
+    >>> W = fastlazy.draw_weights(10, 20, rng=1)  # N = 10 neurons
+    >>> [round(fastlazy.lazy_risk(target, W, scale=scale) / target.null_risk, 4) for scale in (0.0, 1.0, 1e6)]
+    [0.0251, 0.066, 0.4432]
+    >>> round(fastlazy.nn_risk(target, 10) / target.null_risk, 4)
+    0.0251
+    >>> round(fastlazy.nt_risk(target, W) / target.null_risk, 4)
+    0.4432
     """
     check_target(target)
     alpha = check_real("scale", scale, 0.0)

@@ -114,6 +114,13 @@ def population_distance(f: Function, g: Function) -> float:
     -----
     RuntimeWarning
         If rounding may leave no digit of the distance, or cost 1e-9 of the larger of E f^2 and E g^2.
+
+    Examples
+    --------
+    >>> import fastlazy
+    >>> square, one = fastlazy.QuadraticFunction([1.0]), fastlazy.QuadraticFunction([0.0], b0=1.0)
+    >>> fastlazy.population_distance(square, one)  # E (x^2 - 1)^2
+    2.0
     """
     for name, function in (("f", f), ("g", g)):
         if not isinstance(function, FeatureFunction):
@@ -143,6 +150,14 @@ class Linearization:
         Offset there.
     activation : Activation
         The non-linearity sigma. For x^2 all functions are a `QuadraticFunction`, else a `FeatureFunction`.
+
+    Examples
+    --------
+    >>> import fastlazy
+    >>> W = fastlazy.draw_weights(10, 20, rng=1)
+    >>> model = fastlazy.linearize(W)
+    >>> bool(abs(model.nt(1.1 * W).B - 0.2 * W.T @ W).max() < 1e-12)  # rows that have grown by a tenth
+    True
     """
 
     W: Array
@@ -324,6 +339,15 @@ def rf_function(target: QuadraticFunction, W: ArrayLike) -> QuadraticFunction:
     References
     ----------
     arXiv:1906.08899, the class RF of eq. (1).
+
+    Examples
+    --------
+    >>> import fastlazy
+    >>> target = fastlazy.exponential_target(20, rng=0)
+    >>> W = fastlazy.draw_weights(10, 20, rng=1)
+    >>> f = fastlazy.rf_function(target, W)
+    >>> abs(fastlazy.population_distance(f, target) / fastlazy.rf_risk(target, W) - 1) < 1e-9
+    True
     """
     return _best(target, rf_form(target, W))
 
@@ -350,6 +374,15 @@ def nt_function(target: QuadraticFunction, W: ArrayLike) -> QuadraticFunction:
     References
     ----------
     arXiv:1906.08899, the class NT of eq. (1).
+
+    Examples
+    --------
+    >>> import fastlazy
+    >>> target = fastlazy.exponential_target(20, rng=0)
+    >>> W = fastlazy.draw_weights(10, 20, rng=1)
+    >>> f = fastlazy.nt_function(target, W)
+    >>> abs(fastlazy.population_distance(f, target) / fastlazy.nt_risk(target, W) - 1) < 1e-9
+    True
     """
     return _best(target, nt_form(target, W))
 

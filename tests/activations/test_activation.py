@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fastlazy import Activation, get_activation
 from fastlazy._core import activation as core
-from fastlazy.activations.builtin import check_activation
+from fastlazy.activations.builtin import BUILTIN_NAMES, check_activation
 
 NAMES = [
     *("linear", "square", "he2", "he3", "step", "relu", "leaky_relu", "erf"),
@@ -30,6 +30,7 @@ def compiled_values(function, x):
 
 
 def test_all_names_are_known_and_listed():
+    assert {*NAMES} == {*BUILTIN_NAMES}
     for name in NAMES:
         assert get_activation(name).name == name
         assert f'"{name}"' in get_activation.__doc__
