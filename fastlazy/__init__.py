@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from fastlazy.kernels.rf_gram import rf_gram as rf_gram
     from fastlazy.risk.bayes import BayesRisk as BayesRisk
     from fastlazy.risk.bayes import bayes_risk as bayes_risk
+    from fastlazy.risk.best_functions import nt_function as nt_function
+    from fastlazy.risk.best_functions import rf_function as rf_function
     from fastlazy.risk.captured import captured_share as captured_share
     from fastlazy.risk.captured import nt_captured_limit as nt_captured_limit
     from fastlazy.risk.captured import rf_captured_limit as rf_captured_limit
@@ -70,9 +72,7 @@ if TYPE_CHECKING:
     from fastlazy.training.linearization import Linearization as Linearization
     from fastlazy.training.linearization import linearize as linearize
     from fastlazy.training.linearization import network_function as network_function
-    from fastlazy.training.linearization import nt_function as nt_function
     from fastlazy.training.linearization import population_distance as population_distance
-    from fastlazy.training.linearization import rf_function as rf_function
 
 _MODULES = {
     "Activation": "activations.activation",
@@ -109,7 +109,7 @@ _MODULES = {
     "nn_risk": "risk.nn",
     "nn_risk_limit": "risk.nn",
     "nt_captured_limit": "risk.captured",
-    "nt_function": "training.linearization",
+    "nt_function": "risk.best_functions",
     "nt_gram": "kernels.nt_gram",
     "nt_kernel": "kernels.kernels",
     "nt_kernel_limit": "kernels.kernel_limits",
@@ -123,7 +123,7 @@ _MODULES = {
     "prepare_weights": "kernels.prepared",
     "rank_one_target": "targets.library",
     "rf_captured_limit": "risk.captured",
-    "rf_function": "training.linearization",
+    "rf_function": "risk.best_functions",
     "rf_gram": "kernels.rf_gram",
     "rf_kernel": "kernels.kernels",
     "rf_kernel_limit": "kernels.kernel_limits",

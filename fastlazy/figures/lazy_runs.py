@@ -12,6 +12,7 @@ import pandas as pd
 
 from fastlazy._support.threads import available_cores, one_blas_thread
 from fastlazy.figures.risk_table import quick_samples
+from fastlazy.risk.best_functions import nt_function, rf_function
 from fastlazy.risk.captured import captured_share, nt_captured_limit, rf_captured_limit
 from fastlazy.risk.limits import nt_risk_limit
 from fastlazy.risk.nn import nn_risk
@@ -23,7 +24,6 @@ from fastlazy.targets.weights import draw_weights
 from fastlazy.training.fit import Fit
 from fastlazy.training.fit_nn import fit_nn
 from fastlazy.training.infimum import lazy_risk
-from fastlazy.training.linearization import nt_function, rf_function
 
 SCALES = [float(f"{alpha:.3g}") for alpha in np.logspace(-2, 3, 11)]
 # Rounding of exact risks and linearisation errors grows like alpha^2 for any sigma but x^2.

@@ -14,7 +14,6 @@ References: arXiv:1906.08899, eq. (1) for the two parts of the linearisation, RF
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, overload
 
@@ -27,8 +26,8 @@ from fastlazy._support.rounding import check_finite
 from fastlazy._support.summaries import Facts, html_table, one_line
 from fastlazy.activations.activation import Activation
 from fastlazy.activations.builtin import ActivationLike, check_activation, get_activation
-from fastlazy.risk.projections import nt_form, rf_form
-from fastlazy.targets.quadratic import LARGEST, SMALLEST, QuadraticFunction, check_target, quadratic_form
+from fastlazy.risk.best_functions import checked_function
+from fastlazy.targets.quadratic import QuadraticFunction, check_target, quadratic_form
 from fastlazy.training.feature_functions import FeatureFunction, feature_distance, linear_part, network
 
 SQUARE = get_activation("square")
@@ -84,8 +83,8 @@ def network_function(
     offset, sigma = check_real("c", c), check_activation(activation)
     if not sigma.is_square:
         return network(sigma, weights, second, offset)
-    with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):  # _function looks for it
-        return _function(quadratic_form(weights, second), offset)
+    with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):  # `checked_function` looks for it
+        return checked_function(quadratic_form(weights, second), offset)
 
 
 def population_distance(f: Function, g: Function) -> float:
@@ -226,8 +225,8 @@ class Linearization:
         if not self.activation.is_square:
             moves = self.a[:, None] * (weights - self.W)
             return linear_part(self.activation, self.W, np.zeros(len(moves)), moves, 0.0)
-        with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):  # _function looks for it
-            return _function(2 * ((weights - self.W).T * self.a) @ self.W, 0.0)
+        with same_bits(*weights.shape), np.errstate(over="ignore", invalid="ignore"):  # `checked_function` looks for it
+            return checked_function(2 * ((weights - self.W).T * self.a) @ self.W, 0.0)
 
     def both(self, W: ArrayLike, a: ArrayLike = 1.0, c: float = 0.0) -> Function:
         """The linearised network: its value at the initialisation and both parts.
@@ -256,8 +255,8 @@ class Linearization:
             second = check_second_layer("a", a, self.W)
             return linear_part(self.activation, self.W, second, moves, check_real("c", c))
         parts: Any = (self.start, self.rf(a, c), self.nt(W))
-        with np.errstate(over="ignore", invalid="ignore"):  # _function looks for it
-            return _function(np.sum([part.B for part in parts], axis=0), sum(part.b0 for part in parts))
+        with np.errstate(over="ignore", invalid="ignore"):  # `checked_function` looks for it
+            return checked_function(np.sum([part.B for part in parts], axis=0), sum(part.b0 for part in parts))
 
     def _check_weights(self, W: ArrayLike) -> Array:
         weights = check_columns("W", check_array("W", W, 2), self.W.shape[1], "the initialisation")
@@ -315,90 +314,6 @@ def linearize(W: ArrayLike, a: ArrayLike = 1.0, c: float = 0.0, activation: Acti
     if not sigma.is_square:
         sigma.compiled_derivative  # noqa: B018  (it raises where there is no derivative)
     return Linearization(weights, second, check_real("c", c), sigma)
-
-
-def rf_function(target: QuadraticFunction, W: ArrayLike) -> QuadraticFunction:
-    """The best random-feature function for these W, the one whose risk is `rf_risk`.
-
-    Parameters
-    ----------
-    target : QuadraticTarget
-    W : array_like, shape (N, d)
-        First-layer weights, one neuron per row.
-
-    Returns
-    -------
-    QuadraticFunction
-        sum_i a_i <w_i, x>^2 + c with the best a and c.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If W is not a finite (N, d) array.
-
-    References
-    ----------
-    arXiv:1906.08899, the class RF of eq. (1).
-
-    Examples
-    --------
-    >>> import fastlazy
-    >>> target = fastlazy.exponential_target(20, rng=0)
-    >>> W = fastlazy.draw_weights(10, 20, rng=1)
-    >>> f = fastlazy.rf_function(target, W)
-    >>> abs(fastlazy.population_distance(f, target) / fastlazy.rf_risk(target, W) - 1) < 1e-9
-    True
-    """
-    return _best(target, rf_form(target, W))
-
-
-def nt_function(target: QuadraticFunction, W: ArrayLike) -> QuadraticFunction:
-    """The best neural tangent function for these W, the one whose risk is `nt_risk`.
-
-    Parameters
-    ----------
-    target : QuadraticTarget
-    W : array_like, shape (N, d)
-        Weights at the initialisation, one neuron per row.
-
-    Returns
-    -------
-    QuadraticFunction
-        With the matrix B - P B P, P the projector off the span of W, and the best offset.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If W is not a finite (N, d) array.
-
-    References
-    ----------
-    arXiv:1906.08899, the class NT of eq. (1).
-
-    Examples
-    --------
-    >>> import fastlazy
-    >>> target = fastlazy.exponential_target(20, rng=0)
-    >>> W = fastlazy.draw_weights(10, 20, rng=1)
-    >>> f = fastlazy.nt_function(target, W)
-    >>> abs(fastlazy.population_distance(f, target) / fastlazy.nt_risk(target, W) - 1) < 1e-9
-    True
-    """
-    return _best(target, nt_form(target, W))
-
-
-def _best(target: QuadraticFunction, S: Array) -> QuadraticFunction:
-    return _function(S, target.mean - float(np.trace(S)))
-
-
-def _function(S: Array, c: float) -> QuadraticFunction:
-    largest = float(np.abs(S).max())
-    if not (largest == 0 or SMALLEST <= largest <= LARGEST) or not math.isfinite(c):
-        raise ValueError(
-            f"the function has coefficients of size {largest:.3g} and the constant {c:.3g}, whose squares are beyond "
-            "floating point; divide W, a or c by a number, or multiply them if they are small"
-        )
-    return QuadraticFunction(S / 2 + S.T / 2, c)
 
 
 def check_second_layer(name: str, a: ArrayLike, W: Array) -> Array:

@@ -74,7 +74,7 @@ def alone(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", filter(alone, OTHERS))
+@pytest.mark.parametrize("name", [name for name in OTHERS if alone(name)])
 def test_so_it_does_in_both_dtypes_in_several_parts_and_with_any_number_of_threads(name, own_results, tmp_path):
     check(name, [0, 1], own_results, tmp_path / "results.npz", "-m", "", "test_layout_edges.py")
 

@@ -36,8 +36,9 @@ FIRSTS = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize(("size", "second_layer"), [(100, "free"), (1500, "signs")])
+@pytest.mark.parametrize(
+    ("size", "second_layer", "dtype"), [(100, "free", np.float64), (1500, "signs", np.float32)], ids=str
+)
 @pytest.mark.parametrize("first", FIRSTS)
 def test_a_first_block_of_another_kind_does_no_harm(first, size, second_layer, dtype):
     X, y = draw(4500, 2, dtype)

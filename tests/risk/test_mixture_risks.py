@@ -67,8 +67,7 @@ def features_of(risk, sigma, W, X):
 @pytest.mark.slow
 @LAZY
 @SIGMA
-@pytest.mark.parametrize("ridge", [0.0, 0.2])
-@pytest.mark.parametrize("N", [3, 6])
+@pytest.mark.parametrize(("N", "ridge"), [(3, 0.2), (6, 0.0)])
 def test_a_million_samples(risk, sigma, ridge, N):
     """Least squares on them, in chunks; d = 4, so N is below and above d."""
     mixture, W = drawn_mixture(4), draw_weights(N, 4, rng=N)

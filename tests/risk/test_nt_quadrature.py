@@ -83,7 +83,7 @@ def test_the_known_part_has_the_trace_it_says(activation):
 
 
 @pytest.mark.sampled(1)
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("activation", ["relu", "gelu", "tanh", "cos"])
 @pytest.mark.parametrize(("N", "d"), [(30, 20), (12, 40)])
 def test_it_is_within_the_promised_error_of_the_eigenvalues(by_quadrature, activation, N, d, seed):

@@ -183,10 +183,9 @@ TARGETS = {
 
 
 @pytest.mark.sampled(5)
-@pytest.mark.parametrize("b", [1, 100])
-@pytest.mark.parametrize("N", [5, 120])
+@pytest.mark.parametrize(("N", "b"), [(5, 100), (120, 1)])
 @pytest.mark.parametrize("spectrum", TARGETS)
-@pytest.mark.parametrize("name", ["relu", "softplus", "gelu", "tanh", "erf", "cos", "mix"])
+@pytest.mark.parametrize("name", ["relu", "gelu", "tanh", "cos", "mix"])
 @pytest.mark.parametrize("second_layer", ["ones", "free"])
 def test_auto_steps_are_stable_and_learn(second_layer, name, spectrum, N, b):
     target = TARGETS[spectrum](40)
