@@ -46,7 +46,7 @@ def test_a_folder_without_a_title_is_in_the_reference(reference):
 
 
 def test_a_class_has_its_own_methods_and_no_others(reference):
-    assert "    :members: __call__, function\n" in reference.page("fastlazy.Fit")
+    assert "    :members: __call__, function, plot, to_frame\n" in reference.page("fastlazy.Fit")
     assert {"fit", "predict"} <= set(reference.members(estimators.NTRegressor))
     assert not {"get_params", "__init__"} & set(reference.members(estimators.NTRegressor))
 

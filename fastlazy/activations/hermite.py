@@ -102,8 +102,8 @@ def hermite_activation(coefficients: ArrayLike) -> Activation:
     >>> sigma = hermite_activation([0, 0, 1, 1])
     >>> sigma([2.0])  # (2^2 - 1) / 2 + (2^3 - 3 * 2) / 6
     array([1.83333333])
-    >>> hermite_coefficients(sigma, 1.0, 5).round(12)
-    array([0., 0., 1., 1., 0.])
+    >>> bool(np.allclose(hermite_coefficients(sigma, 1.0, 5), [0, 0, 1, 1, 0]))
+    True
     """
     given = check_array("coefficients", coefficients, 1)
     if len(given) > _MOST:

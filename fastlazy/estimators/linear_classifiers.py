@@ -95,6 +95,15 @@ class RFClassifier(_LinearClassifier, RandomFeatures):
     References
     ----------
     arXiv:1906.08899, the class RF of eq. (1), fitted to samples.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.random.default_rng(0).standard_normal((200, 5))
+    >>> labels = np.where(np.sum(X**2, axis=1) > 5, "far", "near")
+    >>> model = RFClassifier(100, alpha=0.1, random_state=0).fit(X, labels)
+    >>> model.predict([[0.0] * 5, [3.0] * 5])
+    array(['near', 'far'], dtype='<U4')
     """
 
     def __init__(
@@ -185,6 +194,15 @@ class NTClassifier(_LinearClassifier, TangentModel):
     References
     ----------
     arXiv:1906.08899, the class NT of eq. (1), fitted to samples.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.random.default_rng(0).standard_normal((200, 5))
+    >>> labels = np.where(np.sum(X**2, axis=1) > 5, "far", "near")
+    >>> model = NTClassifier(20, activation="softplus", alpha=0.1, random_state=0).fit(X, labels)
+    >>> model.predict([[0.0] * 5, [3.0] * 5])
+    array(['near', 'far'], dtype='<U4')
     """
 
     def __init__(

@@ -112,6 +112,15 @@ class NetworkClassifier(LabelMixin, TrainedNetwork):
     References
     ----------
     arXiv:1906.08899, the class NN of eq. (1), fitted to samples.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.random.default_rng(0).standard_normal((200, 5))
+    >>> labels = np.where(np.sum(X**2, axis=1) > 5, "far", "near")
+    >>> model = NetworkClassifier(20, random_state=0).fit(X, labels)
+    >>> model.predict([[0.0] * 5, [3.0] * 5])
+    array(['near', 'far'], dtype='<U4')
     """
 
     def __init__(

@@ -193,7 +193,7 @@ def plot_activations(
     ... )
     >>> axes = fastlazy.plot_activations(dots, d=50)
     >>> [ax.get_title() for ax in axes]
-    ['relu', 'square']
+    ['$\\sigma$ = ReLU', '$\\sigma$ = $x^2$']
     """
     if isinstance(dots, pd.DataFrame) and "ratio" not in dots and not dots.empty:
         check_table("dots", dots, ["activation"])

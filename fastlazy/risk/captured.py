@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from fastlazy._support.arguments import Array, check_count, check_flag
-from fastlazy.activations.activation import Activation
-from fastlazy.activations.builtin import check_activation
+from fastlazy._support.blas import same_bits
+from fastlazy.activations.builtin import ActivationLike, check_activation
 from fastlazy.risk.limits import nt_risk_limit, rf_risk_limit
 from fastlazy.targets.library import identity_target
 from fastlazy.targets.quadratic import QuadraticFunction, QuadraticTarget, check_target
@@ -59,7 +59,9 @@ def captured_share(target: QuadraticFunction, f: QuadraticFunction) -> Array:
     if f.d != target.d:
         raise ValueError(f"f has d = {f.d}, but the target has d = {target.d}; pass functions of the same x")
     vectors = eigendirections(target)
-    found = shares(np.einsum("ij,ij->j", vectors, f.B @ vectors), target.eigenvalues)
+    with same_bits(target.d, target.d):
+        image = f.B @ vectors
+    found = shares(np.einsum("ij,ij->j", vectors, image), target.eigenvalues)
     if not np.isfinite(found).all():
         j = int(np.argmin(np.isfinite(found)))
         raise ValueError(
@@ -69,7 +71,7 @@ def captured_share(target: QuadraticFunction, f: QuadraticFunction) -> Array:
     return found
 
 
-def rf_captured_limit(target: QuadraticFunction, N: int, activation: str | Activation = "square") -> Array:
+def rf_captured_limit(target: QuadraticFunction, N: int, activation: ActivationLike = "square") -> Array:
     """Predicted share of each eigendirection of B that random features capture, isotropic weights.
 
     Parameters
@@ -77,7 +79,7 @@ def rf_captured_limit(target: QuadraticFunction, N: int, activation: str | Activ
     target : QuadraticTarget
     N : int
         Neurons.
-    activation : str or Activation
+    activation : str, Activation or function
         The non-linearity sigma.
 
     Returns
@@ -117,7 +119,7 @@ def rf_captured_limit(target: QuadraticFunction, N: int, activation: str | Activ
 
 
 def nt_captured_limit(
-    target: QuadraticFunction, N: int, activation: str | Activation = "square", *, refined: bool = False
+    target: QuadraticFunction, N: int, activation: ActivationLike = "square", *, refined: bool = False
 ) -> Array:
     """Predicted share of each eigendirection of B that the neural tangent model captures, isotropic weights.
 
@@ -126,7 +128,7 @@ def nt_captured_limit(
     target : QuadraticTarget
     N : int
         Neurons.
-    activation : str or Activation
+    activation : str, Activation or function
         The non-linearity sigma.
     refined : bool
         False: the limit N, d -> infinity with rho = N/d fixed. True: for x^2 the exact mean at this d, for another
