@@ -357,9 +357,7 @@ def test_bad_options_are_refused():
     target = drawn_target(3)
     with pytest.raises(ValueError, match=r"^activation = 'cubic' is not known; pass one of .*'square'"):
         rf_risk_limit(target, 2, "cubic")
-    with pytest.raises(
-        TypeError, match=r"^activation must be a name, an Activation or a function of one number, got None"
-    ):
+    with pytest.raises(TypeError, match=r"^activation must be a name, an Activation or a function of .*, got None"):
         rf_risk_limit(target, 2, None)
     for limit in (rf_risk_limit, nt_risk_limit):
         with pytest.raises(TypeError, match="positional"):
