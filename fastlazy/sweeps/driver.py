@@ -321,9 +321,9 @@ def _run(
             refused: list[ColumnError] = []
             for ended in some:
                 job, outcome = ended
+                watch.count(ended)  # before its row is written, with what is left
                 refused += _record(db, here | _row(job, outcome))
                 bar.advance(job.cost, outcome["status"])
-                watch.count(ended)
             if refused:
                 raise refused[0]
             if db.due() == 0:

@@ -78,7 +78,7 @@ def read_status(path: str | os.PathLike[str]) -> Status:
         counts |= dict(db.execute("SELECT status, count(*) FROM cells GROUP BY status").fetchall())
         run, report, end = facts.get("run") or {}, facts.get("now") or {}, facts.get("end")
         state = _state(place, run, report, end)
-        left = report.get("left", {})
+        left = facts.get("left") or {}
         counts["left"] = sum(row["cells"] for row in left.values())
         lives = state == "running"
         return Status(
@@ -109,7 +109,7 @@ def words_of_state(status: Status) -> str:
             return f"ended at {status.end['at']} ({status.end['how']})"
         case "gone":
             return f"not running: its driver is gone ({driver}); the same command goes on"
-    return "not running, as far as is known: its driver was of an earlier version"
+    return "not running, as far as is known: no driver has told of itself here, as in a store that was merged"
 
 
 def _facts(db: sqlite3.Connection) -> dict[str, Any]:

@@ -19,7 +19,7 @@ import socket
 import sqlite3
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -79,6 +79,7 @@ class Store:
             raise FileNotFoundError(f"the folder of the store {str(self.path)!r} does not exist; make it first")
         self._rows: list[list[Any]] = []
         self._facts: dict[str, str] = {}
+        self._told: dict[str, Callable[[], Any]] = {}
         self._written = -math.inf  # when rows were last written
         self._lock = WriterLock(self.path, lambda: _driver(self.path))
         try:
@@ -188,15 +189,20 @@ class Store:
         """Take what the driver is at, each fact by its name and as JSON, to be written with the next rows."""
         self._facts |= {name: json.dumps(value) for name, value in facts.items()}
 
+    def tell(self, **facts: Callable[[], Any]) -> None:
+        """Write these facts, each made anew, whenever rows are written: so that they agree with the rows."""
+        self._told |= facts
+
     def due(self) -> float | None:
         """Seconds until what waits has to be written, or None if nothing does."""
         return max(0.0, self._written + _GROUP - time.monotonic()) if self._rows else None
 
     def flush(self) -> None:
         """Write what waits; it is on disk when this returns."""
-        rows, facts = self._rows, [*self._facts.items()]
-        if not (rows or facts):
+        if not (self._rows or self._facts):
             return
+        self.note(**{name: make() for name, make in self._told.items()})
+        rows, facts = self._rows, [*self._facts.items()]
         names = ["checksum", *self._columns, *self._own]
         # A row that is measured again keeps its number in the file, by which those who read meanwhile find it.
         again = ", ".join(f"{name} = excluded.{name}" for name in names)

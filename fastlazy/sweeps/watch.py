@@ -64,6 +64,7 @@ class Watch:
             run={"host": host, "process": os.getpid(), "since": now(), "command": sys.argv, **provenance()},
             end=None,
         )
+        self._db.tell(left=self._left_by_regime)
         self._say("start", f"{self._total} of {self._wanted} cells with {self._engine.workers()} workers")
         self.beat()
         return self
@@ -119,7 +120,6 @@ class Watch:
             "rate": (ended - before) / max(moment - since, 1e-9),
             "workers": self._engine.workers(),
             "memory_mb": memory_mb(os.getpid()),
-            "left": self._left_by_regime(),
             "running": self._running(),
         }
 

@@ -153,3 +153,21 @@ def test_a_log_has_a_line_for_each_event(tmp_path):
     with pytest.raises(OSError, match=r"cannot write '.*none/log'"):
         run_sweep(CELLS, tmp_path / "b.sqlite", log=tmp_path / "none" / "log")
     assert not (tmp_path / "b.sqlite").exists()
+
+
+def test_what_is_left_agrees_with_the_rows(tmp_path, monkeypatch):
+    """Rows that are written between two reports of the driver are not left any more."""
+    place, seen, real = tmp_path / "b.sqlite", [], measure.measure
+
+    def look(parameters, checkpoint=None):
+        time.sleep(0.02)  # so that rows are written in several groups
+        seen.append(read_status(place).counts)
+        return real(parameters, checkpoint)
+
+    monkeypatch.setattr(measure, "measure", look)
+    monkeypatch.setattr(watch, "BEAT", 1e9)
+    monkeypatch.setattr("fastlazy.sweeps.dispatch.BATCH", 0.0)
+    with ThreadPoolExecutor(1) as pool:
+        run_sweep(grid(regime="RF", d=4, N=2, draw=range(40)), place, executor=pool, progress=False)
+    assert max(counts["done"] for counts in seen) > 5
+    assert {counts["done"] + counts["left"] for counts in seen} == {40}
