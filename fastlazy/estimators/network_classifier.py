@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from fastlazy._support.arguments import shown
 from fastlazy.activations.activation import Activation
 from fastlazy.activations.builtin import ActivationLike
@@ -222,6 +224,11 @@ class NetworkClassifier(LabelMixin, TrainedNetwork):
         begins = self._begins(part=True)
         if begins and classes is None:
             raise ValueError("classes must be passed to the first call of partial_fit; pass e.g. classes=np.unique(y)")
+        if not begins and classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+            raise ValueError(
+                f"classes are {shown(list(classes))}, but the training that goes on has "
+                f"{shown(self.classes_.tolist())}; leave them out, or fit anew"
+            )
         if self.class_weight is not None and not isinstance(self.class_weight, Mapping):
             raise ValueError(
                 f"class_weight = {shown(self.class_weight)} is not for partial_fit, which sees a part of the samples; "

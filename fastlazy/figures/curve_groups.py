@@ -115,6 +115,8 @@ def _check_tables(dots: Any, lines: Any) -> tuple[pd.DataFrame, pd.DataFrame | N
     if dots.empty:
         raise ValueError("dots has no rows to draw; of a sweep these are those with status 'done'")
     _check_numbers("dots", dots, "measured")
+    if "converged" in dots and not dots["converged"].dropna().isin([True, False]).all():
+        raise TypeError("the column converged of dots must hold True, False or nothing; convert it, e.g. == 'True'")
     if lines is not None:
         check_table("lines", lines, ["regime", "N", "predicted"])
         _check_numbers("lines", lines, "predicted", may_lack=True)

@@ -90,3 +90,10 @@ def test_callbacks_see_labels():
     model = NetworkClassifier(4, max_epochs=1, random_state=0, parallel=False).set_callbacks(Watch())
     model.fit(X, np.where(INDEX > 0, "yes", "no"))
     assert seen == [{"no", "yes"}, {"no", "yes"}, True, True]
+
+
+def test_other_classes_than_those_of_the_first_part_are_refused():
+    model = NetworkClassifier(3, random_state=0).partial_fit(X, INDEX, classes=[0, 1, 2])
+    assert model.partial_fit(X, INDEX, classes=[2, 1, 0]).classes_.tolist() == [0, 1, 2]
+    with pytest.raises(ValueError, match=r"classes are \[0, 1\], but the training that goes on has \[0, 1, 2\]"):
+        model.partial_fit(X, INDEX, classes=[0, 1])

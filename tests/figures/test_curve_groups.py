@@ -178,3 +178,9 @@ def test_given_lines_are_told_apart_too(table):
     drawn = [line for line in ax.lines if line.get_linestyle() == "-"]
     assert [list(line.get_ydata()) for line in drawn] == [[0.9, 0.8], [0.7, 0.6]]
     plt.close(ax.figure)
+
+
+def test_text_that_says_what_converged_is_refused():
+    dots = pd.DataFrame({"regime": "NN", "N": [3, 30], "measured": [0.9, 0.6], "converged": ["True", "False"]})
+    with pytest.raises(TypeError, match="the column converged of dots must hold True, False or nothing"):
+        curves_of(dots, None, 10)
